@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * file.c - atomic and, on request, durable file writes; bounded reads.
+ *
+ * Durable means: the data is on the disk before the name points at it, and the name is on the disk
+ * before the call returns.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+
+int file_read_fd(int fd, const char *name, size_t max, struct str *out, struct err *e)
+{
+	size_t start = out->len;
+
+	for (;;) {
+		size_t had = out->len - start;
+		size_t room = max - had < 16384 ? max - had + 1 : 16384;
+		ssize_t n;
+
+		str_reserve(out, room);
+		n = read(fd, out->data + out->len, room);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0) {
+			int sys = errno;
+
+			str_reset(out, start);
+			return err_sys(e, sys, "read %s", name);
+		}
+		if (n == 0)
+			return 0;
+		if (had + (size_t)n > max) {
+			str_reset(out, start);
+			return err_set(e, ERR_CONFIG, "%s is longer than %zu bytes", name, max);
+		}
+		str_reset(out, out->len + (size_t)n);
+	}
+}
+
+int file_read(const char *path, size_t max, struct str *out, struct err *e)
+{
+	AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0) {
+		int sys = errno;
+
+		err_sys(e, sys, "open %s", path);
+		if (e && (sys == ENOENT || sys == ENOTDIR))
+			e->kind = ERR_NOT_FOUND;
+		return -1;
+	}
+	return file_read_fd(fd, path, max, out, e);
+}
+
+static int sync_folder(const char *path, struct err *e)
+{
+	const char *slash = strrchr(path, '/');
+	AUTO_FREE char *dir =
+		slash ? xstrndup(path, slash == path ? 1 : (size_t)(slash - path)) : xstrdup(".");
+	AUTO_FD int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return err_sys(e, errno, "open %s", dir);
+	if (fsync(fd) < 0)
+		return err_sys(e, errno, "fsync %s", dir);
+	return 0;
+}
+
+static int write_all(int fd, const char *data, size_t len)
+{
+	while (len) {
+		ssize_t n = write(fd, data, len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -1;
+		data += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+static int copy_all(int from, int to)
+{
+	char buf[16384];
+
+	for (;;) {
+		ssize_t n = read(from, buf, sizeof(buf));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return (int)n;
+		if (write_all(to, buf, (size_t)n) < 0)
+			return -1;
+	}
+}
+
+/* from >= 0: copy it; else write data.  fd is open on the temporary file tmp. */
+static int fill(int fd, const char *tmp, int from, const void *data, size_t len, mode_t mode,
+                enum file_flags flags, struct err *e)
+{
+	if ((from >= 0 ? copy_all(from, fd) : write_all(fd, data, len)) < 0)
+		return err_sys(e, errno, "write %s", tmp);
+	if (fchmod(fd, mode) < 0)
+		return err_sys(e, errno, "chmod %s", tmp);
+	if ((flags & FILE_DURABLE) && fsync(fd) < 0)
+		return err_sys(e, errno, "fsync %s", tmp);
+	return 0;
+}
+
+static int publish(const char *tmp, const char *path, enum file_flags flags, struct err *e)
+{
+	if (flags & FILE_EXCL) {
+		/* link, unlike rename, refuses a name that is taken */
+		if (link(tmp, path) < 0) {
+			int sys = errno;
+
+			err_sys(e, sys, "create %s", path);
+			if (e && sys == EEXIST)
+				e->kind = ERR_EXISTS;
+			return -1;
+		}
+		(void)unlink(tmp);
+	} else if (rename(tmp, path) < 0) {
+		return err_sys(e, errno, "rename to %s", path);
+	}
+	return flags & FILE_DURABLE ? sync_folder(path, e) : 0;
+}
+
+static int write_from(int from, const char *path, const void *data, size_t len, mode_t mode,
+                      enum file_flags flags, struct err *e)
+{
+	const char *slash = strrchr(path, '/');
+	const char *base = slash ? slash + 1 : path;
+	AUTO_FREE char *tmp = xasprintf("%.*s.%s.XXXXXX", (int)(base - path), path, base);
+	AUTO_FD int fd = mkostemp(tmp, O_CLOEXEC);
+
+	if (fd < 0)
+		return err_sys(e, errno, "create %s", tmp);
+	if (fill(fd, tmp, from, data, len, mode, flags, e) == 0 &&
+	    publish(tmp, path, flags, e) == 0)
+		return 0;
+	(void)unlink(tmp); /* best effort: the first error is the one to report */
+	return -1;
+}
+
+int file_write(const char *path, const void *data, size_t len, mode_t mode, enum file_flags flags,
+               struct err *e)
+{
+	return write_from(-1, path, data, len, mode, flags, e);
+}
+
+int file_copy_fd(int from, const char *path, mode_t mode, enum file_flags flags, struct err *e)
+{
+	return write_from(from, path, NULL, 0, mode, flags, e);
+}
+
+int file_remove(const char *path, enum file_flags flags, bool *existed, struct err *e)
+{
+	bool was = true;
+
+	if (unlink(path) < 0) {
+		if (errno != ENOENT && errno != ENOTDIR)
+			return err_sys(e, errno, "remove %s", path);
+		was = false;
+	}
+	if (existed)
+		*existed = was;
+	return was && (flags & FILE_DURABLE) ? sync_folder(path, e) : 0;
+}
+
+int file_mkdirs(const char *path, mode_t mode, struct err *e)
+{
+	AUTO_FREE char *copy = xstrdup(path);
+
+	for (char *p = copy + 1; *copy; p++) {
+		char c = *p;
+
+		if (c && c != '/')
+			continue;
+		*p = '\0';
+		if (mkdir(copy, mode) < 0 && errno != EEXIST)
+			return err_sys(e, errno, "mkdir %s", copy);
+		*p = c;
+		if (!c)
+			break;
+	}
+	return 0;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+int file_list(const char *dir, char ***names, size_t *count, struct err *e)
+{
+	DIR *d = opendir(dir);
+	char **list = NULL;
+	size_t n = 0, cap = 0;
+	struct dirent *entry;
+
+	if (!d && errno != ENOENT)
+		return err_sys(e, errno, "open %s", dir);
+	while (d && (entry = readdir(d))) {
+		if (entry->d_name[0] == '.')
+			continue;
+		list = xgrow(list, &cap, n + 1, sizeof(*list));
+		list[n++] = xstrdup(entry->d_name);
+	}
+	if (d)
+		closedir(d);
+	if (n)
+		qsort(list, n, sizeof(*list), compare_names);
+	*names = list;
+	*count = n;
+	return 0;
+}
+
+void file_list_free(char **names, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		free(names[i]);
+	free(names);
+}

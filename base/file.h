@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * file.h - whole files read with a limit and written atomically.
+ */
+#ifndef BASE_FILE_H
+#define BASE_FILE_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+#include "base/str.h"
+
+/*
+ * Appends the whole file to out.  ERR_NOT_FOUND when it is not there, ERR_CONFIG when it is longer
+ * than max bytes, ERR_SYS otherwise.
+ */
+int file_read(const char *path, size_t max, struct str *out, struct err *e) MUST_USE;
+
+/* The same from a descriptor (borrowed), to its end; `name` is for messages. */
+int file_read_fd(int fd, const char *name, size_t max, struct str *out, struct err *e) MUST_USE;
+
+enum file_flags {
+	FILE_DURABLE = 1 << 0, /* fsync the file and its folder: it survives a power cut */
+	FILE_EXCL = 1 << 1,    /* ERR_EXISTS when the name is taken */
+};
+
+/*
+ * Writes a temporary file ".NAME.XXXXXX" in the same folder and renames it: readers see the old
+ * contents or the new, whole.  On failure nothing is left behind.
+ */
+int file_write(const char *path, const void *data, size_t len, mode_t mode, enum file_flags flags,
+               struct err *e) MUST_USE;
+
+/* Like file_write, copying from the descriptor `from` (borrowed, at its current offset). */
+int file_copy_fd(int from, const char *path, mode_t mode, enum file_flags flags,
+                 struct err *e) MUST_USE;
+
+/* Removes the name; *existed (may be NULL) tells whether it was there.  Absent is success. */
+int file_remove(const char *path, enum file_flags flags, bool *existed, struct err *e) MUST_USE;
+
+/* mkdir -p with this mode for what is new. */
+int file_mkdirs(const char *path, mode_t mode, struct err *e) MUST_USE;
+
+/*
+ * Names in a folder (not "." and "..", not names that begin with a dot), sorted; *names is an
+ * owned array of owned strings, freed with file_list_free.  A missing folder is an empty list.
+ */
+int file_list(const char *dir, char ***names, size_t *count, struct err *e) MUST_USE;
+void file_list_free(char **names, size_t count);
+
+#endif

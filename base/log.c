@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * log.c - formats a line into a buffer on the stack and hands it to the kernel in one write, so
+ * that lines of several threads or processes on one file never mix.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/str.h"
+
+#define LINE_MAX_LEN 2048
+
+static struct {
+	const char *app;
+	int fd;
+	bool json;
+	enum log_level level;
+} state = { "spiderbox", STDERR_FILENO, false, LOG_LEVEL_INFO };
+
+static _Thread_local char context[256];
+
+static const char *const level_names[] = { "error", "warn", "info", "debug" };
+
+void log_init(const char *app, int fd, bool json, enum log_level level)
+{
+	state.app = app;
+	state.fd = fd == STDOUT_FILENO ? STDERR_FILENO : fd;
+	state.json = json;
+	state.level = level;
+}
+
+int log_parse_level(const char *s, enum log_level *out, struct err *e)
+{
+	for (size_t i = 0; i < ARRAY_LEN(level_names); i++) {
+		if (strcasecmp(s, level_names[i]) == 0) {
+			*out = (enum log_level)i;
+			return 0;
+		}
+	}
+	if (strcasecmp(s, "warning") == 0) {
+		*out = LOG_LEVEL_WARN;
+		return 0;
+	}
+	return err_set(e, ERR_CONFIG, "\"%s\" is not a log level: error, warn, info or debug", s);
+}
+
+void log_ctx(const char *text)
+{
+	snprintf(context, sizeof(context), "%s", text ? text : "");
+}
+
+/* A line under construction: what does not fit is cut, the end always fits. */
+struct line {
+	char buf[LINE_MAX_LEN];
+	size_t len;
+};
+
+static void put(struct line *l, const char *s)
+{
+	while (*s && l->len < sizeof(l->buf) - 8)
+		l->buf[l->len++] = *s++;
+}
+
+/* Text from outside: control characters, and in JSON also quotes and backslashes, are escaped. */
+static void put_escaped(struct line *l, const char *s, bool json)
+{
+	for (; *s && l->len < sizeof(l->buf) - 16; s++) {
+		unsigned char c = (unsigned char)*s;
+
+		if (json && (c == '"' || c == '\\')) {
+			l->buf[l->len++] = '\\';
+			l->buf[l->len++] = (char)c;
+		} else if (c < 0x20 || c == 0x7f) {
+			l->len += (size_t)snprintf(l->buf + l->len, 7, json ? "\\u%04x" : "\\x%02x",
+			                           c);
+		} else {
+			l->buf[l->len++] = (char)c;
+		}
+	}
+}
+
+/* "a=b c=d" as JSON members; a value ends at the next blank. */
+static void put_context_json(struct line *l)
+{
+	char copy[sizeof(context)];
+	char *save = copy, *word;
+
+	memcpy(copy, context, sizeof(copy));
+	while ((word = strsep(&save, " "))) {
+		char *value = strchr(word, '=');
+
+		if (!value)
+			continue;
+		*value++ = '\0';
+		put(l, ",\"");
+		put_escaped(l, word, true);
+		put(l, "\":\"");
+		put_escaped(l, value, true);
+		put(l, "\"");
+	}
+}
+
+static void write_line(const struct line *l)
+{
+	ssize_t n;
+
+	do
+		n = write(state.fd, l->buf, l->len);
+	while (n < 0 && errno == EINTR);
+}
+
+static void emit(enum log_level level, const char *msg)
+{
+	struct timespec now;
+	struct line l = { .len = 0 };
+	char stamp[64];
+	struct tm tm;
+	size_t n;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	gmtime_r(&now.tv_sec, &tm);
+	n = strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%S", &tm);
+	snprintf(stamp + n, sizeof(stamp) - n, ".%03ldZ", now.tv_nsec / 1000000);
+	if (state.json) {
+		put(&l, "{\"ts\":\"");
+		put(&l, stamp);
+		put(&l, "\",\"level\":\"");
+		put(&l, level_names[level]);
+		put(&l, "\",\"app\":\"");
+		put_escaped(&l, state.app, true);
+		put(&l, "\",\"msg\":\"");
+		put_escaped(&l, msg, true);
+		put(&l, "\"");
+		put_context_json(&l);
+		l.buf[l.len++] = '}';
+	} else {
+		put(&l, stamp);
+		put(&l, " ");
+		put(&l, level_names[level]);
+		put(&l, " ");
+		put(&l, state.app);
+		put(&l, ": ");
+		put_escaped(&l, msg, false);
+		if (*context) {
+			put(&l, " ");
+			put_escaped(&l, context, false);
+		}
+	}
+	l.buf[l.len++] = '\n';
+	write_line(&l);
+}
+
+static void log_v(enum log_level level, const struct err *e, const char *format, va_list ap)
+{
+	int saved = errno;
+	char msg[ERR_MSG_MAX + 512];
+	size_t len;
+
+	if (level > state.level)
+		return;
+	vsnprintf(msg, sizeof(msg), format, ap);
+	len = strlen(msg);
+	if (e)
+		snprintf(msg + len, sizeof(msg) - len, ": %s", e->msg);
+	emit(level, msg);
+	errno = saved;
+}
+
+#define LOG_FUNCTION(name, level)                                                                  \
+	void name(const char *format, ...)                                                         \
+	{                                                                                          \
+		va_list ap;                                                                        \
+                                                                                                   \
+		va_start(ap, format);                                                              \
+		log_v(level, NULL, format, ap);                                                    \
+		va_end(ap);                                                                        \
+	}
+
+LOG_FUNCTION(log_error, LOG_LEVEL_ERROR)
+LOG_FUNCTION(log_warn, LOG_LEVEL_WARN)
+LOG_FUNCTION(log_info, LOG_LEVEL_INFO)
+LOG_FUNCTION(log_debug, LOG_LEVEL_DEBUG)
+
+void log_err(const struct err *e, const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	log_v(LOG_LEVEL_ERROR, e, format, ap);
+	va_end(ap);
+}
+
+void log_warn_err(const struct err *e, const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	log_v(LOG_LEVEL_WARN, e, format, ap);
+	va_end(ap);
+}

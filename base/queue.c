@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * queue.c - a mutex, a condition variable on the monotonic clock and a singly linked list.
+ */
+#include <errno.h>
+#include <stddef.h>
+
+#include "base/queue.h"
+
+void queue_init(struct queue *q)
+{
+	pthread_condattr_t attr;
+
+	pthread_mutex_init(&q->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&q->filled, &attr);
+	pthread_condattr_destroy(&attr);
+	q->head = NULL;
+	q->tail = &q->head;
+	q->closed = false;
+}
+
+void queue_release(struct queue *q)
+{
+	pthread_cond_destroy(&q->filled);
+	pthread_mutex_destroy(&q->lock);
+}
+
+bool queue_put(struct queue *q, struct queue_item *item)
+{
+	bool open;
+
+	pthread_mutex_lock(&q->lock);
+	open = !q->closed;
+	if (open) {
+		item->next = NULL;
+		*q->tail = item;
+		q->tail = &item->next;
+		pthread_cond_signal(&q->filled);
+	}
+	pthread_mutex_unlock(&q->lock);
+	return open;
+}
+
+struct queue_item *queue_take_all(struct queue *q, struct mono deadline)
+{
+	struct timespec until = mono_timespec(deadline);
+	struct queue_item *items;
+
+	pthread_mutex_lock(&q->lock);
+	while (!q->head && !q->closed)
+		if (pthread_cond_timedwait(&q->filled, &q->lock, &until) == ETIMEDOUT)
+			break;
+	items = q->head;
+	q->head = NULL;
+	q->tail = &q->head;
+	pthread_mutex_unlock(&q->lock);
+	return items;
+}
+
+void queue_close(struct queue *q)
+{
+	pthread_mutex_lock(&q->lock);
+	q->closed = true;
+	pthread_cond_broadcast(&q->filled);
+	pthread_mutex_unlock(&q->lock);
+}
+
+bool queue_closed(struct queue *q)
+{
+	bool closed;
+
+	pthread_mutex_lock(&q->lock);
+	closed = q->closed;
+	pthread_mutex_unlock(&q->lock);
+	return closed;
+}
