@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * link.h - network interfaces (linux/if_link.h).  "nl" is a NETLINK_ROUTE socket of the namespace
+ * meant.  Functions that change leave the kernel's errno in err.sys (EEXIST, ENODEV, ...).
+ */
+#ifndef NET_LINK_H
+#define NET_LINK_H
+
+#include <net/if.h>
+
+#include "net/ip.h"
+#include "net/nl.h"
+
+struct mac {
+	uint8_t b[6];
+};
+struct mac_str {
+	char s[18];
+};
+struct mac_str mac_str(struct mac m); /* lower case, colons */
+int mac_parse(const char *s, struct mac *out, struct err *e) MUST_USE;
+/* Random, unicast, locally administered. */
+int mac_random(struct mac *out, struct err *e) MUST_USE;
+
+struct link {
+	int index;
+	char name[IFNAMSIZ];
+	unsigned int flags; /* IFF_* */
+	uint32_t mtu;
+	struct mac mac;
+	bool has_mac;
+	int parent;	    /* IFLA_LINK: master's or peer's index in its own namespace, 0 if none */
+	int32_t parent_nsid; /* IFLA_LINK_NETNSID, -1 when in the same namespace */
+	char kind[16];	    /* "ipvlan", "veth", ... or "" */
+	int ipvlan_mode;    /* IPVLAN_MODE_*, -1 if unknown */
+	int ipvlan_flags;
+};
+
+/* 1..15 bytes, no '/', ':' or white space, not "." or ".." (ERR_CONFIG). */
+int link_check_name(const char *name, struct err *e) MUST_USE;
+
+/* By name, or by alternative name.  ERR_NOT_FOUND. */
+int link_get(struct nl *nl, const char *name, struct link *out, struct err *e) MUST_USE;
+int link_get_index(struct nl *nl, int index, struct link *out, struct err *e) MUST_USE;
+/* All, in index order; owned array (free()). */
+int link_list(struct nl *nl, struct link **out, size_t *count, struct err *e) MUST_USE;
+
+/*
+ * An ipvlan slave of master, created straight in the namespace ns (a descriptor; -1: nl's own)
+ * with its final name, down.  mode: IPVLAN_MODE_*; flags: IPVLAN_F_* (0 is bridge); mtu 0: the
+ * master's.
+ */
+int link_add_ipvlan(struct nl *nl, int ns, const char *name, int master, int mode, int flags,
+		    uint32_t mtu, struct err *e) MUST_USE;
+
+struct veth_spec {
+	const char *name, *peer;
+	struct mac mac, peer_mac;
+	uint32_t mtu; /* both ends, 0: the kernel's */
+	int peer_ns;  /* descriptor, where the peer is born */
+};
+/* The pair, in nl's namespace and peer_ns; both ends down. */
+int link_add_veth(struct nl *nl, const struct veth_spec *v, struct err *e) MUST_USE;
+
+int link_set_up(struct nl *nl, int index, struct err *e) MUST_USE;
+int link_del(struct nl *nl, int index, struct err *e) MUST_USE; /* ENODEV: ERR_NOT_FOUND */
+
+#endif

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * netns.h - network namespaces as descriptors.  The only file that calls setns(), and never in a
+ * process that has other threads with an opinion on the namespace: setns() is per thread, and a
+ * thread that cannot return home aborts the process.
+ */
+#ifndef NET_NETNS_H
+#define NET_NETNS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "net/nl.h"
+
+/* A path to a namespace (nsfs bind mount, or /proc/PID/ns/net).  *out is owned (close()).
+ * ERR_NOT_FOUND when the path is empty or missing, ERR_CONFIG when it is no network namespace. */
+int netns_open(const char *path, int *out, struct err *e) MUST_USE;
+int netns_open_self(int *out, struct err *e) MUST_USE;
+
+/* Is it the same namespace? (device and inode) */
+int netns_same(int a, int b, bool *same, struct err *e) MUST_USE;
+/* Inode of the namespace: with the boot id it names it for ever. */
+int netns_inode(int fd, uint64_t *out, struct err *e) MUST_USE;
+
+/* A netlink socket that lives in the namespace fd refers to. */
+int netns_nl(int fd, int protocol, struct nl **out, struct err *e) MUST_USE;
+
+/* open(2) of a /proc/sys/net path inside that namespace, the table of which is fixed at open. */
+int netns_open_at(int fd, const char *path, int flags, int *out, struct err *e) MUST_USE;
+
+#endif

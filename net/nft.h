@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * nft.h - the one nf_tables table we make, in a pod's namespace (linux/netfilter/nf_tables.h).
+ */
+#ifndef NET_NFT_H
+#define NET_NFT_H
+
+#include "net/nl.h"
+
+/*
+ * Table inet `table`, replaced as a whole in one batch:
+ *   chain pre { type filter hook prerouting priority -150; }
+ *     iifname IFNAME ct state new  meta mark set meta mark | bit  ct mark set ct mark | bit
+ *   chain out { type route hook output priority -150; }
+ *     ct mark & bit == bit         meta mark set meta mark | bit
+ * so that answers to flows that came in by IFNAME leave with the mark.  nl is a NETLINK_NETFILTER
+ * socket of the pod's namespace.  ERR_SYS with EOPNOTSUPP, ENOENT or EPROTONOSUPPORT when the kernel
+ * lacks nf_tables, its inet family or nft_ct.
+ */
+int nft_reply_mark(struct nl *nl, const char *table, const char *ifname, uint32_t bit,
+		   struct err *e) MUST_USE;
+
+#endif

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * nl.h - netlink: sticky request builders, one send-and-ack function, one dump function.
+ *
+ * A socket belongs for ever to the network namespace it was opened in, so "struct nl *" is how the
+ * rest of the program names a namespace.  libmnl's header is included by nl.c alone.
+ */
+#ifndef NET_NL_H
+#define NET_NL_H
+
+#include <linux/netlink.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+struct nl;
+
+#define AUTO_NL __attribute__((cleanup(nl_cleanup))) struct nl
+
+/*
+ * Opens a socket in the calling thread's namespace.  protocol: NETLINK_ROUTE or NETLINK_NETFILTER.
+ * Strict checking and extended acks are on; a receive timeout of 10 s guards against a silent kernel.
+ */
+int nl_open(int protocol, struct nl **out, struct err *e) MUST_USE;
+void nl_close(struct nl *nl); /* NULL is fine */
+void nl_cleanup(struct nl **nl);
+
+/* Requests sent so far, for the measurements. */
+unsigned int nl_requests(const struct nl *nl);
+
+#define NL_REQ_MAX 4096
+
+/*
+ * A request under construction.  nl_put*() cannot fail at the call: when the buffer is full they
+ * set overflow and later puts do nothing; nl_ack() refuses such a request.
+ */
+struct nl_req {
+	bool overflow;
+	struct nlmsghdr *h;
+	_Alignas(struct nlmsghdr) char buf[NL_REQ_MAX];
+};
+
+/* NLM_F_REQUEST is added; header_len bytes of family header follow, zeroed: nl_header(r). */
+void nl_req_init(struct nl_req *r, uint16_t type, uint16_t flags, size_t header_len);
+void *nl_header(struct nl_req *r);
+void nl_put(struct nl_req *r, uint16_t type, const void *data, size_t len);
+void nl_put_u8(struct nl_req *r, uint16_t type, uint8_t v);
+void nl_put_u16(struct nl_req *r, uint16_t type, uint16_t v);
+void nl_put_u32(struct nl_req *r, uint16_t type, uint32_t v);
+void nl_put_u32_be(struct nl_req *r, uint16_t type, uint32_t v); /* nf_tables */
+void nl_put_u64_be(struct nl_req *r, uint16_t type, uint64_t v);
+void nl_put_str(struct nl_req *r, uint16_t type, const char *s);
+void *nl_nest(struct nl_req *r, uint16_t type); /* NULL after an overflow; nl_nest_end accepts it */
+void nl_nest_end(struct nl_req *r, void *nest);
+/* Raw bytes without an attribute header, 4-aligned (the ifinfomsg inside VETH_INFO_PEER). */
+void nl_put_raw(struct nl_req *r, const void *data, size_t len);
+
+/* Sends and waits for the acknowledgement.  ERR_SYS with the kernel's errno and its own words. */
+int nl_ack(struct nl *nl, struct nl_req *r, struct err *e) MUST_USE;
+
+/* One message of a reply: attributes found with nl_attr. */
+struct nl_msg {
+	uint16_t type;
+	const void *header; /* family header, at least header_len bytes */
+	const void *attrs;
+	size_t attrs_len;
+};
+
+/* The attribute of that type with at least min_len bytes, or NULL; *len may be NULL.  Borrowed. */
+const void *nl_attr(const struct nl_msg *m, uint16_t type, size_t min_len, size_t *len);
+const void *nl_attr_in(const void *attrs, size_t attrs_len, uint16_t type, size_t min_len, size_t *len);
+
+typedef int (*nl_visit)(const struct nl_msg *m, void *arg, struct err *e);
+
+/*
+ * Sends a request and calls visit for each message of the reply (one for a plain get, many with
+ * NLM_F_DUMP); visit returns -1 with e set to stop.  A dump that changed while it was read is
+ * started again; `restart` (may be NULL) is called before, so that visit's collection can be
+ * emptied.
+ */
+int nl_query(struct nl *nl, struct nl_req *r, size_t header_len, nl_visit visit,
+	     void (*restart)(void *arg), void *arg, struct err *e) MUST_USE;
+
+/*
+ * Several requests in one send, each acknowledged; for nf_tables with batch begin and end around.
+ * The first error is returned, with its index in *failed (may be NULL).
+ */
+int nl_batch(struct nl *nl, struct nl_req *const *reqs, size_t count, size_t *failed, struct err *e) MUST_USE;
+
+#endif

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sysctl.h - /proc/sys/net of a namespace.  Keys are written with slashes below "net/", so that an
+ * interface name may hold a dot: "ipv4/conf/eth0.5/rp_filter".
+ */
+#ifndef NET_SYSCTL_H
+#define NET_SYSCTL_H
+
+#include "base/str.h"
+
+/* ns: a namespace descriptor, or -1 for the calling thread's own.  ERR_NOT_FOUND: no such key. */
+int sysctl_write(int ns, const char *key, const char *value, struct err *e) MUST_USE;
+/* Trailing newline removed; appended to out. */
+int sysctl_read(int ns, const char *key, struct str *out, struct err *e) MUST_USE;
+
+#endif
