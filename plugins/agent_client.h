@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * agent_client.h - requests to the node agent over its unix socket (HTTP/1.1, base path /v1,
+ * spec/ipam B8).
+ */
+#ifndef PLUGINS_AGENT_CLIENT_H
+#define PLUGINS_AGENT_CLIENT_H
+
+#include "base/mono.h"
+#include "json/json.h"
+
+#define AGENT_SOCKET "/var/run/spidernet/spiderpool.sock"
+
+/*
+ * One request on a connection of its own.  body may be NULL.  *answer (may be NULL) is the JSON
+ * body of a 200, owned, NULL when it is empty.  With wait, a socket that is not there or refuses is
+ * waited for until the deadline; then, or at once without wait, ERR_UNREACHABLE.  Other statuses
+ * are errors whose message is the agent's (a bare JSON string): 404 NOT_FOUND, 503 THROTTLED (not
+ * ready yet), and 500 whose kind follows from the original's key phrases ("all IP addresses used
+ * out" EXHAUSTED, "no IPPool available" NO_POOL), else PROTO.
+ */
+int agent_request(const char *socket, const char *method, const char *path, const json *body,
+                  bool wait, json **answer, struct mono deadline, struct err *e) MUST_USE;
+
+#endif

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * pool.h - allocation policy: which pool serves a request, which address it gives, what a release
+ * takes away.  Pure: values in, values out; no clock, no environment, no I/O, no log.  It includes
+ * base/ and net/ip.h and nothing else; k8s/ippool.c makes a struct pool from an object and writes
+ * the records back.
+ */
+#ifndef POOL_POOL_H
+#define POOL_POOL_H
+
+#include <stdbool.h>
+
+#include "base/str.h"
+#include "net/ip.h"
+
+/* spec/ipam A1.2: more records than this are never put into one pool. */
+#define POOL_RECORDS_MAX 5000
+
+/* One allocated address.  pod and uid are what the original writes; nic and cid are ours and are
+ * "" in records that it wrote. */
+struct pool_record {
+	struct ip ip;
+	char *pod; /* "namespace/name" */
+	char *uid;
+	char *nic;
+	char *cid; /* container (sandbox) id */
+};
+
+struct pool_route {
+	struct cidr dst;
+	struct ip gw;
+};
+
+struct pool {
+	char *name;
+	char *uid;
+	char *version; /* metadata.resourceVersion the records were read at */
+	int family;    /* 4 or 6 */
+	struct cidr subnet;
+	struct ip gateway;      /* family 0: none */
+	struct ip_set ips;      /* spec.ips */
+	struct ip_set excluded; /* spec.excludeIPs */
+	bool is_default, disabled, terminating;
+	char **node_names, **multus_names;
+	size_t n_node_names, n_multus_names;
+	struct pool_route *routes;
+	size_t n_routes;
+	struct pool_record *records; /* sorted by address */
+	size_t n_records, cap_records;
+	char *bad; /* why the pool may not be used (spec wrong, status unreadable), or NULL: Ready
+	            */
+	struct ip last; /* address given last, for the round robin; family 0: none */
+};
+
+void pool_release(struct pool *p); /* contents */
+void pool_copy(struct pool *to, const struct pool *from);
+
+/* Usable addresses: ips minus excludeIPs; saturates. */
+uint64_t pool_total(const struct pool *p);
+
+const struct pool_record *pool_find(const struct pool *p, struct ip ip); /* borrowed, or NULL */
+
+/* Who asks. */
+struct pool_request {
+	const char *pod; /* "namespace/name" */
+	const char *uid;
+	const char *nic;
+	const char *cid;
+	const char *node;
+	int family;
+	/* the pod's network for this NIC as "namespace/name", or NULL when it could not be told,
+	 * with the reason in network_error */
+	const char *network;
+	const char *network_error;
+	const char *agent_namespace; /* namespace of multusName entries without one */
+};
+
+/*
+ * May this pool serve the request?  Filters in the order of spec/ipam C5: terminating, disabled,
+ * family, nodeName, multusName, Ready (bad).  When not, `why` (not NULL) receives the reason.
+ */
+bool pool_serves(const struct pool *p, const struct pool_request *r, struct str *why);
+
+/*
+ * Orders candidates: the caller's order (source lists) is kept; for pools with equal place
+ * (cluster default) ties go by affinity (nodeName before none, then multusName), then name.
+ */
+int pool_compare_default(const struct pool *a, const struct pool *b);
+
+/*
+ * The record this request already has in the pool: same uid, pod and nic (a retry of the same pod:
+ * new sandbox, lost answer).  A record of the original (no nic) matches by uid and pod.  NULL:
+ * none.
+ */
+struct pool_record *pool_find_own(struct pool *p, const struct pool_request *r);
+
+/*
+ * Picks a free address: the first after p->last, round the pool, that is in ips and neither
+ * excluded, reserved nor recorded.  ERR_EXHAUSTED ("all IP addresses used out") when there is none
+ * or the pool has POOL_RECORDS_MAX records.
+ */
+int pool_pick(const struct pool *p, const struct ip_set *reserved, struct ip *out,
+              struct err *e) MUST_USE;
+
+/* Adds a record for the request and moves last. */
+void pool_add(struct pool *p, struct ip ip, const struct pool_request *r);
+
+/*
+ * Removes the records of this container and NIC: those with this cid (and nic), or of the original
+ * (cid "") with this uid.  A record with another cid is a newer sandbox's and stays.  uid "" : any.
+ * Returns how many went.
+ */
+size_t pool_remove(struct pool *p, const char *pod, const char *uid, const char *nic,
+                   const char *cid);
+
+/* Problems of one pool by itself (subnet, ranges, gateway, routes): NULL when fine, else owned
+ * text. */
+char *pool_check(const struct pool *p);
+
+#endif
