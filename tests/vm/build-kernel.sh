@@ -40,9 +40,9 @@ make -s defconfig
 ./scripts/config -d DEBUG_INFO -d DEBUG_INFO_DWARF_TOOLCHAIN_DEFAULT -d DEBUG_INFO_DWARF4 -d DEBUG_INFO_DWARF5
 make -s olddefconfig
 missing=
-for o in $(sed -n 's/^\(CONFIG_[A-Z0-9_]*\)=y/\1/p' "$here/kernel.config"); do
-	grep -q "^$o=y" .config || missing="$missing $o"
-done
+while IFS='=' read -r option value; do
+	[ "$value" != y ] || grep -q "^$option=y" .config || missing="$missing $option"
+done <"$here/kernel.config"
 [ -z "$missing" ] || echo "tests/vm: this kernel has no$missing" >&2
 make -s -j"$(nproc)" linux
 strip -o "$out/linux.new" linux
