@@ -29,41 +29,39 @@ static void set_v(struct err *e, enum err_kind kind, int sys, const char *fmt, v
 	memcpy(e->msg, msg, sizeof(msg));
 }
 
-int err_set(struct err *e, enum err_kind kind, const char *fmt, ...)
+void err_fill(struct err *e, enum err_kind kind, const char *fmt, ...)
 {
 	va_list ap;
 
 	if (!e)
-		return -1;
+		return;
 	va_start(ap, fmt);
 	set_v(e, kind, 0, fmt, ap);
 	va_end(ap);
-	return -1;
 }
 
-int err_sys(struct err *e, int sys, const char *fmt, ...)
+void err_fill_sys(struct err *e, int sys, const char *fmt, ...)
 {
 	va_list ap;
 	size_t len;
 
 	if (!e)
-		return -1;
+		return;
 	va_start(ap, fmt);
 	set_v(e, ERR_SYS, sys, fmt, ap);
 	va_end(ap);
 	len = strlen(e->msg);
 	snprintf(e->msg + len, sizeof(e->msg) - len, ": %s", strerror(sys));
-	return -1;
 }
 
-int err_wrap(struct err *e, const char *fmt, ...)
+void err_prefix(struct err *e, const char *fmt, ...)
 {
 	char context[ERR_MSG_MAX], inner[ERR_MSG_MAX];
 	va_list ap;
 	size_t len;
 
 	if (!e)
-		return -1;
+		return;
 	va_start(ap, fmt);
 	vsnprintf(context, sizeof(context), fmt, ap);
 	va_end(ap);
@@ -72,12 +70,10 @@ int err_wrap(struct err *e, const char *fmt, ...)
 	len = strlen(context);
 	memcpy(e->msg, context, len + 1);
 	snprintf(e->msg + len, sizeof(e->msg) - len, ": %s", inner);
-	return -1;
 }
 
-int err_copy(struct err *to, const struct err *from)
+void err_assign(struct err *to, const struct err *from)
 {
 	if (to)
 		memmove(to, from, sizeof(*to));
-	return -1;
 }

@@ -40,12 +40,27 @@ struct err {
 	char msg[ERR_MSG_MAX];
 };
 
-/* All return -1, so that "return err_...(...)" is the idiom.  A message too long is cut. */
-int err_set(struct err *e, enum err_kind kind, const char *fmt, ...) PRINTF(3, 4);
-int err_sys(struct err *e, int sys, const char *fmt, ...) PRINTF(3, 4); /* appends ": strerror" */
-int err_wrap(struct err *e, const char *fmt, ...) PRINTF(2, 3);         /* prefixes "context: " */
+/*
+ * All are -1, so that "return err_...(...)" is the idiom.  A message too long is cut.
+ *
+ * err_set fills the error; err_sys appends ": strerror(sys)"; err_wrap puts "context: " in front;
+ * err_copy copies.  They are macros around void functions so that a compiler or analyser that sees
+ * the call sees the -1 too.
+ */
+#define err_set(e, kind, ...) (err_fill((e), (kind), __VA_ARGS__), err_minus_one())
+#define err_sys(e, sys, ...) (err_fill_sys((e), (sys), __VA_ARGS__), err_minus_one())
+#define err_wrap(e, ...) (err_prefix((e), __VA_ARGS__), err_minus_one())
+#define err_copy(to, from) (err_assign((to), (from)), err_minus_one())
 
-/* Copies an error; to may be NULL.  Returns -1. */
-int err_copy(struct err *to, const struct err *from);
+/* e may be NULL: the caller does not care. */
+void err_fill(struct err *e, enum err_kind kind, const char *fmt, ...) PRINTF(3, 4);
+void err_fill_sys(struct err *e, int sys, const char *fmt, ...) PRINTF(3, 4);
+void err_prefix(struct err *e, const char *fmt, ...) PRINTF(2, 3);
+void err_assign(struct err *to, const struct err *from);
+
+static inline int err_minus_one(void)
+{
+	return -1;
+}
 
 #endif

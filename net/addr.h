@@ -12,7 +12,7 @@ struct addr {
 	int index; /* interface */
 	struct cidr local;
 	unsigned int flags; /* IFA_F_* */
-	uint8_t scope;	    /* RT_SCOPE_* */
+	uint8_t scope;      /* RT_SCOPE_* */
 };
 
 /* IPv4 with len < 31 gets its broadcast address; IPv6 is added with IFA_F_NODAD.  EADDRINUSE: a
@@ -20,6 +20,6 @@ struct addr {
 int addr_add(struct nl *nl, int index, struct cidr a, struct err *e) MUST_USE;
 /* family 4, 6 or 0 for both; index 0 for all interfaces.  Owned array. */
 int addr_list(struct nl *nl, int family, int index, struct addr **out, size_t *count,
-	      struct err *e) MUST_USE;
+              struct err *e) MUST_USE;
 
 #endif

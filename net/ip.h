@@ -58,7 +58,7 @@ static inline uint8_t ip_bytes(struct ip a)
 
 bool ip_equal(struct ip a, struct ip b);
 int ip_cmp(struct ip a, struct ip b); /* family first, then numeric */
-bool ip_next(struct ip *a);	      /* false, and unchanged, after the last of its family */
+bool ip_next(struct ip *a);           /* false, and unchanged, after the last of its family */
 bool ip_prev(struct ip *a);
 /* a + n; false when that passes the end of the family. */
 bool ip_add(struct ip a, uint64_t n, struct ip *out);
@@ -87,7 +87,10 @@ struct ip_set {
 	struct ip_range *v;
 	size_t n, cap;
 };
-#define IP_SET_INIT { .v = NULL }
+#define IP_SET_INIT                                                                                \
+	{                                                                                          \
+		.v = NULL                                                                          \
+	}
 #define AUTO_IP_SET __attribute__((cleanup(ip_set_release))) struct ip_set
 
 void ip_set_release(struct ip_set *s);

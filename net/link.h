@@ -29,10 +29,10 @@ struct link {
 	uint32_t mtu;
 	struct mac mac;
 	bool has_mac;
-	int parent;	    /* IFLA_LINK: master's or peer's index in its own namespace, 0 if none */
+	int parent; /* IFLA_LINK: master's or peer's index in its own namespace, 0 if none */
 	int32_t parent_nsid; /* IFLA_LINK_NETNSID, -1 when in the same namespace */
-	char kind[16];	    /* "ipvlan", "veth", ... or "" */
-	int ipvlan_mode;    /* IPVLAN_MODE_*, -1 if unknown */
+	char kind[16];       /* "ipvlan", "veth", ... or "" */
+	int ipvlan_mode;     /* IPVLAN_MODE_*, -1 if unknown */
 	int ipvlan_flags;
 };
 
@@ -51,7 +51,7 @@ int link_list(struct nl *nl, struct link **out, size_t *count, struct err *e) MU
  * master's.
  */
 int link_add_ipvlan(struct nl *nl, int ns, const char *name, int master, int mode, int flags,
-		    uint32_t mtu, struct err *e) MUST_USE;
+                    uint32_t mtu, struct err *e) MUST_USE;
 
 struct veth_spec {
 	const char *name, *peer;

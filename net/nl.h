@@ -21,7 +21,8 @@ struct nl;
 
 /*
  * Opens a socket in the calling thread's namespace.  protocol: NETLINK_ROUTE or NETLINK_NETFILTER.
- * Strict checking and extended acks are on; a receive timeout of 10 s guards against a silent kernel.
+ * Strict checking and extended acks are on; a receive timeout of 10 s guards against a silent
+ * kernel.
  */
 int nl_open(int protocol, struct nl **out, struct err *e) MUST_USE;
 void nl_close(struct nl *nl); /* NULL is fine */
@@ -70,7 +71,8 @@ struct nl_msg {
 
 /* The attribute of that type with at least min_len bytes, or NULL; *len may be NULL.  Borrowed. */
 const void *nl_attr(const struct nl_msg *m, uint16_t type, size_t min_len, size_t *len);
-const void *nl_attr_in(const void *attrs, size_t attrs_len, uint16_t type, size_t min_len, size_t *len);
+const void *nl_attr_in(const void *attrs, size_t attrs_len, uint16_t type, size_t min_len,
+                       size_t *len);
 
 typedef int (*nl_visit)(const struct nl_msg *m, void *arg, struct err *e);
 
@@ -81,12 +83,13 @@ typedef int (*nl_visit)(const struct nl_msg *m, void *arg, struct err *e);
  * emptied.
  */
 int nl_query(struct nl *nl, struct nl_req *r, size_t header_len, nl_visit visit,
-	     void (*restart)(void *arg), void *arg, struct err *e) MUST_USE;
+             void (*restart)(void *arg), void *arg, struct err *e) MUST_USE;
 
 /*
  * Several requests in one send, each acknowledged; for nf_tables with batch begin and end around.
  * The first error is returned, with its index in *failed (may be NULL).
  */
-int nl_batch(struct nl *nl, struct nl_req *const *reqs, size_t count, size_t *failed, struct err *e) MUST_USE;
+int nl_batch(struct nl *nl, struct nl_req *const *reqs, size_t count, size_t *failed,
+             struct err *e) MUST_USE;
 
 #endif

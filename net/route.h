@@ -10,16 +10,16 @@
 #include "net/nl.h"
 
 struct route {
-	struct cidr dst;      /* len 0: default; dst.ip.family is always set */
-	struct ip gw;	      /* family 0: on-link */
-	struct ip prefsrc;    /* family 0: none */
-	int oif;	      /* 0: none */
-	uint32_t table;	      /* 0 is taken as RT_TABLE_MAIN when adding */
-	uint32_t priority;    /* metric, 0: the kernel's default */
-	uint8_t scope;	      /* RT_SCOPE_* */
-	uint8_t protocol;     /* RTPROT_*, 0 is taken as RTPROT_BOOT when adding */
-	uint8_t type;	      /* RTN_*, 0 is taken as RTN_UNICAST when adding */
-	bool multipath;	      /* read only: the nexthops are not represented here */
+	struct cidr dst;   /* len 0: default; dst.ip.family is always set */
+	struct ip gw;      /* family 0: on-link */
+	struct ip prefsrc; /* family 0: none */
+	int oif;           /* 0: none */
+	uint32_t table;    /* 0 is taken as RT_TABLE_MAIN when adding */
+	uint32_t priority; /* metric, 0: the kernel's default */
+	uint8_t scope;     /* RT_SCOPE_* */
+	uint8_t protocol;  /* RTPROT_*, 0 is taken as RTPROT_BOOT when adding */
+	uint8_t type;      /* RTN_*, 0 is taken as RTN_UNICAST when adding */
+	bool multipath;    /* read only: the nexthops are not represented here */
 };
 
 enum route_add_mode {
@@ -27,11 +27,13 @@ enum route_add_mode {
 	ROUTE_REPLACE, /* of the same destination, table and metric */
 };
 
-int route_add(struct nl *nl, const struct route *r, enum route_add_mode mode, struct err *e) MUST_USE;
-int route_del(struct nl *nl, const struct route *r, struct err *e) MUST_USE; /* ESRCH: ERR_NOT_FOUND */
+int route_add(struct nl *nl, const struct route *r, enum route_add_mode mode,
+              struct err *e) MUST_USE;
+int route_del(struct nl *nl, const struct route *r,
+              struct err *e) MUST_USE; /* ESRCH: ERR_NOT_FOUND */
 /* family 4 or 6; table 0 for all (the local table left out).  Owned array. */
 int route_list(struct nl *nl, int family, uint32_t table, struct route **out, size_t *count,
-	       struct err *e) MUST_USE;
+               struct err *e) MUST_USE;
 /* What the kernel would use for a packet to dst: oif, gw, prefsrc.  ERR_NOT_FOUND: no route. */
 int route_get(struct nl *nl, struct ip dst, struct route *out, struct err *e) MUST_USE;
 
@@ -40,7 +42,7 @@ struct rule {
 	uint32_t priority;
 	uint32_t table;
 	uint32_t fwmark, fwmask; /* 0, 0: no mark */
-	struct cidr src;	 /* src.ip.family 0: any */
+	struct cidr src;         /* src.ip.family 0: any */
 };
 
 int rule_add(struct nl *nl, const struct rule *r, struct err *e) MUST_USE; /* EEXIST in err.sys */
@@ -58,6 +60,6 @@ int neigh_replace(struct nl *nl, const struct neigh *n, struct err *e) MUST_USE;
 int neigh_del(struct nl *nl, int index, struct ip ip, struct err *e) MUST_USE; /* ERR_NOT_FOUND */
 /* family 4, 6 or 0; index 0 for all.  Owned array. */
 int neigh_list(struct nl *nl, int family, int index, struct neigh **out, size_t *count,
-	       struct err *e) MUST_USE;
+               struct err *e) MUST_USE;
 
 #endif

@@ -1,0 +1,259 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
+# build.sh - builds, tests, formats and packs Spiderbox.  See usage below.
+set -eu
+
+usage() {
+	cat <<'TEXT'
+usage: ./build.sh [VERB] [ARGUMENT]...
+
+  build            build/spiderbox, the static binary (default)
+  demo             build, then the main job on two simulated nodes, explained as it runs
+  test [SUITE]...  all test suites, or some of: lint build unit;
+                   unit/NAME runs one unit test program
+  lint             the lint suite
+  fmt              format the sources
+  image            build/spiderbox-image.tar, an OCI archive holding the one binary
+  size             sizes of the binary's sections and largest objects
+  clean            remove build/ (the cache stays)
+
+Missing Debian packages are installed with apt (root).  Libraries, test servers and the test
+kernel are built once into ${XDG_CACHE_HOME:-~/.cache}/spiderbox.
+
+environment:
+  DEPS_DIR  a folder with the libraries' source tarballs, for builds without a network
+  CI        any value: warnings are errors and a skipped test is a failure
+TEXT
+}
+
+top=$(cd "$(dirname "$0")" && pwd)
+cd "$top"
+build=$top/build
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/spiderbox
+layers='applets plugins ctl agent cni store k8s pool http net json base'
+
+say() {
+	echo "build.sh: $*" >&2
+}
+
+# need PACKAGE...: installs those that are missing
+need() {
+	missing=
+	for p; do
+		[ -e "/var/lib/dpkg/info/$p.list" ] || [ -e "/var/lib/dpkg/info/$p:$(dpkg --print-architecture).list" ] ||
+			missing="$missing $p"
+	done
+	[ -n "$missing" ] || return 0
+	say "installing$missing"
+	export DEBIAN_FRONTEND=noninteractive
+	apt-get -q -o DPkg::Lock::Timeout=300 update >/dev/null
+	# shellcheck disable=SC2086 # a list of words
+	apt-get -q -y -o DPkg::Lock::Timeout=300 install --no-install-recommends $missing >/dev/null
+}
+
+# The libraries; $deps is their folder.
+dependencies() {
+	need gcc make musl-dev linux-libc-dev dpkg-dev xz-utils bzip2 ca-certificates binutils debian-archive-keyring
+	key=$(cat deps/build.sh deps/shim.c deps/musl-static-pie.specs | sha256sum | cut -c1-12)
+	deps=$cache/deps-$key
+	[ -e "$deps/versions" ] || say 'building BearSSL, cJSON, libyaml and libmnl for musl'
+	mkdir -p "$cache"
+	deps/build.sh "$deps"
+}
+
+sources() {
+	echo main.c
+	for d in $layers; do
+		[ ! -d "$d" ] || find "$d" -maxdepth 1 -name '*.c'
+	done | LC_ALL=C sort
+}
+
+warnings='-Wall -Wextra -Wno-format-truncation -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition
+	-Wvla -Wwrite-strings -Wformat=2 -Wundef -Wpointer-arith -Wcast-qual'
+gcc_warnings='-Wlogical-op -Wduplicated-cond -Wduplicated-branches -Wnull-dereference'
+
+version() {
+	git describe --always --dirty 2>/dev/null || echo unknown
+}
+
+write_if_changed() {
+	cat >"$1.new"
+	if cmp -s "$1.new" "$1"; then rm "$1.new"; else mv "$1.new" "$1"; fi
+}
+
+# Writes build/product.mk from what there is.  One rule per source, dependencies by the compiler.
+product_makefile() {
+	mkdir -p "$build/o"
+	printf '%s\n' "$(version)" | write_if_changed "$build/version"
+	cflags="-std=gnu11 -D_GNU_SOURCE -Os -fPIE -ffunction-sections -fdata-sections -fno-common
+		-fstack-protector-strong -fstack-clash-protection -ffile-prefix-map=$top=.
+		-ffile-prefix-map=$deps=/deps -I. -isystem $deps/include -idirafter $deps/kernel $warnings $gcc_warnings"
+	[ "$(dpkg --print-architecture)" != amd64 ] || cflags="$cflags -fcf-protection"
+	[ -z "${CI:-}" ] || cflags="$cflags -Werror"
+	{
+		printf 'CFLAGS = %s\n' "$(echo "$cflags" | tr -s ' \t\n' '   ')"
+		printf 'all: build/spiderbox\n'
+		objects=
+		for c in $(sources); do
+			o=build/o/$(echo "${c%.c}" | tr / .).o
+			objects="$objects $o"
+			extra=
+			[ "$c" != base/version.c ] || extra=build/version
+			# shellcheck disable=SC2016 # the dollars are make's
+			printf '%s: %s %s build/product.mk\n\t@echo "  cc %s" >&2\n\t@%s $(CFLAGS) %s -MMD -MP -c %s -o $@\n' \
+				"$o" "$c" "$extra" "$c" "$deps/cc" \
+				"${extra:+-DSPIDERBOX_VERSION='\"$(cat "$build/version")\"'}" "$c"
+		done
+		shim=
+		[ ! -e "$deps/lib/libshim.a" ] || shim=$deps/lib/libshim.a
+		printf 'build/spiderbox.unchecked:%s\n\t@%s -fPIE -Wl,--gc-sections,-z,relro,-z,now,-z,noexecstack,--build-id=none %s -o $@ $^ %s\n' \
+			"$objects" "$deps/cc" "" \
+			"$deps/lib/libbearssl.a $deps/lib/libcjson.a $deps/lib/libyaml.a $deps/lib/libmnl.a $shim"
+		printf 'build/spiderbox: build/spiderbox.unchecked build.sh\n\t@cp $< $@.new && strip $@.new && ./build.sh check-binary $@.new && mv $@.new $@\n'
+		# shellcheck disable=SC2016 # the dollars are make's
+		printf -- '-include $(wildcard build/o/*.d)\n'
+	} | write_if_changed "$build/product.mk"
+}
+
+# What the linker was asked for is not always what it did: look.
+check_binary() {
+	headers=$(readelf -lW "$1")
+	bad=
+	case $headers in *INTERP*) bad="$bad, it has an interpreter" ;; esac
+	case $headers in *GNU_RELRO*) ;; *) bad="$bad, no GNU_RELRO segment" ;; esac
+	readelf -hW "$1" | grep -q 'Type:.*DYN' || bad="$bad, not position independent"
+	echo "$headers" | grep 'GNU_STACK' | grep -q 'RWE' && bad="$bad, executable stack"
+	dynamic=$(readelf -dW "$1")
+	case $dynamic in *NEEDED*) bad="$bad, it needs shared libraries" ;; esac
+	case $dynamic in *BIND_NOW* | *'NOW'*) ;; *) bad="$bad, lazy binding" ;; esac
+	[ -z "$bad" ] || {
+		say "$1 is not the static binary we want: ${bad#, }"
+		return 1
+	}
+	say "build/spiderbox: $(wc -c <"$1") bytes, static-PIE, no INTERP, no NEEDED, RELRO"
+}
+
+build() {
+	dependencies
+	product_makefile
+	make -s -j"$(nproc)" -f "$build/product.mk" all
+}
+
+servers() {
+	need python3 python3-venv
+	k=$(sed -n 's/^\tk8s.io\/kubernetes v//p' tests/servers/go.mod)
+	e=$(sed -n 's/^\tgo.etcd.io\/etcd\/server\/v3 v//p' tests/servers/go.mod)
+	SERVERS_DIR=$cache/servers-kubernetes-$k-etcd-$e
+	export SERVERS_DIR
+	tests/servers/build.sh "$SERVERS_DIR"
+}
+
+kernel() {
+	need gcc make flex bison bc libelf-dev xz-utils
+	KERNEL_DIR=$cache/uml-6.1-$(sha256sum tests/vm/kernel.config | cut -c1-12)
+	export KERNEL_DIR
+	[ -x "$KERNEL_DIR/linux" ] || say 'building the test kernel (about ten minutes, once)'
+	tests/vm/build-kernel.sh "$KERNEL_DIR"
+}
+
+suite_packages() {
+	case $1 in
+	lint) echo clang-format clang-tidy clang cppcheck shellcheck git ;;
+	build) echo git ;;
+	unit) echo clang libclang-rt-14-dev libcmocka-dev openssl libmnl-dev ;;
+	api) echo openssl curl jq python3 ;;
+	vm | demo) echo busybox-static iproute2 nftables iptables iputils-ping kmod curl conntrack tcpdump openssl jq python3 ;;
+	measure) echo jq strace iproute2 busybox-static ;;
+	esac
+}
+
+# run_suite NAME [ARGUMENT]: its output goes to the screen and a log; counts are added up
+run_suite() {
+	suite=$1
+	script=tests/$suite/run.sh
+	log=$build/test-logs/$suite.log
+	mkdir -p "$build/test-logs"
+	# shellcheck disable=SC2046 # a list of words
+	need $(suite_packages "$suite")
+	case $suite in api | vm | measure) servers ;; esac
+	case $suite in vm | demo | measure) kernel ;; esac
+	started=$(date +%s)
+	say "suite $suite"
+	export BUILD_DIR="$build" SPIDERBOX="$build/spiderbox" DEPS="$deps" TOP="$top" LAYERS="$layers"
+	{ "$script" ${2:+"$2"} || echo "suite-status $?"; } 2>&1 | tee "$log" |
+		grep --line-buffered -E '^(not ok|#|ok|suite-status)' || true
+	ok=$(grep -c '^ok' "$log" || true)
+	bad=$(grep -c '^not ok' "$log" || true)
+	skipped=$(grep -ciE '^ok.*# *skip' "$log" || true)
+	if [ -n "${CI:-}${STRICT:-}" ]; then
+		ok=$((ok - skipped))
+		bad=$((bad + skipped))
+	fi
+	if grep -q '^suite-status' "$log" && [ "$bad" = 0 ]; then
+		tail -n 30 "$log" >&2
+		bad=1
+	fi
+	[ "$((ok + bad))" -gt 0 ] || {
+		say "suite $suite ran nothing"
+		bad=1
+	}
+	passed=$((passed + ok))
+	failed=$((failed + bad))
+	say "suite $suite: $ok passed, $bad failed, $(($(date +%s) - started)) s (build/test-logs/$suite.log)"
+}
+
+run_tests() {
+	passed=0 failed=0
+	[ $# -gt 0 ] || set -- lint build unit
+	dependencies
+	for s; do
+		name=${s%%/*}
+		[ -x "tests/$name/run.sh" ] || {
+			say "there is no suite $name"
+			return 2
+		}
+		case $name in api | vm | demo | measure) build ;; esac
+		case $s in
+		*/*) run_suite "$name" "${s#*/}" ;;
+		*) run_suite "$name" ;;
+		esac
+	done
+	echo "$passed passed, $failed failed"
+	[ "$failed" = 0 ]
+}
+
+verb=${1:-build}
+[ $# -eq 0 ] || shift
+case $verb in
+build) build ;;
+check-binary) check_binary "$1" ;;
+test) run_tests "$@" ;;
+lint) run_tests lint ;;
+demo)
+	build
+	# shellcheck disable=SC2046
+	need $(suite_packages demo)
+	kernel
+	SPIDERBOX=$build/spiderbox BUILD_DIR=$build tests/demo/run.sh
+	;;
+fmt)
+	need clang-format git
+	git ls-files -co --exclude-standard '*.c' '*.h' | xargs clang-format -i
+	;;
+image)
+	build
+	deploy/image.sh "$build/spiderbox" "$build/spiderbox-image.tar"
+	;;
+size)
+	build
+	size -A "$build/spiderbox.unchecked"
+	size "$build"/o/*.o | sort -rn | head -n 30
+	;;
+clean) rm -rf "$build" ;;
+-h | --help | help) usage ;;
+*)
+	usage >&2
+	exit 2
+	;;
+esac
