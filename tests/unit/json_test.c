@@ -111,7 +111,7 @@ static void every_prefix_fails(void **state)
 {
 	const char *text =
 		"{\"a\":[1,-2.5e3,true,null,\"x\\u00e9\\ud83d\\ude00\"],\"b\":{\"c\":\"\xc3\xa9\"}"
-	        "}";
+		"}";
 	json *j;
 
 	(void)state;
