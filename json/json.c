@@ -643,7 +643,7 @@ const char *json_name(const json *member)
 
 const json *json_first(const json *j)
 {
-	return cJSON_IsObject(j) || cJSON_IsArray(j) ? j->child : NULL;
+	return j && (cJSON_IsObject(j) || cJSON_IsArray(j)) ? j->child : NULL;
 }
 
 const json *json_next(const json *j)

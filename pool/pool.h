@@ -87,6 +87,10 @@ bool pool_serves(const struct pool *p, const struct pool_request *r, struct str 
  */
 int pool_compare_default(const struct pool *a, const struct pool *b);
 
+/* Adds a record, replacing one of that address; strings are copied. */
+void pool_put_record(struct pool *p, struct ip ip, const char *pod, const char *uid,
+                     const char *nic, const char *cid);
+
 /*
  * The record this request already has in the pool: same uid, pod and nic (a retry of the same pod:
  * new sandbox, lost answer).  A record of the original (no nic) matches by uid and pod.  NULL:

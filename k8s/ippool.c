@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ippool.c - SpiderIPPool and SpiderReservedIP objects to values, and the status patch back.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "k8s/ippool.h"
+
+static int read_ranges(const json *spec, const char *key, struct ip_set *out, struct err *e)
+{
+	const json *list = NULL;
+
+	if (json_opt_strs(spec, key, &list, e) < 0)
+		return -1;
+	json_each(item, list)
+	{
+		struct ip_range r;
+
+		if (ip_range_parse(json_text(item), &r, e) < 0)
+			return err_wrap(e, "%s", key);
+		ip_set_add(out, r);
+	}
+	return 0;
+}
+
+static int read_names(const json *spec, const char *key, char ***out, size_t *n, struct err *e)
+{
+	const json *list = NULL;
+
+	if (json_opt_strs(spec, key, &list, e) < 0)
+		return -1;
+	*out = xcalloc(json_count(list), sizeof(**out));
+	json_each(item, list)
+	{
+		(*out)[(*n)++] = xstrdup(json_text(item));
+	}
+	return 0;
+}
+
+static int read_routes(const json *spec, struct pool *p, struct err *e)
+{
+	const json *list = NULL;
+
+	if (json_opt_arr(spec, "routes", &list, e) < 0)
+		return -1;
+	p->routes = xcalloc(json_count(list), sizeof(*p->routes));
+	json_each(item, list)
+	{
+		struct pool_route *r = &p->routes[p->n_routes];
+		const char *dst, *gw;
+
+		if (json_str(item, "dst", &dst, e) < 0 || json_str(item, "gw", &gw, e) < 0 ||
+		    cidr_parse(dst, &r->dst, e) < 0 || ip_parse(gw, &r->gw, e) < 0)
+			return err_wrap(e, "routes");
+		p->n_routes++;
+	}
+	return 0;
+}
+
+static int read_spec(const json *spec, struct pool *p, struct err *e)
+{
+	const char *subnet, *gateway = NULL;
+	int64_t version = 0;
+
+	if (json_str(spec, "subnet", &subnet, e) < 0 || cidr_parse(subnet, &p->subnet, e) < 0)
+		return err_wrap(e, "subnet");
+	p->family = p->subnet.ip.family;
+	if (json_opt_i64(spec, "ipVersion", &version, e) < 0)
+		return -1;
+	if (version && version != p->family)
+		return err_set(e, ERR_CONFIG, "ipVersion %lld and subnet %s do not fit",
+		               (long long)version, subnet);
+	if (json_opt_str(spec, "gateway", &gateway, e) < 0 ||
+	    (gateway && *gateway && ip_parse(gateway, &p->gateway, e) < 0))
+		return err_wrap(e, "gateway");
+	if (json_opt_bool(spec, "default", &p->is_default, e) < 0 ||
+	    json_opt_bool(spec, "disable", &p->disabled, e) < 0)
+		return -1;
+	if (read_ranges(spec, "ips", &p->ips, e) < 0 ||
+	    read_ranges(spec, "excludeIPs", &p->excluded, e) < 0 ||
+	    read_names(spec, "nodeName", &p->node_names, &p->n_node_names, e) < 0 ||
+	    read_names(spec, "multusName", &p->multus_names, &p->n_multus_names, e) < 0)
+		return -1;
+	return read_routes(spec, p, e);
+}
+
+static const char *text_or_empty(const json *o, const char *key)
+{
+	const char *s = json_str_at(o, key, NULL);
+
+	return s ? s : "";
+}
+
+static int read_records(const json *object, struct pool *p, struct err *e)
+{
+	const char *text = json_str_at(object, "status", "allocatedIPs", NULL);
+	AUTO_JSON *records = NULL;
+
+	if (!text || !*text)
+		return 0;
+	if (json_parse(text, strlen(text), 0, &records, e) < 0)
+		return -1;
+	if (!json_is_object(records))
+		return err_set(e, ERR_PROTO, "not an object");
+	json_each(item, records)
+	{
+		struct ip ip;
+
+		if (ip_parse(json_name(item), &ip, e) < 0)
+			return -1;
+		pool_put_record(p, ip, text_or_empty(item, "pod"), text_or_empty(item, "podUid"),
+		                text_or_empty(item, "nic"), text_or_empty(item, "cid"));
+	}
+	return 0;
+}
+
+int ippool_read(const json *object, struct pool *out, struct err *e)
+{
+	const char *name = json_str_at(object, "metadata", "name", NULL);
+	struct err why = { ERR_NONE, 0, 0, "" };
+
+	if (!name || !*name)
+		return err_set(e, ERR_PROTO, "a SpiderIPPool without a name");
+	memset(out, 0, sizeof(*out));
+	out->name = xstrdup(name);
+	out->uid = xstrdup(text_or_empty(json_get(object, "metadata"), "uid"));
+	out->version = xstrdup(text_or_empty(json_get(object, "metadata"), "resourceVersion"));
+	out->terminating = json_str_at(object, "metadata", "deletionTimestamp", NULL) != NULL;
+	if (read_spec(json_get(object, "spec"), out, &why) < 0)
+		out->bad = xasprintf("spec.%s", why.msg);
+	if (read_records(object, out, &why) < 0 && !out->bad)
+		out->bad = xasprintf("status.allocatedIPs: %s", why.msg);
+	if (!out->bad)
+		out->bad = pool_check(out);
+	return 0;
+}
+
+struct line {
+	struct ip_str key;
+	const struct pool_record *record;
+};
+
+static int compare_lines(const void *a, const void *b)
+{
+	const struct line *x = a, *y = b;
+
+	return strcmp(x->key.s, y->key.s);
+}
+
+void ippool_records_text(const struct pool *p, struct str *out)
+{
+	AUTO_FREE struct line *lines = xcalloc(p->n_records, sizeof(*lines));
+
+	for (size_t i = 0; i < p->n_records; i++)
+		lines[i] = (struct line){ ip_str(p->records[i].ip), &p->records[i] };
+	qsort(lines, p->n_records, sizeof(*lines), compare_lines);
+	str_addc(out, '{');
+	for (size_t i = 0; i < p->n_records; i++) {
+		const struct pool_record *r = lines[i].record;
+		AUTO_JSON *v = json_new_object();
+
+		json_set_str(v, "pod", r->pod);
+		json_set_str(v, "podUid", r->uid);
+		if (*r->nic)
+			json_set_str(v, "nic", r->nic);
+		if (*r->cid)
+			json_set_str(v, "cid", r->cid);
+		str_addf(out, "%s\"%s\":", i ? "," : "", lines[i].key.s);
+		json_print(v, out);
+	}
+	str_addc(out, '}');
+}
+
+json *ippool_status_patch(const struct pool *p)
+{
+	json *patch = json_new_object(), *status;
+	AUTO_STR text = STR_INIT;
+	uint64_t total = pool_total(p);
+
+	json_set_str(json_ensure_object(patch, "metadata"), "resourceVersion", p->version);
+	status = json_ensure_object(patch, "status");
+	if (p->n_records) {
+		ippool_records_text(p, &text);
+		json_set_str(status, "allocatedIPs", text.data);
+	} else {
+		json_set_null(status, "allocatedIPs");
+	}
+	json_set_i64(status, "allocatedIPCount", (int64_t)p->n_records);
+	/* the field is an int64 that JSON readers must hold exactly */
+	json_set_i64(status, "totalIPCount",
+	             total > (1ULL << 53) - 1 ? (1LL << 53) - 1 : (int64_t)total);
+	return patch;
+}
+
+int reservedip_read(const json *object, struct ip_set *set, struct err *e)
+{
+	const json *list = NULL;
+	int rc = 0;
+
+	if (json_opt_strs(json_get(object, "spec"), "ips", &list, e) < 0)
+		return -1;
+	json_each(item, list)
+	{
+		struct ip_range r;
+
+		if (ip_range_parse(json_text(item), &r, e) < 0)
+			rc = -1;
+		else
+			ip_set_add(set, r);
+	}
+	return rc;
+}

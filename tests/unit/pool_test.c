@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* links: pool/ k8s/ippool.c net/ip.c json/json.c base/str.c base/err.c base/mem.c */
+/* libs: cjson */
+/*
+ * pool_test.c - objects to pools and back, filters and their words, picks against a model.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "k8s/ippool.h"
+
+static struct pool read_pool(const char *spec, const char *status)
+{
+	AUTO_FREE char *text = xasprintf(
+		"{\"metadata\":{\"name\":\"p\",\"uid\":\"u\",\"resourceVersion\":\"7\"},"
+		"\"spec\":%s,\"status\":%s}",
+		spec, status);
+	AUTO_JSON *j = NULL;
+	struct pool p = { .name = NULL };
+	struct err e;
+
+	if (json_parse(text, strlen(text), 0, &j, &e) < 0 || ippool_read(j, &p, &e) < 0)
+		fail_msg("%s", e.msg);
+	return p;
+}
+
+static struct ip ip(const char *s)
+{
+	struct ip a;
+
+	assert_int_equal(ip_parse(s, &a, NULL), 0);
+	return a;
+}
+
+static const struct pool_request request = { .pod = "default/web-0",
+	                                     .uid = "uid-1",
+	                                     .nic = "eth0",
+	                                     .cid = "c1",
+	                                     .node = "master",
+	                                     .family = 4,
+	                                     .network = "kube-system/ipvlan-eth0",
+	                                     .agent_namespace = "kube-system" };
+
+static const char guide[] =
+	"{\"default\":true,\"ips\":[\"172.31.199.185-172.31.199.189\"],"
+	"\"subnet\":\"172.31.192.0/20\",\"gateway\":\"172.31.207.253\","
+	"\"nodeName\":[\"master\"],\"multusName\":[\"kube-system/ipvlan-eth0\"]}";
+
+static void reads_the_guide(void **state)
+{
+	struct pool p = read_pool(guide, "{}");
+
+	(void)state;
+	assert_null(p.bad);
+	assert_int_equal(p.family, 4);
+	assert_int_equal(pool_total(&p), 5);
+	assert_true(p.is_default);
+	assert_string_equal(p.node_names[0], "master");
+	pool_release(&p);
+}
+
+static void reads_the_originals_records(void **state)
+{
+	const char *status =
+		"{\"allocatedIPs\":\"{\\\"172.31.199.186\\\":{\\\"pod\\\":\\\"default/web-0\\\","
+		"\\\"podUid\\\":\\\"uid-1\\\"}}\"}";
+	struct pool p = read_pool(guide, status);
+	struct pool_record *own;
+
+	(void)state;
+	assert_null(p.bad);
+	assert_int_equal(p.n_records, 1);
+	own = pool_find_own(&p, &request);
+	assert_non_null(own);
+	assert_string_equal(ip_str(own->ip).s, "172.31.199.186");
+	/* it names no container: any DEL of this pod's uid frees it, another's does not */
+	assert_int_equal(pool_remove(&p, "default/web-0", "uid-2", "eth0", "c9"), 0);
+	assert_int_equal(pool_remove(&p, "default/web-0", "", "eth0", "c9"), 0);
+	assert_int_equal(pool_remove(&p, "default/web-0", "uid-1", "eth0", "c9"), 1);
+	pool_release(&p);
+}
+
+static void writes_records_sorted_as_bytes(void **state)
+{
+	struct pool p =
+		read_pool("{\"subnet\":\"10.0.0.0/24\",\"ips\":[\"10.0.0.1-10.0.0.20\"]}", "{}");
+	AUTO_JSON *patch = NULL;
+	AUTO_STR text = STR_INIT;
+
+	(void)state;
+	pool_add(&p, ip("10.0.0.2"), &request);
+	pool_put_record(&p, ip("10.0.0.10"), "a/b", "u2", "", "");
+	ippool_records_text(&p, &text);
+	assert_string_equal(text.data,
+	                    "{\"10.0.0.10\":{\"pod\":\"a/b\",\"podUid\":\"u2\"},"
+	                    "\"10.0.0.2\":{\"pod\":\"default/web-0\",\"podUid\":\"uid-1\","
+	                    "\"nic\":\"eth0\",\"cid\":\"c1\"}}");
+	patch = ippool_status_patch(&p);
+	str_reset(&text, 0);
+	json_print(patch, &text);
+	assert_non_null(strstr(text.data, "\"metadata\":{\"resourceVersion\":\"7\"}"));
+	assert_non_null(strstr(text.data, "\"allocatedIPCount\":2,\"totalIPCount\":20"));
+	assert_int_equal(pool_remove(&p, "", "", "eth0", "c1"), 1);
+	assert_int_equal(pool_remove(&p, "a/b", "u2", "eth0", "x"), 1);
+	json_free(patch);
+	patch = ippool_status_patch(&p);
+	str_reset(&text, 0);
+	json_print(patch, &text);
+	assert_non_null(strstr(text.data, "\"allocatedIPs\":null"));
+	pool_release(&p);
+}
+
+static void bad_pools_say_why(void **state)
+{
+	static const char *const cases[][3] = {
+		{ "{}", "{}", "spec.subnet: subnet: missing" },
+		{ "{\"subnet\":\"10.0.0.1/24\"}", "{}",
+		  "subnet 10.0.0.1/24 has host bits set, 10.0.0.0/24 was meant?" },
+		{ "{\"subnet\":\"10.0.0.0/24\",\"ips\":[\"10.0.1.1\"]}", "{}",
+		  "ips: 10.0.1.1 is not in subnet 10.0.0.0/24" },
+		{ "{\"subnet\":\"10.0.0.0/24\",\"ips\":[\"10.0.0.9-10.0.0.1\"]}", "{}",
+		  "spec.ips: range \"10.0.0.9-10.0.0.1\" ends before it begins" },
+		{ "{\"subnet\":\"10.0.0.0/24\",\"gateway\":\"10.0.1.1\"}", "{}",
+		  "gateway 10.0.1.1 is not in subnet 10.0.0.0/24" },
+		{ "{\"subnet\":\"10.0.0.0/"
+		  "24\",\"ips\":[\"10.0.0.1-10.0.0.9\"],\"gateway\":\"10.0.0.1\"}",
+		  "{}", "gateway 10.0.0.1 is among ips" },
+		{ "{\"subnet\":\"10.0.0.0/24\",\"ipVersion\":6}", "{}",
+		  "spec.ipVersion 6 and subnet 10.0.0.0/24 do not fit" },
+		{ "{\"subnet\":\"10.0.0.0/24\"}", "{\"allocatedIPs\":\"{oops\"}",
+		  "status.allocatedIPs: not JSON: line 1 column 2: a member name is missing" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct pool p = read_pool(cases[i][0], cases[i][1]);
+
+		assert_non_null(p.bad);
+		assert_string_equal(p.bad, cases[i][2]);
+		pool_release(&p);
+	}
+}
+
+static void filters(void **state)
+{
+	struct pool_request other = request;
+	struct pool p = read_pool(guide, "{}");
+	AUTO_STR why = STR_INIT;
+
+	(void)state;
+	assert_true(pool_serves(&p, &request, &why));
+	other.node = "worker";
+	assert_false(pool_serves(&p, &other, &why));
+	assert_string_equal(why.data, "p is not for node worker");
+	other = request;
+	other.network = "kube-system/ipvlan-eth1";
+	str_reset(&why, 0);
+	assert_false(pool_serves(&p, &other, &why));
+	assert_string_equal(why.data, "p is not for network kube-system/ipvlan-eth1");
+	other.network = NULL;
+	str_reset(&why, 0);
+	assert_false(pool_serves(&p, &other, &why));
+	assert_string_equal(why.data,
+	                    "p is for certain networks, and the pod's is not known: "
+	                    "no default network is configured");
+	other = request;
+	other.family = 6;
+	str_reset(&why, 0);
+	assert_false(pool_serves(&p, &other, &why));
+	assert_string_equal(why.data, "p is IPv4");
+	p.disabled = true;
+	str_reset(&why, 0);
+	assert_false(pool_serves(&p, &request, &why));
+	assert_string_equal(why.data, "p is disabled");
+	pool_release(&p);
+	/* no namespace in multusName: the agent's */
+	p = read_pool("{\"subnet\":\"10.0.0.0/24\",\"multusName\":[\"ipvlan-eth0\"]}", "{}");
+	assert_true(pool_serves(&p, &request, &why));
+	pool_release(&p);
+}
+
+static void round_robin(void **state)
+{
+	struct pool p = read_pool(
+		"{\"subnet\":\"10.0.0.0/29\",\"ips\":[\"10.0.0.1-10.0.0.4\"],"
+		"\"excludeIPs\":[\"10.0.0.2\"]}",
+		"{}");
+	struct ip got;
+	struct err e;
+
+	(void)state;
+	assert_int_equal(pool_pick(&p, NULL, &got, &e), 0);
+	assert_string_equal(ip_str(got).s, "10.0.0.1");
+	pool_add(&p, got, &request);
+	assert_int_equal(pool_remove(&p, "", "", "eth0", "c1"), 1);
+	/* the address just given back rests while others are free */
+	assert_int_equal(pool_pick(&p, NULL, &got, &e), 0);
+	assert_string_equal(ip_str(got).s, "10.0.0.3");
+	pool_add(&p, got, &request);
+	pool_put_record(&p, ip("10.0.0.4"), "a/b", "x", "eth0", "z");
+	assert_int_equal(pool_pick(&p, NULL, &got, &e), 0);
+	assert_string_equal(ip_str(got).s, "10.0.0.1");
+	pool_add(&p, got, &request);
+	assert_int_equal(pool_pick(&p, NULL, &got, &e), -1);
+	assert_int_equal(e.kind, ERR_EXHAUSTED);
+	assert_string_equal(e.msg, "all IP addresses used out: p");
+	pool_release(&p);
+}
+
+static void huge_ranges_cost_nothing(void **state)
+{
+	struct pool p = read_pool(
+		"{\"subnet\":\"fd00::/8\",\"ips\":[\"fd00::1-fdff::ffff\"],"
+		"\"excludeIPs\":[\"fd00::1-fdef::\"]}",
+		"{}");
+	struct ip got;
+	struct err e;
+
+	(void)state;
+	assert_null(p.bad);
+	assert_true(pool_total(&p) == UINT64_MAX);
+	assert_int_equal(pool_pick(&p, NULL, &got, &e), 0);
+	assert_string_equal(ip_str(got).s, "fdef::1");
+	pool_release(&p);
+}
+
+/* Every pick is usable and free; exhaustion comes exactly when the model has none left. */
+static void picks_against_model(void **state)
+{
+	unsigned int seed = 4711;
+
+	(void)state;
+	print_message("# seed %u\n", seed);
+	srandom(seed);
+	for (int round = 0; round < 500; round++) {
+		struct pool p = read_pool(
+			"{\"subnet\":\"10.0.0.0/"
+			"26\",\"ips\":[\"10.0.0.1-10.0.0.30\",\"10.0.0.40\"],"
+			"\"excludeIPs\":[\"10.0.0.5-10.0.0.9\"]}",
+			"{}");
+		AUTO_IP_SET reserved = IP_SET_INIT;
+		bool free_model[64] = { false };
+
+		for (int i = 1; i <= 40; i++)
+			free_model[i] = i <= 4 || (i >= 10 && i <= 30) || i == 40;
+		for (int i = 0; i < 3; i++) {
+			struct ip a = ip("10.0.0.0");
+
+			a.bytes[3] = (uint8_t)(random() % 64);
+			ip_set_add(&reserved, (struct ip_range){ a, a });
+			free_model[a.bytes[3]] = false;
+		}
+		for (int op = 0; op < 60; op++) {
+			bool any = false;
+			struct ip got;
+			struct err e;
+
+			for (int i = 0; i < 64; i++)
+				any |= free_model[i];
+			assert_int_equal(pool_pick(&p, &reserved, &got, &e), any ? 0 : -1);
+			if (any) {
+				char cid[16];
+
+				assert_true(free_model[got.bytes[3]]);
+				snprintf(cid, sizeof(cid), "%d", got.bytes[3]);
+				pool_put_record(&p, got, "a/b", "u", "eth0", cid);
+				p.last = got;
+				free_model[got.bytes[3]] = false;
+			}
+			if (p.n_records && random() % 3 == 0) {
+				uint8_t last = p.records[random() % (long)p.n_records].ip.bytes[3];
+				char cid[16];
+
+				snprintf(cid, sizeof(cid), "%d", last);
+				assert_int_equal(pool_remove(&p, "a/b", "u", "eth0", cid), 1);
+				free_model[last] = true;
+			}
+		}
+		pool_release(&p);
+	}
+}
+
+static void old_sandbox_frees_nothing(void **state)
+{
+	struct pool p = read_pool(guide, "{}");
+	struct pool_request retry = request;
+	struct pool copy;
+
+	(void)state;
+	pool_add(&p, ip("172.31.199.185"), &request);
+	retry.cid = "c2";
+	pool_add(&p, pool_find_own(&p, &retry)->ip, &retry);
+	assert_int_equal(p.n_records, 1);
+	assert_int_equal(pool_remove(&p, request.pod, request.uid, "eth0", "c1"), 0);
+	pool_copy(&copy, &p);
+	assert_int_equal(pool_remove(&copy, request.pod, request.uid, "eth0", "c2"), 1);
+	assert_int_equal(p.n_records, 1);
+	pool_release(&copy);
+	/* another NIC of the same pod is another address */
+	retry.nic = "net1";
+	assert_null(pool_find_own(&p, &retry));
+	pool_release(&p);
+}
+
+static void default_order(void **state)
+{
+	struct pool node = read_pool(guide, "{}");
+	struct pool plain = read_pool("{\"subnet\":\"10.0.0.0/24\"}", "{}");
+	struct pool later = read_pool("{\"subnet\":\"10.0.0.0/24\"}", "{}");
+
+	(void)state;
+	later.name[0] = 'q';
+	assert_true(pool_compare_default(&node, &plain) < 0);
+	assert_true(pool_compare_default(&plain, &node) > 0);
+	assert_true(pool_compare_default(&plain, &later) < 0);
+	pool_release(&node);
+	pool_release(&plain);
+	pool_release(&later);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(reads_the_guide),
+		cmocka_unit_test(reads_the_originals_records),
+		cmocka_unit_test(writes_records_sorted_as_bytes),
+		cmocka_unit_test(bad_pools_say_why),
+		cmocka_unit_test(filters),
+		cmocka_unit_test(round_robin),
+		cmocka_unit_test(huge_ranges_cost_nothing),
+		cmocka_unit_test(picks_against_model),
+		cmocka_unit_test(old_sandbox_frees_nothing),
+		cmocka_unit_test(default_order),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
