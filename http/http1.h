@@ -44,7 +44,7 @@ struct http_response {
 };
 
 /*
- * Sends a request and reads the response's head.  *reusable (may be NULL) is set on failure: true
+ * Sends a request and reads the response's head.  *retryable (may be NULL) is set on failure: true
  * when the server closed a kept-alive connection before a single byte of the response, so that a
  * fresh connection may safely be tried.  CR, LF or NUL in any part is ERR_CONFIG.
  */
