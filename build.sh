@@ -239,7 +239,7 @@ demo)
 	;;
 fmt)
 	need clang-format git
-	git ls-files -co --exclude-standard '*.c' '*.h' | xargs clang-format -i
+	git ls-files -co --exclude-standard '*.c' '*.h' | xargs sh -c 'clang-format -i "$@" && clang-format -i "$@"' fmt # twice: once is not always enough
 	;;
 image)
 	build

@@ -352,7 +352,7 @@ static int read_whole(struct http *h, size_t max, struct str *out, struct mono d
                       struct err *e)
 {
 	size_t start = out->len, n;
-	const char *p;
+	const char *p = NULL;
 
 	do {
 		if (body_some(h, &p, &n, deadline, e) < 0)
@@ -376,7 +376,7 @@ int http_read_line(struct http *h, const char **line, size_t *len, struct mono d
                    struct err *e)
 {
 	size_t searched = 0, n;
-	const char *lf, *p;
+	const char *lf, *p = NULL;
 
 	for (;;) {
 		lf = memchr(h->body.data + searched, '\n', h->body.len - searched);

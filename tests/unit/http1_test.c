@@ -130,7 +130,7 @@ static void close_and_retry_after(void **state)
 {
 	const char *text =
 		"HTTP/1.1 429 Slow\r\nRetry-After: 7\r\nConnection: close\r\nContent-Length: "
-	        "0\r\n\r\n";
+		"0\r\n\r\n";
 	struct http_response r;
 	struct err e;
 	AUTO_FREE char *body = response(text, strlen(text), 10, &r, &e);
