@@ -12,6 +12,13 @@
 
 #define MUST_USE __attribute__((warn_unused_result))
 #define PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
+/* Calls a MUST_USE function whose failure does not matter here: a cast to void does not silence
+ * gcc. */
+#define IGNORE(call)                                                                               \
+	do {                                                                                       \
+		if (call) {                                                                        \
+		}                                                                                  \
+	} while (0)
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 
 /* All abort when memory runs out; the result is owned (free with free()). */

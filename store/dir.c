@@ -1,0 +1,798 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * dir.c - objects in a local directory, with the semantics of an API server.
+ *
+ * Theory of operation: PATH/<plural>/<namespace>.<name>.json or <name>.json, one object each,
+ * written by durable rename.  Every change happens under an exclusive flock of PATH/.lock, which
+ * also holds the last resourceVersion: it is raised, durably, before an object is written with it,
+ * so that a version is never used twice, whatever is killed when.  A delete leaves nothing but a
+ * raised PATH/<plural>/.deleted, which tells a watch that was not there that it must list again.
+ *
+ * A watch keeps the versions it has shown, by name; inotify on the folder wakes it, and it
+ * compares.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/file.h>
+#include <sys/inotify.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "store/backend.h"
+
+#define OBJECT_MAX (4 * 1024 * 1024) /* bytes of one object's file */
+
+struct dir_store {
+	struct store base;
+	char *path;
+};
+
+static const char *dir_path(struct store *s)
+{
+	return ((struct dir_store *)s)->path;
+}
+
+/* RFC 1123 subdomain, as Kubernetes wants names: also what keeps a name from being a path. */
+static int check_name(const char *name, struct err *e)
+{
+	size_t n = strlen(name);
+
+	if (n && n <= 253 && strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-.") == n &&
+	    name[0] != '-' && name[0] != '.' && name[n - 1] != '-' && name[n - 1] != '.')
+		return 0;
+	return err_set(e, ERR_CONFIG,
+	               "\"%s\" is not a name (lower-case letters, digits, '-' and '.')", name);
+}
+
+static char *folder_of(struct store *s, enum store_kind k)
+{
+	return xasprintf("%s/%s", dir_path(s), store_kind_info(k)->resource.plural);
+}
+
+/* The namespace is a folder, so that names with dots stay apart. */
+static int file_of(struct store *s, enum store_kind k, const char *ns, const char *name, char **out,
+                   struct err *e)
+{
+	const struct k8s_resource *r = &store_kind_info(k)->resource;
+
+	if (check_name(name, e) < 0 || (r->namespaced && check_name(ns ? ns : "", e) < 0))
+		return -1;
+	*out = xasprintf("%s/%s/%s%s%s.json", dir_path(s), r->plural, r->namespaced ? ns : "",
+	                 r->namespaced ? "_" : "", name);
+	return 0;
+}
+
+/* The lock: held while the descriptor is open. */
+static int lock(struct store *s, int how, struct mono deadline, int *out, struct err *e)
+{
+	AUTO_FREE char *path = xasprintf("%s/.lock", dir_path(s));
+	AUTO_FD int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+	if (fd < 0)
+		return err_sys(e, errno, "open %s", path);
+	while (flock(fd, how | LOCK_NB) < 0) {
+		if (errno != EWOULDBLOCK && errno != EINTR)
+			return err_sys(e, errno, "lock %s", path);
+		/* held for the time of one small write: waiting in steps is simpler than a signal
+		 */
+		if (mono_passed(deadline))
+			return err_set(e, ERR_TIMEOUT, "lock %s: held by another process", path);
+		mono_sleep_until(mono_in(1));
+	}
+	*out = take_fd(&fd);
+	return 0;
+}
+
+static int read_counter(int fd, uint64_t *out, struct err *e)
+{
+	char text[32] = "";
+	ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
+
+	if (n < 0)
+		return err_sys(e, errno, "read the version");
+	text[strcspn(text, "\n")] = '\0';
+	*out = 0;
+	return n && parse_u64(text, 0, UINT64_MAX - 1, out, e) < 0
+	               ? err_wrap(e, "version of the store")
+	               : 0;
+}
+
+/* Takes the next version; fixed width, so that a torn write cannot make a smaller number. */
+static int next_version(int fd, uint64_t *out, struct err *e)
+{
+	char text[32];
+	uint64_t v;
+
+	if (read_counter(fd, &v, e) < 0)
+		return -1;
+	v++;
+	snprintf(text, sizeof(text), "%020llu\n", (unsigned long long)v);
+	if (pwrite(fd, text, 21, 0) != 21 || fdatasync(fd) < 0)
+		return err_sys(e, errno, "write the version");
+	*out = v;
+	return 0;
+}
+
+static int read_object(const char *path, json **out, struct err *e)
+{
+	AUTO_STR text = STR_INIT;
+
+	if (file_read(path, OBJECT_MAX, &text, e) < 0)
+		return -1;
+	return json_parse(text.data, text.len, 0, out, e) < 0 ? err_wrap(e, "%s", path) : 0;
+}
+
+static uint64_t version_of(const json *o)
+{
+	const char *v = json_str_at(o, "metadata", "resourceVersion", NULL);
+	uint64_t n = 0;
+
+	return v && parse_u64(v, 0, UINT64_MAX - 1, &n, NULL) == 0 ? n : 0;
+}
+
+static int write_object(int lock_fd, const char *path, json *o, struct err *e)
+{
+	AUTO_STR text = STR_INIT;
+	char version[24];
+	uint64_t v;
+
+	if (next_version(lock_fd, &v, e) < 0)
+		return -1;
+	snprintf(version, sizeof(version), "%llu", (unsigned long long)v);
+	json_set_str(json_ensure_object(o, "metadata"), "resourceVersion", version);
+	json_print_pretty(o, &text);
+	return file_write(path, text.data, text.len, 0644, FILE_DURABLE, e);
+}
+
+static int not_found(enum store_kind k, const char *name, struct err *e)
+{
+	return err_set(e, ERR_NOT_FOUND, "%s \"%s\" not found", store_kind_info(k)->resource.plural,
+	               name);
+}
+
+static int load(struct store *s, enum store_kind k, const char *ns, const char *name, char **path,
+                json **out, struct err *e)
+{
+	if (file_of(s, k, ns, name, path, e) < 0)
+		return -1;
+	if (read_object(*path, out, e) < 0)
+		return e && e->kind == ERR_NOT_FOUND ? not_found(k, name, e) : -1;
+	return 0;
+}
+
+static int dir_get(struct store *s, enum store_kind k, const char *ns, const char *name, json **out,
+                   struct mono deadline, struct err *e)
+{
+	AUTO_FREE char *path = NULL;
+	struct err mine;
+
+	(void)deadline;
+	return load(s, k, ns, name, &path, out, e ? e : &mine);
+}
+
+/* One requirement of a label selector: "a=b", "a==b", "a!=b", "a", "!a", "a in (x,y)", "a notin
+ * (x,y)". */
+static bool label_fits(const json *labels, const char *term, size_t len)
+{
+	AUTO_FREE char *t = xstrndup(term, len);
+	char *key = t + strspn(t, " "), *op, *value, *paren;
+	const char *have;
+	bool negative = *key == '!';
+
+	key += negative;
+	paren = strchr(key, '(');
+	op = strpbrk(key, "=! ");
+	if (!op)
+		return (json_str_at(labels, key, NULL) != NULL) != negative;
+	if (paren) {
+		bool found = false;
+
+		negative = strstr(op, "notin") != NULL && strstr(op, "notin") < paren;
+		*op = '\0';
+		have = json_str_at(labels, key, NULL);
+		for (char *save = paren + 1, *v; have && (v = strsep(&save, ",)"));) {
+			v += strspn(v, " ");
+			v[strcspn(v, " ")] = '\0';
+			found |= *v && streq(v, have);
+		}
+		return found != negative;
+	}
+	negative = *op == '!';
+	value = op + strspn(op, "=! ");
+	*op = '\0';
+	have = json_str_at(labels, key, NULL);
+	return (have && streq(have, value)) != negative;
+}
+
+/* Terms are separated by commas outside parentheses. */
+static bool labels_fit(const json *o, const char *selector)
+{
+	const json *labels = json_at(o, "metadata", "labels", NULL);
+	const char *start = selector;
+	int depth = 0;
+
+	for (const char *p = selector;; p++) {
+		depth += (*p == '(') - (*p == ')');
+		if (*p && (*p != ',' || depth))
+			continue;
+		if (p > start && !label_fits(labels, start, (size_t)(p - start)))
+			return false;
+		if (!*p)
+			return true;
+		start = p + 1;
+	}
+}
+
+/* Field selectors: metadata.name, metadata.namespace, spec.nodeName; equality only. */
+static bool field_fits(const json *o, const char *selector)
+{
+	AUTO_FREE char *copy = xstrdup(selector);
+	char *save = copy, *term;
+
+	while ((term = strsep(&save, ","))) {
+		char *value = strchr(term, '='), *leaf = strchr(term, '.');
+		const char *have;
+
+		if (!value || !leaf || leaf > value)
+			return false;
+		*value++ = '\0';
+		*leaf++ = '\0';
+		have = json_str_at(o, term, leaf, NULL);
+		if (!have || !streq(have, value + (*value == '=')))
+			return false;
+	}
+	return true;
+}
+
+static bool fits(const json *o, const char *ns, const struct k8s_selector *sel)
+{
+	const char *have = json_str_at(o, "metadata", "namespace", NULL);
+
+	if (ns && (!have || !streq(ns, have)))
+		return false;
+	if (sel && sel->labels && !labels_fit(o, sel->labels))
+		return false;
+	return !sel || !sel->fields || field_fits(o, sel->fields);
+}
+
+/* Everything of a kind that fits; a broken file is named in the log and left out. */
+static int scan(struct store *s, enum store_kind k, const char *ns, const struct k8s_selector *sel,
+                json *items, struct err *e)
+{
+	AUTO_FREE char *folder = folder_of(s, k);
+	char **names;
+	size_t n;
+
+	if (file_list(folder, &names, &n, e) < 0)
+		return -1;
+	for (size_t i = 0; i < n; i++) {
+		AUTO_FREE char *path = xasprintf("%s/%s", folder, names[i]);
+		json *o = NULL;
+		struct err bad;
+
+		if (!str_ends(names[i], ".json"))
+			continue;
+		if (read_object(path, &o, &bad) < 0) {
+			/* gone since it was listed is no news */
+			if (bad.kind != ERR_NOT_FOUND)
+				log_warn_err(&bad, "left out");
+			continue;
+		}
+		if (fits(o, ns, sel))
+			json_append(items, o);
+		else
+			json_free(o);
+	}
+	file_list_free(names, n);
+	return 0;
+}
+
+static int dir_list(struct store *s, enum store_kind k, const char *ns,
+                    const struct k8s_selector *sel, json **items, char **version,
+                    struct mono deadline, struct err *e)
+{
+	AUTO_JSON *list = json_new_array();
+	AUTO_FD int fd = -1;
+	uint64_t v;
+
+	/* shared: what is listed and the version are of one moment */
+	if (lock(s, LOCK_SH, deadline, &fd, e) < 0 || read_counter(fd, &v, e) < 0 ||
+	    scan(s, k, ns, sel, list, e) < 0)
+		return -1;
+	if (version)
+		*version = xasprintf("%llu", (unsigned long long)v);
+	*items = take_ptr(&list);
+	return 0;
+}
+
+static void now_text(char *out, size_t size)
+{
+	time_t t = time(NULL);
+	struct tm tm;
+
+	gmtime_r(&t, &tm);
+	strftime(out, size, "%Y-%m-%dT%H:%M:%SZ", &tm);
+}
+
+static int new_uid(char out[37], struct err *e)
+{
+	unsigned char b[16];
+
+	if (getrandom(b, sizeof(b), 0) != sizeof(b))
+		return err_sys(e, errno, "random bytes");
+	b[6] = (b[6] & 0x0f) | 0x40; /* RFC 9562: version 4, variant 10 */
+	b[8] = (b[8] & 0x3f) | 0x80;
+	snprintf(out, 37, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x",
+	         b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12],
+	         b[13], b[14], b[15]);
+	return 0;
+}
+
+static int dir_create(struct store *s, enum store_kind k, const json *object, json **out,
+                      struct mono deadline, struct err *e)
+{
+	const struct store_kind_info *info = store_kind_info(k);
+	const char *name = json_str_at(object, "metadata", "name", NULL);
+	const char *ns = json_str_at(object, "metadata", "namespace", NULL);
+	AUTO_FREE char *path = NULL, *folder = folder_of(s, k);
+	AUTO_JSON *o = json_copy(object);
+	AUTO_FD int fd = -1;
+	char uid[37], stamp[32];
+	json *meta;
+
+	if (file_of(s, k, ns, name ? name : "", &path, e) < 0 || new_uid(uid, e) < 0 ||
+	    file_mkdirs(folder, 0755, e) < 0 || lock(s, LOCK_EX, deadline, &fd, e) < 0)
+		return -1;
+	if (access(path, F_OK) == 0)
+		return err_set(e, ERR_EXISTS, "%s \"%s\" already exists", info->resource.plural,
+		               name);
+	now_text(stamp, sizeof(stamp));
+	json_set_str(o, "apiVersion", info->api_version);
+	json_set_str(o, "kind", info->kind);
+	meta = json_ensure_object(o, "metadata");
+	if (!json_str_at(meta, "uid", NULL) || k != STORE_POD)
+		json_set_str(meta, "uid", uid); /* a pod's uid is its runtime's */
+	json_set_str(meta, "creationTimestamp", stamp);
+	json_set_i64(meta, "generation", 1);
+	json_remove(meta, "deletionTimestamp");
+	if (write_object(fd, path, o, e) < 0)
+		return -1;
+	if (out)
+		*out = take_ptr(&o);
+	return 0;
+}
+
+/* A change of this kind's set of names that no file tells any more. */
+static int note_deletion(struct store *s, enum store_kind k, int lock_fd, struct err *e)
+{
+	AUTO_FREE char *path =
+		xasprintf("%s/%s/.deleted", dir_path(s), store_kind_info(k)->resource.plural);
+	char text[24];
+	uint64_t v;
+
+	if (next_version(lock_fd, &v, e) < 0)
+		return -1;
+	snprintf(text, sizeof(text), "%llu", (unsigned long long)v);
+	return file_write(path, text, strlen(text), 0644, FILE_DURABLE, e);
+}
+
+static int remove_object(struct store *s, enum store_kind k, int lock_fd, const char *path,
+                         struct err *e)
+{
+	/* first the note: a kill between the two costs a list, the other order would lose an event
+	 */
+	if (note_deletion(s, k, lock_fd, e) < 0)
+		return -1;
+	return file_remove(path, FILE_DURABLE, NULL, e);
+}
+
+static int conflict(enum store_kind k, const char *name, struct err *e)
+{
+	return err_set(e, ERR_CONFLICT, "%s \"%s\": the object has been modified",
+	               store_kind_info(k)->resource.plural, name);
+}
+
+/* The object with the patch in it; what a patch may not touch is as before. */
+static json *patched(const json *old, const json *patch, bool status)
+{
+	static const char *const fixed[] = {
+		"uid",  "resourceVersion", "creationTimestamp", "deletionTimestamp",
+		"name", "namespace",       "generation"
+	};
+	json *o = json_copy(old), *meta;
+
+	if (status) {
+		json *v = json_get(o, "status") ? json_copy(json_get(o, "status"))
+		                                : json_new_object();
+
+		if (json_get(patch, "status"))
+			json_merge(&v, json_get(patch, "status"));
+		json_set(o, "status", v);
+		return o;
+	}
+	json_merge(&o, patch);
+	if (json_get(old, "status"))
+		json_set(o, "status", json_copy(json_get(old, "status")));
+	else
+		json_remove(o, "status");
+	meta = json_ensure_object(o, "metadata");
+	for (size_t i = 0; i < ARRAY_LEN(fixed); i++) {
+		const json *was = json_at(old, "metadata", fixed[i], NULL);
+
+		if (was)
+			json_set(meta, fixed[i], json_copy(was));
+		else
+			json_remove(meta, fixed[i]);
+	}
+	return o;
+}
+
+static void count_generation(const json *old, json *o)
+{
+	int64_t generation = 0;
+
+	if (json_get(old, "spec") && json_get(o, "spec") &&
+	    json_equal(json_get(old, "spec"), json_get(o, "spec")))
+		return;
+	if (!json_get(old, "spec") && !json_get(o, "spec"))
+		return;
+	IGNORE(json_opt_i64(json_get(old, "metadata"), "generation", &generation, NULL));
+	json_set_i64(json_ensure_object(o, "metadata"), "generation", generation + 1);
+}
+
+/* SpiderEndpoint has no status subresource (spec/ipam A3): its status is an ordinary field. */
+static bool has_status_subresource(enum store_kind k)
+{
+	return k != STORE_ENDPOINT;
+}
+
+static int dir_patch(struct store *s, enum store_kind k, const char *ns, const char *name,
+                     bool status, const json *patch, json **out, struct mono deadline,
+                     struct err *e)
+{
+	const char *want = json_str_at(patch, "metadata", "resourceVersion", NULL);
+	const char *want_uid = json_str_at(patch, "metadata", "uid", NULL);
+	AUTO_FREE char *path = NULL;
+	AUTO_JSON *old = NULL;
+	AUTO_JSON *o = NULL;
+	AUTO_FD int fd = -1;
+	struct err mine;
+	const char *uid;
+
+	if (!e)
+		e = &mine;
+	if (lock(s, LOCK_EX, deadline, &fd, e) < 0 || load(s, k, ns, name, &path, &old, e) < 0)
+		return -1;
+	uid = json_str_at(old, "metadata", "uid", NULL);
+	if ((want && !streq(want, json_str_at(old, "metadata", "resourceVersion", NULL))) ||
+	    (want_uid && (!uid || !streq(want_uid, uid))))
+		return conflict(k, name, e);
+	if (has_status_subresource(k)) {
+		o = patched(old, patch, status);
+	} else {
+		o = patched(old, patch, false);
+		if (json_get(patch, "status")) {
+			json *v = json_get(old, "status") ? json_copy(json_get(old, "status"))
+			                                  : json_new_object();
+
+			json_merge(&v, json_get(patch, "status"));
+			json_set(o, "status", v);
+		}
+	}
+	if (json_at(o, "metadata", "deletionTimestamp", NULL) &&
+	    !json_count(json_at(o, "metadata", "finalizers", NULL))) {
+		if (remove_object(s, k, fd, path, e) < 0)
+			return -1;
+	} else if (!json_equal(old, o)) {
+		count_generation(old, o);
+		if (write_object(fd, path, o, e) < 0)
+			return -1;
+	}
+	if (out)
+		*out = take_ptr(&o);
+	return 0;
+}
+
+static int dir_delete(struct store *s, enum store_kind k, const char *ns, const char *name,
+                      const char *uid, const char *version, struct mono deadline, struct err *e)
+{
+	AUTO_FREE char *path = NULL;
+	AUTO_JSON *o = NULL;
+	AUTO_FD int fd = -1;
+	const char *have_uid;
+	struct err mine;
+	char stamp[32];
+
+	if (!e)
+		e = &mine;
+	if (lock(s, LOCK_EX, deadline, &fd, e) < 0 || load(s, k, ns, name, &path, &o, e) < 0)
+		return -1;
+	have_uid = json_str_at(o, "metadata", "uid", NULL);
+	if ((uid && (!have_uid || !streq(uid, have_uid))) ||
+	    (version && !streq(version, json_str_at(o, "metadata", "resourceVersion", NULL))))
+		return conflict(k, name, e);
+	if (!json_count(json_at(o, "metadata", "finalizers", NULL)))
+		return remove_object(s, k, fd, path, e);
+	if (json_at(o, "metadata", "deletionTimestamp", NULL))
+		return 0;
+	now_text(stamp, sizeof(stamp));
+	json_set_str(json_ensure_object(o, "metadata"), "deletionTimestamp", stamp);
+	return write_object(fd, path, o, e);
+}
+
+/* Watches. */
+struct seen {
+	char *key; /* namespace/name */
+	uint64_t version;
+	json *object; /* the last state shown, for the deletion's event */
+	bool here;    /* met in this scan */
+};
+
+struct pending {
+	struct pending *next;
+	enum k8s_event_type type;
+	json *object;
+};
+
+struct dir_watch {
+	struct store_watch base;
+	struct store *store;
+	enum store_kind kind;
+	char *ns, *labels, *fields;
+	struct k8s_selector sel;
+	int inotify, stop;
+	struct seen *seen;
+	size_t n_seen, cap_seen;
+	struct pending *first, **last;
+	bool stale; /* a scan is due whatever inotify says */
+};
+
+static void emit(struct dir_watch *w, enum k8s_event_type type, json *object)
+{
+	struct pending *p = xcalloc(1, sizeof(*p));
+
+	p->type = type;
+	p->object = object;
+	*w->last = p;
+	w->last = &p->next;
+}
+
+static char *key_of(const json *o)
+{
+	const char *ns = json_str_at(o, "metadata", "namespace", NULL);
+	const char *name = json_str_at(o, "metadata", "name", NULL);
+
+	return xasprintf("%s/%s", ns ? ns : "", name ? name : "");
+}
+
+/* after: events are made for what is newer only; UINT64_MAX remembers without events. */
+static void compare(struct dir_watch *w, const json *items, uint64_t after)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < w->n_seen; i++)
+		w->seen[i].here = false;
+	json_each(o, items)
+	{
+		AUTO_FREE char *key = key_of(o);
+		uint64_t v = version_of(o);
+		size_t i;
+
+		for (i = 0; i < w->n_seen && !streq(w->seen[i].key, key); i++)
+			;
+		if (i == w->n_seen) {
+			w->seen = xgrow(w->seen, &w->cap_seen, i + 1, sizeof(*w->seen));
+			w->seen[w->n_seen++] =
+				(struct seen){ take_ptr(&key), v, json_copy(o), true };
+			if (v > after)
+				emit(w, K8S_ADDED, json_copy(o));
+			continue;
+		}
+		w->seen[i].here = true;
+		if (w->seen[i].version == v)
+			continue;
+		w->seen[i].version = v;
+		json_free(w->seen[i].object);
+		w->seen[i].object = json_copy(o);
+		emit(w, K8S_MODIFIED, json_copy(o));
+	}
+	for (size_t i = 0; i < w->n_seen; i++) {
+		if (w->seen[i].here) {
+			w->seen[kept++] = w->seen[i];
+			continue;
+		}
+		emit(w, K8S_DELETED, w->seen[i].object);
+		free(w->seen[i].key);
+	}
+	w->n_seen = kept;
+}
+
+static int rescan(struct dir_watch *w, uint64_t after, struct err *e)
+{
+	AUTO_JSON *items = NULL;
+
+	if (dir_list(w->store, w->kind, w->ns, &w->sel, &items, NULL, mono_in(10000), e) < 0)
+		return -1;
+	compare(w, items, after);
+	w->stale = false;
+	return 0;
+}
+
+static void drain(int fd)
+{
+	_Alignas(struct inotify_event) char buf[4096];
+
+	while (read(fd, buf, sizeof(buf)) > 0)
+		;
+}
+
+static int dir_watch_next(struct store_watch *base, enum k8s_event_type *type, json **object,
+                          struct mono deadline, struct err *e)
+{
+	struct dir_watch *w = (struct dir_watch *)base;
+	struct pending *p;
+
+	while (!w->first) {
+		struct pollfd fds[] = { { w->inotify, POLLIN, 0 }, { w->stop, POLLIN, 0 } };
+		int n = w->stale ? poll(fds, 2, 0) : poll(fds, 2, mono_left_ms(deadline));
+
+		if (n < 0 && errno != EINTR)
+			return err_sys(e, errno, "poll");
+		if (fds[1].revents)
+			return err_set(e, ERR_UNREACHABLE, "the watch was interrupted");
+		if (n > 0)
+			w->stale = true;
+		if (!w->stale) {
+			if (mono_passed(deadline))
+				return err_set(e, ERR_TIMEOUT, "nothing happened in time");
+			continue;
+		}
+		/* before the scan: what happens during it wakes us again */
+		drain(w->inotify);
+		if (rescan(w, 0, e) < 0)
+			return -1;
+	}
+	p = w->first;
+	w->first = p->next;
+	if (!w->first)
+		w->last = &w->first;
+	*type = p->type;
+	*object = p->object;
+	free(p);
+	return 0;
+}
+
+static void dir_watch_interrupt(struct store_watch *base)
+{
+	uint64_t one = 1;
+	ssize_t n = write(((struct dir_watch *)base)->stop, &one, sizeof(one));
+
+	(void)n; /* an eventfd refuses only when it is set already */
+}
+
+static void dir_watch_close(struct store_watch *base)
+{
+	struct dir_watch *w = (struct dir_watch *)base;
+
+	while (w->first) {
+		struct pending *p = w->first;
+
+		w->first = p->next;
+		json_free(p->object);
+		free(p);
+	}
+	for (size_t i = 0; i < w->n_seen; i++) {
+		free(w->seen[i].key);
+		json_free(w->seen[i].object);
+	}
+	free(w->seen);
+	free(w->ns);
+	free(w->labels);
+	free(w->fields);
+	if (w->inotify >= 0)
+		close(w->inotify);
+	if (w->stop >= 0)
+		close(w->stop);
+	free(w);
+}
+
+static const struct watch_ops dir_watch_ops = { dir_watch_next, dir_watch_interrupt,
+	                                        dir_watch_close };
+
+/* Was something of this kind deleted after that version? */
+static int check_deletions(struct store *s, enum store_kind k, uint64_t after, struct err *e)
+{
+	AUTO_FREE char *path =
+		xasprintf("%s/%s/.deleted", dir_path(s), store_kind_info(k)->resource.plural);
+	AUTO_STR text = STR_INIT;
+	struct err mine;
+	uint64_t v;
+
+	if (file_read(path, 64, &text, &mine) < 0)
+		return mine.kind == ERR_NOT_FOUND ? 0 : err_copy(e, &mine);
+	if (parse_u64(text.data, 0, UINT64_MAX - 1, &v, e) < 0)
+		return err_wrap(e, "%s", path);
+	return v > after ? err_set(e, ERR_GONE, "too old resource version: %llu",
+	                           (unsigned long long)after)
+	                 : 0;
+}
+
+static int start_watch(struct dir_watch *w, uint64_t after, struct err *e)
+{
+	AUTO_FREE char *folder = folder_of(w->store, w->kind);
+
+	w->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	w->stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (w->inotify < 0 || w->stop < 0)
+		return err_sys(e, errno, "inotify");
+	if (file_mkdirs(folder, 0755, e) < 0)
+		return -1;
+	if (inotify_add_watch(w->inotify, folder,
+	                      IN_MOVED_TO | IN_DELETE | IN_CREATE | IN_MOVED_FROM) < 0)
+		return err_sys(e, errno, "watch %s", folder);
+	/* the inotify first, then the look: nothing falls between */
+	if (rescan(w, after, e) < 0)
+		return -1;
+	return check_deletions(w->store, w->kind, after, e);
+}
+
+static int dir_watch_open(struct store *s, enum store_kind k, const char *ns,
+                          const struct k8s_selector *sel, const char *version,
+                          struct store_watch **out, struct err *e)
+{
+	struct dir_watch *w = xcalloc(1, sizeof(*w));
+	uint64_t after = 0;
+
+	w->base.ops = &dir_watch_ops;
+	w->store = s;
+	w->kind = k;
+	w->ns = ns ? xstrdup(ns) : NULL;
+	w->labels = sel && sel->labels ? xstrdup(sel->labels) : NULL;
+	w->fields = sel && sel->fields ? xstrdup(sel->fields) : NULL;
+	w->sel = (struct k8s_selector){ w->labels, w->fields };
+	w->last = &w->first;
+	w->inotify = w->stop = -1;
+	if (parse_u64(version, 0, UINT64_MAX - 1, &after, e) < 0 || start_watch(w, after, e) < 0) {
+		dir_watch_close(&w->base);
+		return -1;
+	}
+	*out = &w->base;
+	return 0;
+}
+
+static void dir_close(struct store *s)
+{
+	free(((struct dir_store *)s)->path);
+	free(s);
+}
+
+static const struct store_ops dir_ops = {
+	.get = dir_get,
+	.list = dir_list,
+	.create = dir_create,
+	.patch = dir_patch,
+	.del = dir_delete,
+	.watch_open = dir_watch_open,
+	.close = dir_close,
+};
+
+int store_open_dir(const char *path, struct store **out, struct err *e)
+{
+	struct dir_store *s;
+
+	if (file_mkdirs(path, 0755, e) < 0)
+		return -1;
+	s = xcalloc(1, sizeof(*s));
+	s->base.ops = &dir_ops;
+	s->path = xstrdup(path);
+	*out = &s->base;
+	return 0;
+}
