@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * link.c - interfaces: found, listed, made straight in their namespace with their final name.
+ */
+#include <errno.h>
+#include <linux/if_link.h>
+#include <linux/rtnetlink.h>
+#include <linux/veth.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "base/str.h"
+#include "net/link.h"
+
+struct mac_str mac_str(struct mac m)
+{
+	struct mac_str t;
+
+	snprintf(t.s, sizeof(t.s), "%02x:%02x:%02x:%02x:%02x:%02x", m.b[0], m.b[1], m.b[2], m.b[3],
+	         m.b[4], m.b[5]);
+	return t;
+}
+
+int mac_parse(const char *s, struct mac *out, struct err *e)
+{
+	unsigned int b[6];
+	char rest;
+
+	if (strlen(s) != 17 || sscanf(s, "%2x:%2x:%2x:%2x:%2x:%2x%c", &b[0], &b[1], &b[2], &b[3],
+	                              &b[4], &b[5], &rest) != 6)
+		return err_set(e, ERR_CONFIG, "\"%s\" is not a MAC address", s);
+	for (int i = 0; i < 6; i++)
+		out->b[i] = (uint8_t)b[i];
+	return 0;
+}
+
+int mac_random(struct mac *out, struct err *e)
+{
+	if (getrandom(out->b, sizeof(out->b), 0) != sizeof(out->b))
+		return err_sys(e, errno, "random bytes");
+	out->b[0] =
+		(uint8_t)((out->b[0] & 0xfe) | 0x02); /* unicast, locally administered (IEEE 802) */
+	return 0;
+}
+
+int link_check_name(const char *name, struct err *e)
+{
+	size_t n = strlen(name);
+
+	if (n < 1 || n >= IFNAMSIZ || streq(name, ".") || streq(name, "..") ||
+	    strpbrk(name, "/: \t\n\v\f\r"))
+		return err_set(e, ERR_CONFIG, "\"%s\" is not an interface name", name);
+	return 0;
+}
+
+static void read_linkinfo(const struct nl_msg *m, struct link *l)
+{
+	size_t info_len, data_len, len;
+	const char *info = nl_attr(m, IFLA_LINKINFO, 0, &info_len), *data;
+	const void *v;
+
+	if (!info)
+		return;
+	v = nl_attr_in(info, info_len, IFLA_INFO_KIND, 1, &len);
+	if (v)
+		snprintf(l->kind, sizeof(l->kind), "%.*s", (int)strnlen(v, len), (const char *)v);
+	data = nl_attr_in(info, info_len, IFLA_INFO_DATA, 0, &data_len);
+	if (!data || !streq(l->kind, "ipvlan"))
+		return;
+	v = nl_attr_in(data, data_len, IFLA_IPVLAN_MODE, 2, NULL);
+	if (v)
+		l->ipvlan_mode = *(const uint16_t *)v;
+	v = nl_attr_in(data, data_len, IFLA_IPVLAN_FLAGS, 2, NULL);
+	if (v)
+		l->ipvlan_flags = *(const uint16_t *)v;
+}
+
+struct links {
+	struct link *v;
+	size_t n, cap;
+};
+
+static void forget_links(void *arg)
+{
+	((struct links *)arg)->n = 0;
+}
+
+static int visit_link(const struct nl_msg *m, void *arg, struct err *e)
+{
+	const struct ifinfomsg *h = m->header;
+	struct link l = { .ipvlan_mode = -1, .parent_nsid = -1 };
+	struct links *all = arg;
+	const void *v;
+	size_t len;
+
+	(void)e;
+	if (m->type != RTM_NEWLINK)
+		return 0;
+	l.index = h->ifi_index;
+	l.flags = h->ifi_flags;
+	v = nl_attr(m, IFLA_IFNAME, 1, &len);
+	if (v)
+		snprintf(l.name, sizeof(l.name), "%.*s", (int)strnlen(v, len), (const char *)v);
+	v = nl_attr(m, IFLA_MTU, 4, NULL);
+	if (v)
+		l.mtu = *(const uint32_t *)v;
+	v = nl_attr(m, IFLA_LINK, 4, NULL);
+	if (v)
+		l.parent = *(const int *)v;
+	v = nl_attr(m, IFLA_LINK_NETNSID, 4, NULL);
+	if (v)
+		l.parent_nsid = *(const int32_t *)v;
+	v = nl_attr(m, IFLA_ADDRESS, sizeof(l.mac.b), &len);
+	if (v && len == sizeof(l.mac.b)) {
+		memcpy(l.mac.b, v, sizeof(l.mac.b));
+		l.has_mac = true;
+	}
+	read_linkinfo(m, &l);
+	all->v = xgrow(all->v, &all->cap, all->n + 1, sizeof(l));
+	all->v[all->n++] = l;
+	return 0;
+}
+
+/* One link: by index, or by name, or by alternative name. */
+static int get(struct nl *nl, int index, const char *name, uint16_t name_attr, struct link *out,
+               struct err *e)
+{
+	struct links all = { NULL, 0, 0 };
+	struct ifinfomsg *h;
+	struct nl_req r;
+	int rc;
+
+	nl_req_init(&r, RTM_GETLINK, 0, sizeof(*h));
+	h = nl_header(&r);
+	h->ifi_index = index;
+	if (name)
+		nl_put_str(&r, name_attr, name);
+	nl_put_u32(&r, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+	rc = nl_query(nl, &r, sizeof(*h), visit_link, forget_links, &all, e);
+	if (rc == 0 && all.n)
+		*out = all.v[0];
+	else if (rc == 0)
+		rc = err_set(e, ERR_PROTO, "the kernel told nothing about the interface");
+	free(all.v);
+	return rc;
+}
+
+int link_get(struct nl *nl, const char *name, struct link *out, struct err *e)
+{
+	struct err mine;
+
+	if (!e)
+		e = &mine;
+	if (strlen(name) < IFNAMSIZ && get(nl, 0, name, IFLA_IFNAME, out, e) == 0)
+		return 0;
+	if (strlen(name) < IFNAMSIZ && e->sys != ENODEV)
+		return err_wrap(e, "interface \"%s\"", name);
+	if (get(nl, 0, name, IFLA_ALT_IFNAME, out, e) == 0)
+		return 0;
+	if (e->sys == ENODEV || e->sys == EINVAL)
+		return err_set(e, ERR_NOT_FOUND, "there is no interface \"%s\"", name);
+	return err_wrap(e, "interface \"%s\"", name);
+}
+
+int link_get_index(struct nl *nl, int index, struct link *out, struct err *e)
+{
+	struct err mine;
+
+	if (!e)
+		e = &mine;
+	if (get(nl, index, NULL, 0, out, e) == 0)
+		return 0;
+	if (e->sys == ENODEV)
+		return err_set(e, ERR_NOT_FOUND, "there is no interface with index %d", index);
+	return err_wrap(e, "interface %d", index);
+}
+
+int link_list(struct nl *nl, struct link **out, size_t *count, struct err *e)
+{
+	struct links all = { NULL, 0, 0 };
+	struct nl_req r;
+
+	nl_req_init(&r, RTM_GETLINK, NLM_F_DUMP, sizeof(struct ifinfomsg));
+	nl_put_u32(&r, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+	if (nl_query(nl, &r, sizeof(struct ifinfomsg), visit_link, forget_links, &all, e) < 0) {
+		free(all.v);
+		return err_wrap(e, "list interfaces");
+	}
+	*out = all.v;
+	*count = all.n;
+	return 0;
+}
+
+int link_add_ipvlan(struct nl *nl, int ns, const char *name, int master, int mode, int flags,
+                    uint32_t mtu, struct err *e)
+{
+	struct nl_req r;
+	void *info, *data;
+
+	nl_req_init(&r, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, sizeof(struct ifinfomsg));
+	nl_put_str(&r, IFLA_IFNAME, name);
+	if (mtu)
+		nl_put_u32(&r, IFLA_MTU, mtu);
+	nl_put_u32(&r, IFLA_LINK, (uint32_t)master);
+	if (ns >= 0)
+		nl_put_u32(&r, IFLA_NET_NS_FD, (uint32_t)ns);
+	info = nl_nest(&r, IFLA_LINKINFO);
+	nl_put_str(&r, IFLA_INFO_KIND, "ipvlan");
+	data = nl_nest(&r, IFLA_INFO_DATA);
+	nl_put_u16(&r, IFLA_IPVLAN_MODE, (uint16_t)mode);
+	nl_put_u16(&r, IFLA_IPVLAN_FLAGS, (uint16_t)flags);
+	nl_nest_end(&r, data);
+	nl_nest_end(&r, info);
+	return nl_ack(nl, &r, e) < 0 ? err_wrap(e, "create ipvlan interface %s", name) : 0;
+}
+
+int link_add_veth(struct nl *nl, const struct veth_spec *v, struct err *e)
+{
+	struct ifinfomsg peer = { .ifi_family = AF_UNSPEC }; /* IFF_UP here would be ENOTCONN */
+	struct nl_req r;
+	void *info, *data, *nest;
+
+	nl_req_init(&r, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, sizeof(struct ifinfomsg));
+	nl_put_str(&r, IFLA_IFNAME, v->name);
+	nl_put(&r, IFLA_ADDRESS, v->mac.b, sizeof(v->mac.b));
+	if (v->mtu)
+		nl_put_u32(&r, IFLA_MTU, v->mtu);
+	info = nl_nest(&r, IFLA_LINKINFO);
+	nl_put_str(&r, IFLA_INFO_KIND, "veth");
+	data = nl_nest(&r, IFLA_INFO_DATA);
+	nest = nl_nest(&r, VETH_INFO_PEER);
+	nl_put_raw(&r, &peer, sizeof(peer));
+	nl_put_str(&r, IFLA_IFNAME, v->peer);
+	nl_put(&r, IFLA_ADDRESS, v->peer_mac.b, sizeof(v->peer_mac.b));
+	if (v->mtu)
+		nl_put_u32(&r, IFLA_MTU, v->mtu);
+	if (v->peer_ns >= 0)
+		nl_put_u32(&r, IFLA_NET_NS_FD, (uint32_t)v->peer_ns);
+	nl_nest_end(&r, nest);
+	nl_nest_end(&r, data);
+	nl_nest_end(&r, info);
+	return nl_ack(nl, &r, e) < 0 ? err_wrap(e, "create the pair %s and %s", v->name, v->peer)
+	                             : 0;
+}
+
+int link_set_up(struct nl *nl, int index, struct err *e)
+{
+	struct ifinfomsg *h;
+	struct nl_req r;
+
+	nl_req_init(&r, RTM_NEWLINK, 0, sizeof(*h));
+	h = nl_header(&r);
+	h->ifi_index = index;
+	h->ifi_flags = IFF_UP;
+	h->ifi_change = IFF_UP;
+	return nl_ack(nl, &r, e) < 0 ? err_wrap(e, "set interface %d up", index) : 0;
+}
+
+int link_del(struct nl *nl, int index, struct err *e)
+{
+	struct ifinfomsg *h;
+	struct nl_req r;
+
+	nl_req_init(&r, RTM_DELLINK, 0, sizeof(*h));
+	h = nl_header(&r);
+	h->ifi_index = index;
+	if (nl_ack(nl, &r, e) == 0)
+		return 0;
+	if (e && e->sys == ENODEV)
+		e->kind = ERR_NOT_FOUND;
+	return err_wrap(e, "delete interface %d", index);
+}

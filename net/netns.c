@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * netns.c - the only caller of setns(): in, open what belongs to the namespace, and home again.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "net/netns.h"
+
+#define NSFS_MAGIC_NUMBER 0x6e736673 /* linux/magic.h, NSFS_MAGIC */
+#define PROC_MAGIC_NUMBER 0x9fa0     /* PROC_SUPER_MAGIC */
+
+int netns_open(const char *path, int *out, struct err *e)
+{
+	AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct statfs fs;
+
+	if (fd < 0) {
+		int sys = errno;
+
+		err_fill_sys(e, sys, "open network namespace \"%s\"", path);
+		if (e && (sys == ENOENT || sys == ENOTDIR))
+			e->kind = ERR_NOT_FOUND;
+		return -1;
+	}
+	if (fstatfs(fd, &fs) < 0)
+		return err_sys(e, errno, "statfs %s", path);
+	if (fs.f_type != NSFS_MAGIC_NUMBER && fs.f_type != PROC_MAGIC_NUMBER)
+		return err_set(e, ERR_CONFIG,
+		               "%s is not a network namespace (unknown FS magic 0x%lx)", path,
+		               (unsigned long)fs.f_type);
+	*out = take_fd(&fd);
+	return 0;
+}
+
+int netns_open_self(int *out, struct err *e)
+{
+	return netns_open("/proc/thread-self/ns/net", out, e);
+}
+
+int netns_same(int a, int b, bool *same, struct err *e)
+{
+	struct stat x, y;
+
+	if (fstat(a, &x) < 0 || fstat(b, &y) < 0)
+		return err_sys(e, errno, "stat a network namespace");
+	*same = x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+	return 0;
+}
+
+int netns_inode(int fd, uint64_t *out, struct err *e)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return err_sys(e, errno, "stat a network namespace");
+	*out = st.st_ino;
+	return 0;
+}
+
+/* Enters fd's namespace; *home is where to go back to. */
+static int enter(int fd, int *home, struct err *e)
+{
+	if (netns_open_self(home, e) < 0)
+		return -1;
+	if (setns(fd, CLONE_NEWNET) < 0)
+		return err_sys(e, errno, "enter the network namespace");
+	return 0;
+}
+
+/* Going on in the wrong namespace would change somebody else's network: better not at all. */
+static void leave(int home)
+{
+	if (setns(home, CLONE_NEWNET) < 0) {
+		perror("spiderbox: return to the own network namespace");
+		abort();
+	}
+}
+
+int netns_nl(int fd, int protocol, struct nl **out, struct err *e)
+{
+	AUTO_FD int home = -1;
+	int rc;
+
+	if (enter(fd, &home, e) < 0)
+		return -1;
+	rc = nl_open(protocol, out, e);
+	leave(home);
+	return rc;
+}
+
+int netns_open_at(int fd, const char *path, int flags, int *out, struct err *e)
+{
+	AUTO_FD int home = -1;
+	int file, sys;
+
+	if (enter(fd, &home, e) < 0)
+		return -1;
+	file = open(path, flags | O_CLOEXEC);
+	sys = errno;
+	leave(home);
+	if (file < 0) {
+		err_fill_sys(e, sys, "open %s", path);
+		if (e && sys == ENOENT)
+			e->kind = ERR_NOT_FOUND;
+		return -1;
+	}
+	*out = file;
+	return 0;
+}

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * nft.c - one nf_tables batch, message by message (linux/netfilter/nf_tables.h).
+ *
+ * The table is added, deleted and added again in one transaction: whatever stood there under its
+ * name is replaced as a whole or stays as it was.
+ */
+#include <arpa/inet.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_conntrack_common.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <net/if.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "net/nft.h"
+
+#define PRIORITY_MANGLE (-150) /* NF_IP_PRI_MANGLE */
+
+struct batch {
+	struct nl_req *reqs[16];
+	size_t n;
+};
+
+static void batch_release(struct batch *b)
+{
+	for (size_t i = 0; i < b->n; i++)
+		free(b->reqs[i]);
+}
+
+static struct nl_req *begin(struct batch *b, uint16_t type, uint16_t flags, uint8_t family,
+                            uint16_t res_id)
+{
+	struct nl_req *r = xmalloc(sizeof(*r));
+	struct nfgenmsg *h;
+
+	nl_req_init(r, type, flags, sizeof(*h));
+	h = nl_header(r);
+	h->nfgen_family = family;
+	h->version = NFNETLINK_V0;
+	h->res_id = htons(res_id);
+	b->reqs[b->n++] = r;
+	return r;
+}
+
+static struct nl_req *command(struct batch *b, uint16_t type, uint16_t flags)
+{
+	return begin(b, (uint16_t)(NFNL_SUBSYS_NFTABLES << 8 | type), NLM_F_ACK | flags,
+	             NFPROTO_INET, 0);
+}
+
+static void table(struct batch *b, uint16_t type, const char *name)
+{
+	nl_put_str(command(b, type, type == NFT_MSG_NEWTABLE ? NLM_F_CREATE : 0), NFTA_TABLE_NAME,
+	           name);
+}
+
+static void chain(struct batch *b, const char *in, const char *name, const char *type,
+                  uint32_t hook)
+{
+	struct nl_req *r = command(b, NFT_MSG_NEWCHAIN, NLM_F_CREATE);
+	void *nest;
+
+	nl_put_str(r, NFTA_CHAIN_TABLE, in);
+	nl_put_str(r, NFTA_CHAIN_NAME, name);
+	nest = nl_nest(r, NFTA_CHAIN_HOOK);
+	nl_put_u32_be(r, NFTA_HOOK_HOOKNUM, hook);
+	nl_put_u32_be(r, NFTA_HOOK_PRIORITY, (uint32_t)PRIORITY_MANGLE);
+	nl_nest_end(r, nest);
+	nl_put_u32_be(r, NFTA_CHAIN_POLICY, NF_ACCEPT);
+	nl_put_str(r, NFTA_CHAIN_TYPE, type);
+}
+
+/* An expression: its name, and a nest for its data that the caller ends with end_expr. */
+struct expr {
+	void *elem, *data;
+};
+
+static struct expr begin_expr(struct nl_req *r, const char *name)
+{
+	struct expr x = { .elem = nl_nest(r, NFTA_LIST_ELEM) };
+
+	nl_put_str(r, NFTA_EXPR_NAME, name);
+	x.data = nl_nest(r, NFTA_EXPR_DATA);
+	return x;
+}
+
+static void end_expr(struct nl_req *r, struct expr x)
+{
+	nl_nest_end(r, x.data);
+	nl_nest_end(r, x.elem);
+}
+
+/* Loads into register 1, or stores from it. */
+static void meta(struct nl_req *r, uint32_t key, bool store)
+{
+	struct expr x = begin_expr(r, "meta");
+
+	nl_put_u32_be(r, NFTA_META_KEY, key);
+	nl_put_u32_be(r, store ? NFTA_META_SREG : NFTA_META_DREG, NFT_REG_1);
+	end_expr(r, x);
+}
+
+static void ct(struct nl_req *r, uint32_t key, bool store)
+{
+	struct expr x = begin_expr(r, "ct");
+
+	nl_put_u32_be(r, NFTA_CT_KEY, key);
+	nl_put_u32_be(r, store ? NFTA_CT_SREG : NFTA_CT_DREG, NFT_REG_1);
+	end_expr(r, x);
+}
+
+static void value(struct nl_req *r, uint16_t type, const void *data, size_t len)
+{
+	void *nest = nl_nest(r, type);
+
+	nl_put(r, NFTA_DATA_VALUE, data, len);
+	nl_nest_end(r, nest);
+}
+
+static void cmp(struct nl_req *r, uint32_t op, const void *data, size_t len)
+{
+	struct expr x = begin_expr(r, "cmp");
+
+	nl_put_u32_be(r, NFTA_CMP_SREG, NFT_REG_1);
+	nl_put_u32_be(r, NFTA_CMP_OP, op);
+	value(r, NFTA_CMP_DATA, data, len);
+	end_expr(r, x);
+}
+
+/* register 1 = register 1 & mask ^ xor; values in host order, as marks and states are */
+static void bitwise(struct nl_req *r, uint32_t mask, uint32_t xor)
+{
+	struct expr x = begin_expr(r, "bitwise");
+
+	nl_put_u32_be(r, NFTA_BITWISE_SREG, NFT_REG_1);
+	nl_put_u32_be(r, NFTA_BITWISE_DREG, NFT_REG_1);
+	nl_put_u32_be(r, NFTA_BITWISE_LEN, sizeof(mask));
+	value(r, NFTA_BITWISE_MASK, &mask, sizeof(mask));
+	value(r, NFTA_BITWISE_XOR, &xor, sizeof(xor));
+	end_expr(r, x);
+}
+
+static void set_mark_bit(struct nl_req *r, uint32_t bit)
+{
+	meta(r, NFT_META_MARK, false);
+	bitwise(r, ~bit, bit);
+	meta(r, NFT_META_MARK, true);
+}
+
+static struct nl_req *rule(struct batch *b, const char *in, const char *name, void **nest)
+{
+	struct nl_req *r = command(b, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND);
+
+	nl_put_str(r, NFTA_RULE_TABLE, in);
+	nl_put_str(r, NFTA_RULE_CHAIN, name);
+	*nest = nl_nest(r, NFTA_RULE_EXPRESSIONS);
+	return r;
+}
+
+static void build(struct batch *b, const char *name, const char *ifname, uint32_t bit)
+{
+	const uint32_t state_new = NF_CT_STATE_BIT(IP_CT_NEW), zero = 0;
+	char device[IFNAMSIZ] = "";
+	struct nl_req *r;
+	void *nest;
+
+	memcpy(device, ifname, strnlen(ifname, sizeof(device) - 1));
+	begin(b, NFNL_MSG_BATCH_BEGIN, 0, AF_UNSPEC, NFNL_SUBSYS_NFTABLES);
+	table(b, NFT_MSG_NEWTABLE, name);
+	table(b, NFT_MSG_DELTABLE, name);
+	table(b, NFT_MSG_NEWTABLE, name);
+	chain(b, name, "pre", "filter", NF_INET_PRE_ROUTING);
+	chain(b, name, "out", "route", NF_INET_LOCAL_OUT);
+	r = rule(b, name, "pre", &nest);
+	meta(r, NFT_META_IIFNAME, false);
+	cmp(r, NFT_CMP_EQ, device, sizeof(device));
+	ct(r, NFT_CT_STATE, false);
+	bitwise(r, state_new, 0);
+	cmp(r, NFT_CMP_NEQ, &zero, sizeof(zero));
+	set_mark_bit(r, bit);
+	ct(r, NFT_CT_MARK, false);
+	bitwise(r, ~bit, bit);
+	ct(r, NFT_CT_MARK, true);
+	nl_nest_end(r, nest);
+	r = rule(b, name, "out", &nest);
+	ct(r, NFT_CT_MARK, false);
+	bitwise(r, bit, 0);
+	cmp(r, NFT_CMP_EQ, &bit, sizeof(bit));
+	set_mark_bit(r, bit);
+	nl_nest_end(r, nest);
+	begin(b, NFNL_MSG_BATCH_END, 0, AF_UNSPEC, NFNL_SUBSYS_NFTABLES);
+}
+
+int nft_reply_mark(struct nl *nl, const char *name, const char *ifname, uint32_t bit, struct err *e)
+{
+	struct batch b = { .n = 0 };
+	int rc;
+
+	build(&b, name, ifname, bit);
+	rc = nl_batch(nl, b.reqs, b.n, NULL, e);
+	batch_release(&b);
+	return rc < 0 ? err_wrap(e, "nf_tables table %s", name) : 0;
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sysctl.c - one value of /proc/sys/net, read or written in a namespace.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "net/netns.h"
+#include "net/sysctl.h"
+
+static int open_key(int ns, const char *key, int flags, int *out, struct err *e)
+{
+	AUTO_FREE char *path = xasprintf("/proc/sys/net/%s", key);
+	AUTO_FD int self = -1;
+
+	if (ns < 0 && netns_open_self(&self, e) < 0)
+		return -1;
+	return netns_open_at(ns < 0 ? self : ns, path, flags, out, e);
+}
+
+int sysctl_write(int ns, const char *key, const char *value, struct err *e)
+{
+	AUTO_FD int fd = -1;
+
+	if (open_key(ns, key, O_WRONLY, &fd, e) < 0)
+		return -1;
+	if (write(fd, value, strlen(value)) < 0)
+		return err_sys(e, errno, "write %s to net/%s", value, key);
+	return 0;
+}
+
+int sysctl_read(int ns, const char *key, struct str *out, struct err *e)
+{
+	AUTO_FD int fd = -1;
+
+	if (open_key(ns, key, O_RDONLY, &fd, e) < 0 || file_read_fd(fd, key, 4096, out, e) < 0)
+		return -1;
+	if (str_ends(out->data, "\n"))
+		str_reset(out, out->len - 1);
+	return 0;
+}
