@@ -19,7 +19,8 @@ cd "$top"
 out=$BUILD_DIR/unit
 only=${1:-}
 only=${only%_test}
-mkdir -p "$out/lib"
+glibc=$DEPS/glibc
+mkdir -p "$out"
 
 # words KEY FILE: the words of "/* KEY: words */" at the head of FILE
 words() {
@@ -36,21 +37,26 @@ expand() {
 	done
 }
 
-# The libraries for glibc.  libmnl is Debian's own: where its source is missing there is no other.
+# The libraries for glibc, beside the product's.  libmnl is Debian's own: where its source is missing
+# there is no other.
 libraries() {
-	[ ! -e "$out/lib/done" ] || return 0
+	[ ! -e "$glibc/done" ] || return 0
 	src=$DEPS/src
+	work=$(mktemp -d "$glibc.XXXXXX")
 	for lib in bearssl cjson yaml; do
 		case $lib in
 		bearssl) files=$(find "$src/bearssl/src" -name '*.c') inc="-I$src/bearssl/inc -I$src/bearssl/src -DBR_RDRAND=0" ;;
 		cjson) files=$src/cjson/cJSON.c inc= ;;
 		yaml) files=$(find "$src/libyaml/src" -name '*.c') inc="-DHAVE_CONFIG_H -I$src/libyaml/include -I$src/libyaml/src" ;;
 		esac
-		mkdir -p "$out/lib/$lib"
-		echo "$files" | xargs -P "$(nproc)" -I{} sh -c "gcc -O1 -g -w -fPIE $inc -c {} -o $out/lib/$lib/\$(basename {} .c).o"
-		ar rcsD "$out/lib/lib$lib.a" "$out/lib/$lib"/*.o
+		mkdir -p "$work/$lib"
+		echo "$files" | xargs -P "$(nproc)" -I{} sh -c "gcc -O1 -g -w -fPIE $inc -c {} -o $work/$lib/\$(basename {} .c).o"
+		ar rcsD "$work/lib$lib.a" "$work/$lib"/*.o
+		rm -rf "${work:?}/$lib"
 	done
-	touch "$out/lib/done"
+	touch "$work/done"
+	rm -rf "$glibc"
+	mv -T "$work" "$glibc" || rm -rf "$work" # another run was quicker
 }
 
 # compile_and_run TEST KIND: prints the test's own TAP lines, each with "NAME KIND" in front
@@ -69,7 +75,7 @@ compile_and_run() {
 	esac
 	# shellcheck disable=SC2046,SC2086 # lists of words
 	if ! $cc -std=gnu11 -D_GNU_SOURCE -DTESTING -O1 -g -fno-omit-frame-pointer -Wall -Wextra -Wno-unknown-warning-option -Wno-format-truncation -Werror -I. \
-		-isystem "$DEPS/include" "$test" $(expand $(words links "$test")) -L"$out/lib" $libs \
+		-isystem "$DEPS/include" "$test" $(expand $(words links "$test")) -L"$glibc" $libs \
 		-lcmocka -lm -pthread $(words flags "$test") -o "$bin" >"$bin.log" 2>&1; then
 		echo "not ok - $name ($kind) does not compile"
 		sed 's/^/# /' "$bin.log"

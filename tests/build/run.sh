@@ -1,0 +1,87 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
+# The build suite: what the static binary is, that two folders give the same bytes, and how long a
+# rebuild takes.  One TAP line per check.
+set -eu
+
+top=$(cd "$(dirname "$0")/../.." && pwd)
+cd "$top"
+: "${BUILD_DIR:=$top/build}"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+trap 'exit 130' INT TERM
+failed=0
+
+check() {
+	name=$1
+	shift
+	if "$@" >"$work/log" 2>&1; then
+		echo "ok - $name"
+	else
+		echo "not ok - $name"
+		sed 's/^/# /' "$work/log" | tail -n 40
+		failed=1
+	fi
+}
+
+# copy DIR: the tree as it stands, uncommitted changes included, without what was built
+copy() {
+	mkdir -p "$1"
+	# shellcheck disable=SC2016 # expanded by the inner shell
+	git ls-files -co --exclude-standard -z | xargs -0 sh -c 'for f; do [ ! -e "$f" ] || printf "%s\0" "$f"; done' files |
+		tar -c --null -T - | tar -x -C "$1"
+}
+
+# The version is asked of git, which would tell the folders apart when only one is a repository.
+same_in_two_folders() {
+	copy "$work/one"
+	copy "$work/two/deeper"
+	(cd "$work/one" && ./build.sh) &&
+		(cd "$work/two/deeper" && ./build.sh) &&
+		cmp "$work/one/build/spiderbox" "$work/two/deeper/build/spiderbox"
+}
+
+# took SECONDS COMMAND...: it succeeds, within that time
+took() {
+	limit=$1
+	shift
+	begin=$(date +%s%N)
+	"$@" || return 1
+	ms=$((($(date +%s%N) - begin) / 1000000))
+	echo "$ms ms"
+	[ "$ms" -lt "$((limit * 1000))" ]
+}
+
+rebuild_nothing() {
+	(cd "$work/one" && took 2 ./build.sh)
+}
+
+rebuild_one() {
+	touch "$work/one/base/str.c"
+	(cd "$work/one" && took 5 ./build.sh)
+}
+
+# A check that cannot fail proves nothing: a binary of the ordinary kind must be refused.
+refuses_dynamic() {
+	echo 'int main(void) { return 0; }' | gcc -x c -o "$work/dynamic" -
+	! ./build.sh check-binary "$work/dynamic" 2>"$work/words" && grep 'interpreter' "$work/words"
+}
+
+runs_alone() {
+	mkdir -p "$work/empty"
+	cp "$work/one/build/spiderbox" "$work/empty/"
+	chroot "$work/empty" /spiderbox --version | grep '^spiderbox '
+}
+
+helps() {
+	./build.sh --help | grep -q 'build, then the main job' && ! ./build.sh no-such-verb 2>"$work/words"
+}
+
+check 'two folders give the same bytes' same_in_two_folders
+check 'a rebuild with nothing changed takes under 2 s' rebuild_nothing
+check 'a rebuild after one touched source takes under 5 s' rebuild_one
+check 'a dynamic binary is refused' refuses_dynamic
+check 'it runs in an empty root' runs_alone
+check 'build.sh explains itself' helps
+[ "$failed" = 0 ]
