@@ -1,0 +1,37 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
+# usage: tests/vm/run.sh [TOPIC]
+#
+# The vm suite: the shipped binary in a User-Mode Linux kernel.  Each topic is a script of this
+# folder that prints TAP and runs in a guest of its own:
+#
+#   net       net/ against a kernel that has ipvlan
+#   datapath  the plugins ipvlan and coordinator, with a delegate for the addresses
+#   cluster   etcd, kube-apiserver, a kube-proxy and an agent per node, pods, services
+set -eu
+
+here=$(cd "$(dirname "$0")" && pwd)
+: "${BUILD_DIR:?set by build.sh}" "${SPIDERBOX:?set by build.sh}" "${KERNEL_DIR:?set by build.sh}" "${SERVERS_DIR:?set by build.sh}"
+export UML_ENV='SPIDERBOX BUILD_DIR SERVERS_DIR DEPS TOP VM_OUT'
+
+run() {
+	export VM_OUT="$BUILD_DIR/vm/$1"
+	rm -rf "$VM_OUT"
+	mkdir -p "$VM_OUT"
+	case $1 in cluster) mb=3000 seconds=420 ;; *) mb=768 seconds=240 ;; esac
+	status=0
+	"$here/run-uml" -t "$seconds" -m "$mb" -w "$VM_OUT" -- "$here/$1.sh" || status=$?
+	[ "$status" = 0 ] || echo "not ok - $1 ended with status $status (what its programs said: build/vm/$1)"
+	[ "$status" = 0 ] || failed=1
+}
+
+failed=0
+if [ $# -gt 0 ]; then
+	run "$1"
+else
+	for topic in net datapath cluster; do
+		run "$topic"
+	done
+fi
+[ "$failed" = 0 ]
