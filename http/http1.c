@@ -30,7 +30,9 @@ struct http {
 	uint64_t left;    /* of the body, or of the chunk */
 	bool in_chunk;    /* its size was read, its data not all */
 	bool first_chunk; /* no CRLF of a chunk before it is to be read */
-	bool responded;   /* server: body begun */
+	bool in_trailer;  /* the last chunk's size was read */
+	bool in_line;   /* `line` holds the first part of a framing line: a deadline passed there */
+	bool responded; /* server: body begun */
 	bool keep_alive;
 };
 
@@ -99,12 +101,13 @@ static int fill(struct http *h, bool *end, struct mono deadline, struct err *e)
 	return 0;
 }
 
-/* A line up to LF into *out, without CR LF.  *end: the stream ended before its first byte. */
-static int read_line(struct http *h, struct str *out, size_t max, bool *end, struct mono deadline,
-                     struct err *e)
+/*
+ * A line up to LF into *out from `start` on, where a part of it may stand already; without CR LF.
+ * *end: the stream ended before its first byte.
+ */
+static int read_line(struct http *h, struct str *out, size_t start, size_t max, bool *end,
+                     struct mono deadline, struct err *e)
 {
-	size_t start = out->len;
-
 	for (;;) {
 		const char *p, *lf;
 		size_t n;
@@ -221,7 +224,7 @@ static int read_head(struct http *h, struct fields *f, bool *end, struct mono de
 	str_reset(&h->head, 0);
 	for (;;) {
 		at = h->head.len;
-		if (read_line(h, &h->head, HTTP_HEADER_MAX - at, end, deadline, e) < 0)
+		if (read_line(h, &h->head, at, HTTP_HEADER_MAX - at, end, deadline, e) < 0)
 			return -1;
 		if (*end)
 			return n ? err_set(e, ERR_PROTO, "the connection ended inside a header")
@@ -259,7 +262,7 @@ static int read_head(struct http *h, struct fields *f, bool *end, struct mono de
 
 static void begin_body(struct http *h, const struct fields *f, bool until_close)
 {
-	h->in_chunk = false;
+	h->in_chunk = h->in_trailer = h->in_line = false;
 	h->first_chunk = true;
 	h->left = f->length;
 	if (f->chunked)
@@ -270,22 +273,53 @@ static void begin_body(struct http *h, const struct fields *f, bool until_close)
 		h->body_kind = until_close ? BODY_CLOSE : BODY_NONE;
 }
 
+/*
+ * A line of the chunked framing into h->line.  After ERR_TIMEOUT it may be called again and goes on
+ * where it was: a watch waits with short deadlines.
+ */
+static int framing_line(struct http *h, size_t max, struct mono deadline, struct err *e)
+{
+	bool end;
+
+	if (!h->in_line)
+		str_reset(&h->line, 0);
+	h->in_line = true;
+	if (read_line(h, &h->line, 0, max, &end, deadline, e) < 0)
+		return -1;
+	h->in_line = false;
+	return end ? err_set(e, ERR_PROTO, "the body was cut short") : 0;
+}
+
+static int read_trailer(struct http *h, struct mono deadline, struct err *e)
+{
+	for (int lines = 0; lines < 64; lines++) {
+		if (framing_line(h, HTTP_HEADER_MAX, deadline, e) < 0)
+			return -1;
+		if (!h->line.len) {
+			h->body_kind = BODY_NONE;
+			return 0;
+		}
+	}
+	return err_set(e, ERR_PROTO, "a trailer of too many lines");
+}
+
 /* The size line of the next chunk; the last one ends the body with its trailer. */
 static int next_chunk(struct http *h, struct mono deadline, struct err *e)
 {
 	uint64_t size = 0;
 	const char *p;
-	bool end;
 
-	for (int skip_crlf = h->first_chunk ? 0 : 1; skip_crlf >= 0; skip_crlf--) {
-		str_reset(&h->line, 0);
-		if (read_line(h, &h->line, 1024, &end, deadline, e) < 0)
+	if (h->in_trailer)
+		return read_trailer(h, deadline, e);
+	if (!h->first_chunk) {
+		if (framing_line(h, 1024, deadline, e) < 0)
 			return -1;
-		if (end)
-			return err_set(e, ERR_PROTO, "the body was cut short");
-		if (skip_crlf && h->line.len)
+		if (h->line.len)
 			return err_set(e, ERR_PROTO, "a chunk is longer than its size");
+		h->first_chunk = true;
 	}
+	if (framing_line(h, 1024, deadline, e) < 0)
+		return -1;
 	h->first_chunk = false;
 	for (p = h->line.data; *p && strchr("0123456789abcdefABCDEF", *p); p++) {
 		if (size >> 56)
@@ -296,20 +330,8 @@ static int next_chunk(struct http *h, struct mono deadline, struct err *e)
 		return err_set(e, ERR_PROTO, "bad chunk size \"%.20s\"", h->line.data);
 	h->left = size;
 	h->in_chunk = size > 0;
-	if (size)
-		return 0;
-	for (int lines = 0; lines < 64; lines++) {
-		str_reset(&h->line, 0);
-		if (read_line(h, &h->line, HTTP_HEADER_MAX, &end, deadline, e) < 0)
-			return -1;
-		if (end)
-			return err_set(e, ERR_PROTO, "the body was cut short");
-		if (!h->line.len) {
-			h->body_kind = BODY_NONE;
-			return 0;
-		}
-	}
-	return err_set(e, ERR_PROTO, "a trailer of too many lines");
+	h->in_trailer = size == 0;
+	return size ? 0 : read_trailer(h, deadline, e);
 }
 
 /* The next piece of the body, borrowed; *n is 0 at its end. */

@@ -56,7 +56,7 @@ int http_read_body(struct http *h, struct str *out, struct mono deadline, struct
 
 /*
  * The next line of the body without its LF, for watches: *line is borrowed until the next call,
- * NULL at the proper end of the body.
+ * NULL at the proper end of the body.  After ERR_TIMEOUT it may be called again: nothing is lost.
  */
 int http_read_line(struct http *h, const char **line, size_t *len, struct mono deadline,
                    struct err *e) MUST_USE;

@@ -7,6 +7,7 @@
  * and column; only then does cJSON make the tree.  Printing is ours as well, because cJSON writes
  * 10^15 as "1e+15", which an int64 reader refuses.
  */
+#include <assert.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -743,6 +744,21 @@ json *json_ensure_object(json *o, const char *key)
 void json_remove(json *o, const char *key)
 {
 	cJSON_DeleteItemFromObjectCaseSensitive(o, key);
+}
+
+json *json_detach(json *parent, const json *child)
+{
+	json *out = NULL;
+
+	/* found by address, so that the tree is changed through a pointer that may change it */
+	for (json *j = parent->child; j && !out; j = j->next)
+		if (j == child)
+			out = cJSON_DetachItemViaPointer(parent, j);
+	assert(out);
+	if (!(out->type & cJSON_StringIsConst))
+		free(out->string);
+	out->string = NULL;
+	return out;
 }
 
 void json_append(json *array, json *value)

@@ -106,6 +106,8 @@ void json_set_null(json *o, const char *key);
 /* The object member of that name, made when absent (or when it is something else); borrowed. */
 json *json_ensure_object(json *o, const char *key);
 void json_remove(json *o, const char *key); /* absent is fine */
+/* Takes a child out of its object or array without a copy; owned, and has no name any more. */
+json *json_detach(json *parent, const json *child);
 void json_append(json *array, json *value);
 void json_append_str(json *array, const char *s);
 
