@@ -4,10 +4,13 @@
  *
  * Objects are JSON trees, owned by the caller once returned.  A client is a small pool of
  * keep-alive connections that any number of threads may use at once; each request runs on one
- * connection, blocking, until its deadline.  Status objects become errors: 404 NOT_FOUND, 409
- * CONFLICT or (AlreadyExists) EXISTS, 401/403 FORBIDDEN, 410 GONE; a 429 is retried after its
- * Retry-After (or a growing, jittered pause) until the deadline and is THROTTLED then, as are 503s
- * that carry a Retry-After; ERR_UNREACHABLE when nobody answers.
+ * connection, blocking, until its deadline.  Status objects become errors with the server's
+ * message: 404 NOT_FOUND, 409 CONFLICT or (AlreadyExists) EXISTS, 401/403 FORBIDDEN, 410 GONE,
+ * 400/422 (not a valid object) CONFIG, 502/503 UNREACHABLE, 504 TIMEOUT.  A 429 is retried after
+ * its Retry-After (or a growing, jittered pause) until the deadline, as are 503s that carry a
+ * Retry-After; a wait that would end beyond the deadline is ERR_THROTTLED at once, with retry_ms.
+ * ERR_UNREACHABLE when nobody answers, or the connection breaks before the answer: the request may
+ * have been carried out then.
  */
 #ifndef K8S_CLIENT_H
 #define K8S_CLIENT_H
@@ -15,7 +18,8 @@
 #include "k8s/config.h"
 #include "json/json.h"
 
-#define K8S_LIST_LIMIT 500 /* objects per page */
+#define K8S_LIST_LIMIT 500          /* objects per page */
+#define K8S_WATCH_SILENCE_MS 120000 /* then up to a sixth more */
 
 struct k8s_client;
 
@@ -85,8 +89,10 @@ int k8s_watch_open(struct k8s_client *c, const struct k8s_resource *r, const cha
  */
 int k8s_watch_next(struct k8s_watch *w, enum k8s_event_type *type, json **object,
                    struct mono deadline, struct err *e) MUST_USE;
-/* From another thread: next() fails soon, and for good. */
+/* From another thread: next() fails soon (within 5 s while it connects), and for good. */
 void k8s_watch_interrupt(struct k8s_watch *w);
+/* For tests: how long the connection may be silent; from the next event on. */
+void k8s_watch_set_silence(struct k8s_watch *w, int ms);
 void k8s_watch_close(struct k8s_watch *w); /* NULL is fine */
 
 #endif
