@@ -11,25 +11,43 @@
 
 #include "net/addr.h"
 
-int addr_add(struct nl *nl, int index, struct cidr a, struct err *e)
+static void build(struct nl_req *r, uint16_t type, uint16_t flags, int index, struct cidr a)
 {
-	struct ip broadcast = cidr_broadcast(a);
 	struct ifaddrmsg *h;
-	struct nl_req r;
 
-	nl_req_init(&r, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, sizeof(*h));
-	h = nl_header(&r);
+	nl_req_init(r, type, flags, sizeof(*h));
+	h = nl_header(r);
 	h->ifa_family = a.ip.family == 4 ? AF_INET : AF_INET6;
 	h->ifa_prefixlen = a.len;
 	h->ifa_index = (unsigned int)index;
-	nl_put(&r, IFA_LOCAL, a.ip.bytes, ip_bytes(a.ip));
-	nl_put(&r, IFA_ADDRESS, a.ip.bytes, ip_bytes(a.ip));
+	nl_put(r, IFA_LOCAL, a.ip.bytes, ip_bytes(a.ip));
+	nl_put(r, IFA_ADDRESS, a.ip.bytes, ip_bytes(a.ip));
+}
+
+int addr_add(struct nl *nl, int index, struct cidr a, struct err *e)
+{
+	struct ip broadcast = cidr_broadcast(a);
+	struct nl_req r;
+
+	build(&r, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, index, a);
 	if (broadcast.family)
 		nl_put(&r, IFA_BROADCAST, broadcast.bytes, ip_bytes(broadcast));
-	if (a.ip.family ==
-	    6) /* the cloud gave it to us alone: nothing to detect, nothing to wait for */
+	/* the cloud gave it to us alone: nothing to detect, nothing to wait for */
+	if (a.ip.family == 6)
 		nl_put_u32(&r, IFA_FLAGS, IFA_F_NODAD);
 	return nl_ack(nl, &r, e) < 0 ? err_wrap(e, "add address %s", cidr_str(a).s) : 0;
+}
+
+int addr_del(struct nl *nl, int index, struct cidr a, struct err *e)
+{
+	struct nl_req r;
+
+	build(&r, RTM_DELADDR, 0, index, a);
+	if (nl_ack(nl, &r, e) == 0)
+		return 0;
+	if (e && e->sys == EADDRNOTAVAIL)
+		e->kind = ERR_NOT_FOUND;
+	return err_wrap(e, "delete address %s", cidr_str(a).s);
 }
 
 struct addrs {

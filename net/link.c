@@ -23,16 +23,27 @@ struct mac_str mac_str(struct mac m)
 	return t;
 }
 
+static int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
 int mac_parse(const char *s, struct mac *out, struct err *e)
 {
-	unsigned int b[6];
-	char rest;
+	struct mac m = { { 0 } };
 
-	if (strlen(s) != 17 || sscanf(s, "%2x:%2x:%2x:%2x:%2x:%2x%c", &b[0], &b[1], &b[2], &b[3],
-	                              &b[4], &b[5], &rest) != 6)
-		return err_set(e, ERR_CONFIG, "\"%s\" is not a MAC address", s);
-	for (int i = 0; i < 6; i++)
-		out->b[i] = (uint8_t)b[i];
+	for (int i = 0; i < 6; i++) {
+		int high = hex_digit(s[3 * i]), low = high < 0 ? -1 : hex_digit(s[3 * i + 1]);
+
+		if (low < 0 || s[3 * i + 2] != (i < 5 ? ':' : '\0'))
+			return err_set(e, ERR_CONFIG, "\"%s\" is not a MAC address", s);
+		m.b[i] = (uint8_t)(high << 4 | low);
+	}
+	*out = m;
 	return 0;
 }
 
@@ -50,7 +61,7 @@ int link_check_name(const char *name, struct err *e)
 	size_t n = strlen(name);
 
 	if (n < 1 || n >= IFNAMSIZ || streq(name, ".") || streq(name, "..") ||
-	    strpbrk(name, "/: \t\n\v\f\r"))
+	    strpbrk(name, "/:% \t\n\v\f\r"))
 		return err_set(e, ERR_CONFIG, "\"%s\" is not an interface name", name);
 	return 0;
 }
@@ -106,6 +117,9 @@ static int visit_link(const struct nl_msg *m, void *arg, struct err *e)
 	v = nl_attr(m, IFLA_MTU, 4, NULL);
 	if (v)
 		l.mtu = *(const uint32_t *)v;
+	v = nl_attr(m, IFLA_TXQLEN, 4, NULL);
+	if (v)
+		l.txqlen = *(const uint32_t *)v;
 	v = nl_attr(m, IFLA_LINK, 4, NULL);
 	if (v)
 		l.parent = *(const int *)v;
@@ -159,7 +173,7 @@ int link_get(struct nl *nl, const char *name, struct link *out, struct err *e)
 		return err_wrap(e, "interface \"%s\"", name);
 	if (get(nl, 0, name, IFLA_ALT_IFNAME, out, e) == 0)
 		return 0;
-	if (e->sys == ENODEV || e->sys == EINVAL)
+	if (e->sys == ENODEV || e->sys == EINVAL || e->sys == ERANGE)
 		return err_set(e, ERR_NOT_FOUND, "there is no interface \"%s\"", name);
 	return err_wrap(e, "interface \"%s\"", name);
 }
@@ -177,6 +191,11 @@ int link_get_index(struct nl *nl, int index, struct link *out, struct err *e)
 	return err_wrap(e, "interface %d", index);
 }
 
+static int by_index(const void *a, const void *b)
+{
+	return ((const struct link *)a)->index - ((const struct link *)b)->index;
+}
+
 int link_list(struct nl *nl, struct link **out, size_t *count, struct err *e)
 {
 	struct links all = { NULL, 0, 0 };
@@ -188,6 +207,8 @@ int link_list(struct nl *nl, struct link **out, size_t *count, struct err *e)
 		free(all.v);
 		return err_wrap(e, "list interfaces");
 	}
+	if (all.n) /* kernels before 6.8 tell them in the order of a hash */
+		qsort(all.v, all.n, sizeof(*all.v), by_index);
 	*out = all.v;
 	*count = all.n;
 	return 0;
@@ -199,6 +220,8 @@ int link_add_ipvlan(struct nl *nl, int ns, const char *name, int master, int mod
 	struct nl_req r;
 	void *info, *data;
 
+	if (link_check_name(name, e) < 0)
+		return -1;
 	nl_req_init(&r, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, sizeof(struct ifinfomsg));
 	nl_put_str(&r, IFLA_IFNAME, name);
 	if (mtu)
@@ -222,6 +245,8 @@ int link_add_veth(struct nl *nl, const struct veth_spec *v, struct err *e)
 	struct nl_req r;
 	void *info, *data, *nest;
 
+	if (link_check_name(v->name, e) < 0 || link_check_name(v->peer, e) < 0)
+		return -1;
 	nl_req_init(&r, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, sizeof(struct ifinfomsg));
 	nl_put_str(&r, IFLA_IFNAME, v->name);
 	nl_put(&r, IFLA_ADDRESS, v->mac.b, sizeof(v->mac.b));
@@ -245,17 +270,46 @@ int link_add_veth(struct nl *nl, const struct veth_spec *v, struct err *e)
 	                             : 0;
 }
 
-int link_set_up(struct nl *nl, int index, struct err *e)
+static struct ifinfomsg *change(struct nl_req *r, int index)
 {
 	struct ifinfomsg *h;
-	struct nl_req r;
 
-	nl_req_init(&r, RTM_NEWLINK, 0, sizeof(*h));
-	h = nl_header(&r);
+	nl_req_init(r, RTM_NEWLINK, 0, sizeof(*h));
+	h = nl_header(r);
 	h->ifi_index = index;
+	return h;
+}
+
+int link_set_up(struct nl *nl, int index, struct err *e)
+{
+	struct nl_req r;
+	struct ifinfomsg *h = change(&r, index);
+
 	h->ifi_flags = IFF_UP;
 	h->ifi_change = IFF_UP;
 	return nl_ack(nl, &r, e) < 0 ? err_wrap(e, "set interface %d up", index) : 0;
+}
+
+int link_set_mac(struct nl *nl, int index, struct mac mac, struct err *e)
+{
+	struct nl_req r;
+
+	change(&r, index);
+	nl_put(&r, IFLA_ADDRESS, mac.b, sizeof(mac.b));
+	return nl_ack(nl, &r, e) < 0
+	               ? err_wrap(e, "set MAC address %s on interface %d", mac_str(mac).s, index)
+	               : 0;
+}
+
+int link_set_txqlen(struct nl *nl, int index, uint32_t packets, struct err *e)
+{
+	struct nl_req r;
+
+	change(&r, index);
+	nl_put_u32(&r, IFLA_TXQLEN, packets);
+	return nl_ack(nl, &r, e) < 0
+	               ? err_wrap(e, "set transmit queue length %u on interface %d", packets, index)
+	               : 0;
 }
 
 int link_del(struct nl *nl, int index, struct err *e)

@@ -27,6 +27,7 @@ struct link {
 	char name[IFNAMSIZ];
 	unsigned int flags; /* IFF_* */
 	uint32_t mtu;
+	uint32_t txqlen; /* length of the transmit queue, in packets */
 	struct mac mac;
 	bool has_mac;
 	int parent; /* IFLA_LINK: master's or peer's index in its own namespace, 0 if none */
@@ -36,7 +37,8 @@ struct link {
 	int ipvlan_flags;
 };
 
-/* 1..15 bytes, no '/', ':' or white space, not "." or ".." (ERR_CONFIG). */
+/* 1..15 bytes, no '/', ':', '%' or white space, not "." or ".." (ERR_CONFIG).  The kernel takes
+ * "eth%d" for a pattern. */
 int link_check_name(const char *name, struct err *e) MUST_USE;
 
 /* By name, or by alternative name.  ERR_NOT_FOUND. */
@@ -46,9 +48,10 @@ int link_get_index(struct nl *nl, int index, struct link *out, struct err *e) MU
 int link_list(struct nl *nl, struct link **out, size_t *count, struct err *e) MUST_USE;
 
 /*
- * An ipvlan slave of master, created straight in the namespace ns (a descriptor; -1: nl's own)
- * with its final name, down.  mode: IPVLAN_MODE_*; flags: IPVLAN_F_* (0 is bridge); mtu 0: the
- * master's.
+ * An ipvlan slave of master (an index in nl's namespace), created straight in the namespace ns (a
+ * descriptor; -1: nl's own) with its final name, down.  mode: IPVLAN_MODE_*; flags: IPVLAN_F_* (0
+ * is bridge; the kernel keeps one mode and one set of flags per master: the latest slave's); mtu 0:
+ * the master's.
  */
 int link_add_ipvlan(struct nl *nl, int ns, const char *name, int master, int mode, int flags,
                     uint32_t mtu, struct err *e) MUST_USE;
@@ -57,12 +60,15 @@ struct veth_spec {
 	const char *name, *peer;
 	struct mac mac, peer_mac;
 	uint32_t mtu; /* both ends, 0: the kernel's */
-	int peer_ns;  /* descriptor, where the peer is born */
+	int peer_ns;  /* descriptor, where the peer is born; -1: nl's own */
 };
 /* The pair, in nl's namespace and peer_ns; both ends down. */
 int link_add_veth(struct nl *nl, const struct veth_spec *v, struct err *e) MUST_USE;
 
 int link_set_up(struct nl *nl, int index, struct err *e) MUST_USE;
+/* Not for ipvlan, which has its master's: EOPNOTSUPP. */
+int link_set_mac(struct nl *nl, int index, struct mac mac, struct err *e) MUST_USE;
+int link_set_txqlen(struct nl *nl, int index, uint32_t packets, struct err *e) MUST_USE;
 int link_del(struct nl *nl, int index, struct err *e) MUST_USE; /* ENODEV: ERR_NOT_FOUND */
 
 #endif

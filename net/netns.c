@@ -4,38 +4,43 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
+#include <linux/nsfs.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
 #include "net/netns.h"
 
-#define NSFS_MAGIC_NUMBER 0x6e736673 /* linux/magic.h, NSFS_MAGIC */
-#define PROC_MAGIC_NUMBER 0x9fa0     /* PROC_SUPER_MAGIC */
-
 int netns_open(const char *path, int *out, struct err *e)
 {
-	AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
+	/* O_NONBLOCK: what is not a namespace may be a FIFO */
+	AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	struct statfs fs;
+	int type;
 
 	if (fd < 0) {
 		int sys = errno;
 
 		err_fill_sys(e, sys, "open network namespace \"%s\"", path);
-		if (e && (sys == ENOENT || sys == ENOTDIR))
+		if (e && (sys == ENOENT || sys == ENOTDIR || sys == ESRCH))
 			e->kind = ERR_NOT_FOUND;
 		return -1;
 	}
 	if (fstatfs(fd, &fs) < 0)
 		return err_sys(e, errno, "statfs %s", path);
-	if (fs.f_type != NSFS_MAGIC_NUMBER && fs.f_type != PROC_MAGIC_NUMBER)
+	if (fs.f_type != NSFS_MAGIC)
 		return err_set(e, ERR_CONFIG,
 		               "%s is not a network namespace (unknown FS magic 0x%lx)", path,
 		               (unsigned long)fs.f_type);
+	type = ioctl(fd, NS_GET_NSTYPE);
+	if (type >= 0 && type != CLONE_NEWNET) /* kernels before 4.11 do not tell */
+		return err_set(e, ERR_CONFIG, "%s is a namespace, but not of the network", path);
 	*out = take_fd(&fd);
 	return 0;
 }
@@ -101,11 +106,12 @@ int netns_open_at(int fd, const char *path, int flags, int *out, struct err *e)
 	AUTO_FD int home = -1;
 	int file, sys;
 
-	if (enter(fd, &home, e) < 0)
+	if (fd >= 0 && enter(fd, &home, e) < 0)
 		return -1;
 	file = open(path, flags | O_CLOEXEC);
 	sys = errno;
-	leave(home);
+	if (fd >= 0)
+		leave(home);
 	if (file < 0) {
 		err_fill_sys(e, sys, "open %s", path);
 		if (e && sys == ENOENT)

@@ -6,6 +6,7 @@
  * name is replaced as a whole or stays as it was.
  */
 #include <arpa/inet.h>
+#include <errno.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nf_tables.h>
@@ -17,6 +18,7 @@
 #include "net/nft.h"
 
 #define PRIORITY_MANGLE (-150) /* NF_IP_PRI_MANGLE */
+#define COMMAND(type) ((uint16_t)(NFNL_SUBSYS_NFTABLES << 8 | (type)))
 
 struct batch {
 	struct nl_req *reqs[16];
@@ -46,8 +48,7 @@ static struct nl_req *begin(struct batch *b, uint16_t type, uint16_t flags, uint
 
 static struct nl_req *command(struct batch *b, uint16_t type, uint16_t flags)
 {
-	return begin(b, (uint16_t)(NFNL_SUBSYS_NFTABLES << 8 | type), NLM_F_ACK | flags,
-	             NFPROTO_INET, 0);
+	return begin(b, COMMAND(type), NLM_F_ACK | flags, NFPROTO_INET, 0);
 }
 
 static void table(struct batch *b, uint16_t type, const char *name)
@@ -193,13 +194,43 @@ static void build(struct batch *b, const char *name, const char *ifname, uint32_
 	begin(b, NFNL_MSG_BATCH_END, 0, AF_UNSPEC, NFNL_SUBSYS_NFTABLES);
 }
 
+/*
+ * What the kernel lacks when it refuses a request of the batch so, or NULL.  A subsystem, family,
+ * chain type or expression that it does not have, and cannot load, is ENOENT or "not supported".
+ */
+static const char *missing(const struct nl_req *r, int sys)
+{
+	uint16_t type = r->h->nlmsg_type;
+
+	if (sys != ENOENT && sys != EOPNOTSUPP && sys != EPROTONOSUPPORT && sys != EAFNOSUPPORT)
+		return NULL;
+	if (type == COMMAND(NFT_MSG_NEWCHAIN))
+		return "chains of the inet family (filter, and route since Linux 5.2): load the "
+		       "module nf_tables, or build with CONFIG_NF_TABLES_INET";
+	if (type == COMMAND(NFT_MSG_NEWRULE))
+		return "the expressions ct and meta: load the modules nft_ct and nf_conntrack, or "
+		       "build with CONFIG_NFT_CT and CONFIG_NF_CONNTRACK_MARK";
+	return "nf_tables: load the module nf_tables, or build with CONFIG_NF_TABLES";
+}
+
 int nft_reply_mark(struct nl *nl, const char *name, const char *ifname, uint32_t bit, struct err *e)
 {
 	struct batch b = { .n = 0 };
+	const char *lacks = NULL;
+	size_t failed = SIZE_MAX;
+	struct err mine;
 	int rc;
 
+	if (!e)
+		e = &mine;
 	build(&b, name, ifname, bit);
-	rc = nl_batch(nl, b.reqs, b.n, NULL, e);
+	rc = nl_batch(nl, b.reqs, b.n, &failed, e);
+	if (rc < 0 && e->kind == ERR_SYS && failed < b.n)
+		lacks = missing(b.reqs[failed], e->sys);
 	batch_release(&b);
-	return rc < 0 ? err_wrap(e, "nf_tables table %s", name) : 0;
+	if (rc == 0)
+		return 0;
+	if (lacks)
+		err_prefix(e, "the kernel lacks %s", lacks);
+	return err_wrap(e, "nf_tables table %s", name);
 }

@@ -14,8 +14,8 @@
  *   chain out { type route hook output priority -150; }
  *     ct mark & bit == bit         meta mark set meta mark | bit
  * so that answers to flows that came in by IFNAME leave with the mark.  nl is a NETLINK_NETFILTER
- * socket of the pod's namespace.  ERR_SYS with EOPNOTSUPP, ENOENT or EPROTONOSUPPORT when the
- * kernel lacks nf_tables, its inet family or nft_ct.
+ * socket of the pod's namespace.  ERR_SYS with EOPNOTSUPP or ENOENT, and words on what to load,
+ * when the kernel lacks nf_tables, its inet family or nft_ct.
  */
 int nft_reply_mark(struct nl *nl, const char *table, const char *ifname, uint32_t bit,
                    struct err *e) MUST_USE;

@@ -3,16 +3,20 @@
  * nl.c - the only file that talks to a netlink socket, and the only one that knows libmnl.
  *
  * Theory of operation: build and parse functions are pure; converse() is the one loop that reads
- * replies.  It passes over messages of other sequence numbers (an earlier request's late answer),
- * turns NLMSG_ERROR into an error with the kernel's own words (extended ack), and reports a dump
- * that changed under it, which its caller starts again.
+ * replies.  It passes over messages of other sequence numbers (an earlier request's late answer)
+ * and of other senders, turns NLMSG_ERROR and a failed NLMSG_DONE into an error with the kernel's
+ * own words (extended ack), and reports a dump that changed under it, which its caller starts
+ * again.
+ *
+ * A dump is read to its end even when its visitor has stopped: the kernel starts no other one on
+ * the same socket before.
  */
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <unistd.h>
 
 #include <libmnl/libmnl.h>
 
@@ -21,39 +25,45 @@
 
 #define RECEIVE_SIZE (32 * 1024)
 #define DUMP_TRIES 5
-#define SILENCE_S 10
+#define SILENCE_MS 10000
+#define ERRNO_MAX 4095 /* MAX_ERRNO of the kernel */
 
 struct nl {
-	struct mnl_socket *s;
+	int fd;
 	uint32_t seq;
 	unsigned int requests;
 	char *buf;
 };
 
+struct nl *nl_from_fd(int fd, int silence_ms)
+{
+	struct timeval silence = { .tv_sec = silence_ms / 1000,
+		                   .tv_usec = silence_ms % 1000 * 1000L };
+	struct nl *nl = xcalloc(1, sizeof(*nl));
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &silence, sizeof(silence));
+	nl->fd = fd;
+	nl->buf = xmalloc(RECEIVE_SIZE);
+	return nl;
+}
+
 int nl_open(int protocol, struct nl **out, struct err *e)
 {
-	struct timeval silence = { .tv_sec = SILENCE_S };
-	struct mnl_socket *s = mnl_socket_open2(protocol, SOCK_CLOEXEC);
-	struct nl *nl;
+	AUTO_FD int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol);
 	int on = 1;
 
-	if (!s)
+	if (fd < 0 && errno == EPROTONOSUPPORT && protocol == NETLINK_NETFILTER)
+		return err_sys(e, EPROTONOSUPPORT,
+		               "open a netlink socket: the kernel has no nfnetlink (load the "
+		               "module nfnetlink, or build with CONFIG_NETFILTER_NETLINK)");
+	if (fd < 0)
 		return err_sys(e, errno, "open a netlink socket");
-	if (mnl_socket_bind(s, 0, MNL_SOCKET_AUTOPID) < 0) {
-		err_fill_sys(e, errno, "bind a netlink socket");
-		mnl_socket_close(s);
-		return -1;
-	}
-	/* kernels without them (before 4.12 and 4.20) answer in fewer words and ignore filters */
-	(void)mnl_socket_setsockopt(s, NETLINK_EXT_ACK, &on, sizeof(on));
-	(void)mnl_socket_setsockopt(s, NETLINK_CAP_ACK, &on, sizeof(on));
+	/* kernels without them (before 4.12, 4.3 and 4.20) say less and ignore filters */
+	(void)setsockopt(fd, SOL_NETLINK, NETLINK_EXT_ACK, &on, sizeof(on));
+	(void)setsockopt(fd, SOL_NETLINK, NETLINK_CAP_ACK, &on, sizeof(on));
 	if (protocol == NETLINK_ROUTE)
-		(void)mnl_socket_setsockopt(s, NETLINK_GET_STRICT_CHK, &on, sizeof(on));
-	(void)setsockopt(mnl_socket_get_fd(s), SOL_SOCKET, SO_RCVTIMEO, &silence, sizeof(silence));
-	nl = xcalloc(1, sizeof(*nl));
-	nl->s = s;
-	nl->buf = xmalloc(RECEIVE_SIZE);
-	*out = nl;
+		(void)setsockopt(fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, &on, sizeof(on));
+	*out = nl_from_fd(take_fd(&fd), SILENCE_MS);
 	return 0;
 }
 
@@ -61,7 +71,7 @@ void nl_close(struct nl *nl)
 {
 	if (!nl)
 		return;
-	mnl_socket_close(nl->s);
+	close(nl->fd);
 	free(nl->buf);
 	free(nl);
 }
@@ -93,8 +103,14 @@ void *nl_header(struct nl_req *r)
 
 void nl_put(struct nl_req *r, uint16_t type, const void *data, size_t len)
 {
-	if (!r->overflow && !mnl_attr_put_check(r->h, sizeof(r->buf), type, len, data))
+	size_t padding = MNL_ALIGN(len) - len;
+
+	if (r->overflow || !mnl_attr_put_check(r->h, sizeof(r->buf), type, len, data)) {
 		r->overflow = true;
+		return;
+	}
+	/* libmnl before 1.0.5 leaves there what was on the stack */
+	memset((char *)mnl_nlmsg_get_payload_tail(r->h) - padding, 0, padding);
 }
 
 void nl_put_u8(struct nl_req *r, uint16_t type, uint8_t v)
@@ -194,79 +210,128 @@ const void *nl_attr(const struct nl_msg *m, uint16_t type, size_t min_len, size_
 	return nl_attr_in(m->attrs, m->attrs_len, type, min_len, len);
 }
 
-/* The error of an NLMSG_ERROR message, 0 for an acknowledgement; e gets the kernel's words. */
-static int read_error(const struct nlmsghdr *h, int *sys, struct err *e)
+/* errno as the kernel wrote it (0, or negative), with its own words from the attributes after it.
+ */
+static int read_errno(int32_t error, const char *attrs, size_t attrs_len, struct err *e)
 {
-	const struct nlmsgerr *error = mnl_nlmsg_get_payload(h);
-	size_t at = sizeof(*error), payload = mnl_nlmsg_get_payload_len(h);
-	const char *words = NULL;
+	const char *words;
 	size_t len = 0;
 
-	if (payload < sizeof(*error))
-		return err_set(e, ERR_PROTO, "netlink: a short error message");
-	*sys = -error->error;
-	if (!*sys)
+	if (!error)
 		return 0;
-	if (!(h->nlmsg_flags & NLM_F_CAPPED))
-		at += error->msg.nlmsg_len >= sizeof(struct nlmsghdr)
-		              ? MNL_ALIGN(error->msg.nlmsg_len - sizeof(struct nlmsghdr))
-		              : 0;
-	if ((h->nlmsg_flags & NLM_F_ACK_TLVS) && at < payload)
-		words = nl_attr_in((const char *)error + at, payload - at, NLMSGERR_ATTR_MSG, 1,
-		                   &len);
-	err_fill_sys(e, *sys, "kernel%s%.*s%s", words ? " (" : "",
-	             words ? (int)strnlen(words, len) : 0, words ? words : "", words ? ")" : "");
-	return 0;
+	if (error > 0 || error < -ERRNO_MAX)
+		return err_set(e, ERR_PROTO, "netlink: an error numbered %d", (int)error);
+	words = attrs_len ? nl_attr_in(attrs, attrs_len, NLMSGERR_ATTR_MSG, 1, &len) : NULL;
+	if (words)
+		return err_sys(e, -error, "kernel (%.*s)", (int)strnlen(words, len), words);
+	return err_sys(e, -error, "kernel");
+}
+
+/* The attributes behind `at` bytes of a message's payload, when the header says that there are. */
+static int read_tail(const struct nlmsghdr *h, int32_t error, size_t at, struct err *e)
+{
+	size_t payload = mnl_nlmsg_get_payload_len(h);
+	bool more = h->nlmsg_flags & NLM_F_ACK_TLVS && at < payload;
+
+	return read_errno(error, (const char *)mnl_nlmsg_get_payload(h) + (more ? at : 0),
+	                  more ? payload - at : 0, e);
+}
+
+/* 0: an acknowledgement. */
+static int read_error(const struct nlmsghdr *h, struct err *e)
+{
+	const struct nlmsgerr *error = mnl_nlmsg_get_payload(h);
+	size_t at = sizeof(*error);
+
+	if (mnl_nlmsg_get_payload_len(h) < sizeof(*error))
+		return err_set(e, ERR_PROTO, "netlink: a short error message");
+	/* after a failure the whole request is repeated, unless the flag says otherwise */
+	if (!(h->nlmsg_flags & NLM_F_CAPPED) && error->msg.nlmsg_len > sizeof(error->msg))
+		at += MNL_ALIGN((size_t)error->msg.nlmsg_len - sizeof(error->msg));
+	return read_tail(h, error->error, at, e);
+}
+
+/* The end of a dump; a dump that failed on its way says so here. */
+static int read_done(const struct nlmsghdr *h, struct err *e)
+{
+	int32_t error = 0;
+
+	if (mnl_nlmsg_get_payload_len(h) >= sizeof(error))
+		memcpy(&error, mnl_nlmsg_get_payload(h), sizeof(error));
+	return read_tail(h, error, MNL_ALIGN(sizeof(error)), e);
 }
 
 struct conversation {
-	uint32_t seq;
+	uint32_t seq;   /* of the first request */
+	uint32_t count; /* requests, numbered one after the other */
+	size_t acks;    /* still to come */
+	size_t failed;  /* which request, when there was an error */
 	size_t header_len;
 	nl_visit visit;
 	void *arg;
-	bool dump, interrupted;
+	bool interrupted;
+	bool stopped; /* by the visitor: its error stands, what comes is passed over */
 };
+
+static int visit_one(struct conversation *c, const struct nlmsghdr *h, struct err *e)
+{
+	size_t header_len = MNL_ALIGN(c->header_len);
+	struct nl_msg m;
+
+	if (mnl_nlmsg_get_payload_len(h) < header_len)
+		return err_set(e, ERR_PROTO, "netlink: a short message of type %u", h->nlmsg_type);
+	m.type = h->nlmsg_type;
+	m.header = mnl_nlmsg_get_payload(h);
+	m.attrs = (const char *)m.header + header_len;
+	m.attrs_len = mnl_nlmsg_get_payload_len(h) - header_len;
+	return c->visit(&m, c->arg, e);
+}
 
 /* One message: 1 the end, 0 more to come, -1. */
 static int take(struct conversation *c, const struct nlmsghdr *h, struct err *e)
 {
-	struct nl_msg m;
-	int sys = 0;
+	uint32_t at = h->nlmsg_seq - c->seq;
 
-	if (h->nlmsg_seq != c->seq)
+	if (at >= c->count)
 		return 0;
 	if (h->nlmsg_flags & NLM_F_DUMP_INTR)
 		c->interrupted = true;
 	if (h->nlmsg_type == NLMSG_ERROR) {
-		if (read_error(h, &sys, e) < 0)
+		if (read_error(h, e) < 0) {
+			c->failed = at;
 			return -1;
-		return sys ? -1 : 1;
+		}
+		return --c->acks == 0;
 	}
 	if (h->nlmsg_type == NLMSG_DONE)
-		return 1;
-	if (h->nlmsg_type < NLMSG_MIN_TYPE || !c->visit)
-		return 0;
-	if (mnl_nlmsg_get_payload_len(h) < MNL_ALIGN(c->header_len))
-		return err_set(e, ERR_PROTO, "netlink: a short message of type %u", h->nlmsg_type);
-	m.type = h->nlmsg_type;
-	m.header = mnl_nlmsg_get_payload(h);
-	m.attrs = (const char *)m.header + MNL_ALIGN(c->header_len);
-	m.attrs_len = mnl_nlmsg_get_payload_len(h) - MNL_ALIGN(c->header_len);
-	return c->visit(&m, c->arg, e) < 0 ? -1 : 0;
+		return read_done(h, e) < 0 ? -1 : 1;
+	if (h->nlmsg_type >= NLMSG_MIN_TYPE && c->visit && !c->stopped)
+		c->stopped = visit_one(c, h, e) < 0;
+	return 0;
 }
 
+/* One datagram of the kernel's into nl->buf. */
 static int receive(struct nl *nl, size_t *len, struct err *e)
 {
+	struct sockaddr_nl from = { .nl_family = AF_UNSPEC };
 	ssize_t n;
 
-	do
-		n = mnl_socket_recvfrom(nl->s, nl->buf, RECEIVE_SIZE);
-	while (n < 0 && errno == EINTR);
-	if (n < 0) {
-		if (errno == EAGAIN)
-			return err_set(e, ERR_TIMEOUT, "netlink: the kernel does not answer");
+	do {
+		socklen_t from_len = sizeof(from);
+
+		n = recvfrom(nl->fd, nl->buf, RECEIVE_SIZE, MSG_TRUNC, (struct sockaddr *)&from,
+		             &from_len);
+		/* a process with CAP_NET_ADMIN may write to the socket, too: pid 0 is the kernel */
+	} while ((n < 0 && errno == EINTR) ||
+	         (n >= 0 && from.nl_family == AF_NETLINK && from.nl_pid != 0));
+	if (n < 0 && errno == EAGAIN)
+		return err_set(e, ERR_TIMEOUT, "netlink: the kernel does not answer");
+	if (n < 0)
 		return err_sys(e, errno, "netlink: receive");
-	}
+	if (n == 0)
+		return err_set(e, ERR_PROTO, "netlink: an empty message");
+	if (n > RECEIVE_SIZE)
+		return err_set(e, ERR_PROTO, "netlink: a message of %zd bytes", n);
 	*len = (size_t)n;
 	return 0;
 }
@@ -278,30 +343,38 @@ static int converse(struct nl *nl, struct conversation *c, struct err *e)
 		size_t len;
 		int left, rc;
 
-		if (receive(nl, &len, e) < 0)
+		if (receive(nl, &len, c->stopped ? NULL : e) < 0)
 			return -1;
 		left = (int)len;
 		for (h = (const struct nlmsghdr *)(void *)nl->buf; mnl_nlmsg_ok(h, left);
 		     h = mnl_nlmsg_next(h, &left)) {
-			rc = take(c, h, e);
+			rc = take(c, h, c->stopped ? NULL : e);
 			if (rc)
-				return rc < 0 ? -1 : 0;
+				return rc < 0 || c->stopped ? -1 : 0;
 		}
-		if (left)
-			return err_set(e, ERR_PROTO, "netlink: a truncated message");
+		if (left > 0)
+			return err_set(c->stopped ? NULL : e, ERR_PROTO,
+			               "netlink: a truncated message");
 	}
 }
 
-static int send_request(struct nl *nl, struct nl_req *r, struct err *e)
+static int send_all(struct nl *nl, const void *data, size_t len, struct err *e)
+{
+	nl->requests++;
+	if (send(nl->fd, data, len, MSG_NOSIGNAL) < 0)
+		return err_sys(e, errno, "netlink: send");
+	return 0;
+}
+
+static int send_request(struct nl *nl, struct nl_req *r, struct conversation *c, struct err *e)
 {
 	if (r->overflow)
 		return err_set(e, ERR_PROTO, "netlink: a request of more than %d bytes",
 		               NL_REQ_MAX);
-	r->h->nlmsg_seq = ++nl->seq;
-	nl->requests++;
-	if (mnl_socket_sendto(nl->s, r->h, r->h->nlmsg_len) < 0)
-		return err_sys(e, errno, "netlink: send");
-	return 0;
+	r->h->nlmsg_seq = c->seq = ++nl->seq;
+	c->count = 1;
+	c->acks = 1;
+	return send_all(nl, r->h, r->h->nlmsg_len, e);
 }
 
 int nl_ack(struct nl *nl, struct nl_req *r, struct err *e)
@@ -309,10 +382,7 @@ int nl_ack(struct nl *nl, struct nl_req *r, struct err *e)
 	struct conversation c = { .visit = NULL };
 
 	r->h->nlmsg_flags |= NLM_F_ACK;
-	if (send_request(nl, r, e) < 0)
-		return -1;
-	c.seq = nl->seq;
-	return converse(nl, &c, e);
+	return send_request(nl, r, &c, e) < 0 ? -1 : converse(nl, &c, e);
 }
 
 int nl_query(struct nl *nl, struct nl_req *r, size_t header_len, nl_visit visit,
@@ -320,16 +390,14 @@ int nl_query(struct nl *nl, struct nl_req *r, size_t header_len, nl_visit visit,
 {
 	struct conversation c = { .header_len = header_len, .visit = visit, .arg = arg };
 
-	if (!(r->h->nlmsg_flags & NLM_F_DUMP))
-		r->h->nlmsg_flags |= NLM_F_ACK; /* so that the end of a single answer is told */
+	/* a single answer is followed by an acknowledgement, so that its end is told */
+	if ((r->h->nlmsg_flags & NLM_F_DUMP) != NLM_F_DUMP)
+		r->h->nlmsg_flags |= NLM_F_ACK;
 	for (int i = 0; i < DUMP_TRIES; i++) {
 		if (i && restart)
 			restart(arg);
 		c.interrupted = false;
-		if (send_request(nl, r, e) < 0)
-			return -1;
-		c.seq = nl->seq;
-		if (converse(nl, &c, e) < 0)
+		if (send_request(nl, r, &c, e) < 0 || converse(nl, &c, e) < 0)
 			return -1;
 		if (!c.interrupted)
 			return 0;
@@ -340,29 +408,26 @@ int nl_query(struct nl *nl, struct nl_req *r, size_t header_len, nl_visit visit,
 
 int nl_batch(struct nl *nl, struct nl_req *const *reqs, size_t count, size_t *failed, struct err *e)
 {
+	struct conversation c = { .seq = nl->seq + 1, .count = (uint32_t)count, .failed = count };
 	AUTO_STR out = STR_INIT;
-	uint32_t first = nl->seq + 1;
 
 	for (size_t i = 0; i < count; i++) {
-		if (reqs[i]->overflow)
-			return err_set(e, ERR_PROTO, "netlink: a request of more than %d bytes",
-			               NL_REQ_MAX);
-		reqs[i]->h->nlmsg_seq = ++nl->seq;
-		str_addn(&out, reqs[i]->h, reqs[i]->h->nlmsg_len);
-	}
-	nl->requests++;
-	if (mnl_socket_sendto(nl->s, out.data, out.len) < 0)
-		return err_sys(e, errno, "netlink: send");
-	for (size_t i = 0; i < count; i++) {
-		struct conversation c = { .seq = first + (uint32_t)i };
-
-		if (!(reqs[i]->h->nlmsg_flags & NLM_F_ACK))
-			continue; /* batch begin and end are not acknowledged */
-		if (converse(nl, &c, e) < 0) {
+		if (reqs[i]->overflow) {
 			if (failed)
 				*failed = i;
-			return -1;
+			return err_set(e, ERR_PROTO, "netlink: a request of more than %d bytes",
+			               NL_REQ_MAX);
 		}
+		reqs[i]->h->nlmsg_seq = ++nl->seq;
+		c.acks += (reqs[i]->h->nlmsg_flags & NLM_F_ACK) != 0;
+		str_addn(&out, reqs[i]->h, reqs[i]->h->nlmsg_len);
+	}
+	if (send_all(nl, out.data, out.len, e) < 0)
+		return -1;
+	if (c.acks && converse(nl, &c, e) < 0) {
+		if (failed && c.failed < count)
+			*failed = c.failed;
+		return -1;
 	}
 	return 0;
 }

@@ -25,6 +25,11 @@ struct nl;
  * kernel.
  */
 int nl_open(int protocol, struct nl **out, struct err *e) MUST_USE;
+/*
+ * Speaks netlink over fd (taken), a socket that keeps messages apart: unit tests put a kernel of
+ * their own behind it.  silence_ms: how long to wait for each message, more than 0.
+ */
+struct nl *nl_from_fd(int fd, int silence_ms);
 void nl_close(struct nl *nl); /* NULL is fine */
 void nl_cleanup(struct nl **nl);
 
@@ -34,8 +39,9 @@ unsigned int nl_requests(const struct nl *nl);
 #define NL_REQ_MAX 4096
 
 /*
- * A request under construction.  nl_put*() cannot fail at the call: when the buffer is full they
- * set overflow and later puts do nothing; nl_ack() refuses such a request.
+ * A request under construction, not to be copied (h points into it).  nl_put*() cannot fail at the
+ * call: when the buffer is full they set overflow and later puts do nothing; nl_ack() refuses such
+ * a request.
  */
 struct nl_req {
 	bool overflow;
@@ -78,16 +84,17 @@ typedef int (*nl_visit)(const struct nl_msg *m, void *arg, struct err *e);
 
 /*
  * Sends a request and calls visit for each message of the reply (one for a plain get, many with
- * NLM_F_DUMP); visit returns -1 with e set to stop.  A dump that changed while it was read is
- * started again; `restart` (may be NULL) is called before, so that visit's collection can be
- * emptied.
+ * NLM_F_DUMP); visit returns -1 with e set to stop, and is not called again.  A dump that changed
+ * while it was read is started again; `restart` (may be NULL) is called before, so that visit's
+ * collection can be emptied.
  */
 int nl_query(struct nl *nl, struct nl_req *r, size_t header_len, nl_visit visit,
              void (*restart)(void *arg), void *arg, struct err *e) MUST_USE;
 
 /*
- * Several requests in one send, each acknowledged; for nf_tables with batch begin and end around.
- * The first error is returned, with its index in *failed (may be NULL).
+ * Several requests in one send; for nf_tables with batch begin and end around.  Those with
+ * NLM_F_ACK are waited for.  The first error is returned, with the index of the request that it
+ * is about in *failed (may be NULL; untouched when it is about none).
  */
 int nl_batch(struct nl *nl, struct nl_req *const *reqs, size_t count, size_t *failed,
              struct err *e) MUST_USE;

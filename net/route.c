@@ -43,7 +43,8 @@ static uint32_t get_u32(const struct nl_msg *m, uint16_t type, uint32_t otherwis
 }
 
 /* Routes. */
-static void build_route(struct nl_req *r, uint16_t type, uint16_t flags, const struct route *t)
+static struct rtmsg *build_route(struct nl_req *r, uint16_t type, uint16_t flags,
+                                 const struct route *t)
 {
 	uint32_t table = t->table ? t->table : RT_TABLE_MAIN;
 	struct rtmsg *h;
@@ -53,9 +54,9 @@ static void build_route(struct nl_req *r, uint16_t type, uint16_t flags, const s
 	h->rtm_family = af(t->dst.ip.family);
 	h->rtm_dst_len = t->dst.len;
 	h->rtm_table = table < 256 ? (uint8_t)table : RT_TABLE_UNSPEC;
-	h->rtm_protocol = t->protocol ? t->protocol : RTPROT_BOOT;
+	h->rtm_protocol = t->protocol;
 	h->rtm_scope = t->scope;
-	h->rtm_type = t->type ? t->type : RTN_UNICAST;
+	h->rtm_type = t->type;
 	if (t->dst.len)
 		put_ip(r, RTA_DST, t->dst.ip);
 	nl_put_u32(r, RTA_TABLE, table);
@@ -67,14 +68,20 @@ static void build_route(struct nl_req *r, uint16_t type, uint16_t flags, const s
 		put_ip(r, RTA_PREFSRC, t->prefsrc);
 	if (t->priority)
 		nl_put_u32(r, RTA_PRIORITY, t->priority);
+	return h;
 }
 
 int route_add(struct nl *nl, const struct route *t, enum route_add_mode mode, struct err *e)
 {
+	struct rtmsg *h;
 	struct nl_req r;
 
-	build_route(&r, RTM_NEWROUTE,
-	            NLM_F_CREATE | (mode == ROUTE_CREATE ? NLM_F_EXCL : NLM_F_REPLACE), t);
+	h = build_route(&r, RTM_NEWROUTE,
+	                NLM_F_CREATE | (mode == ROUTE_CREATE ? NLM_F_EXCL : NLM_F_REPLACE), t);
+	if (!h->rtm_protocol)
+		h->rtm_protocol = RTPROT_BOOT;
+	if (!h->rtm_type)
+		h->rtm_type = RTN_UNICAST;
 	if (nl_ack(nl, &r, e) == 0)
 		return 0;
 	return err_wrap(e, "add route to %s%s%s in table %u", cidr_str(t->dst).s,
@@ -86,7 +93,8 @@ int route_del(struct nl *nl, const struct route *t, struct err *e)
 {
 	struct nl_req r;
 
-	build_route(&r, RTM_DELROUTE, 0, t);
+	/* protocol and type 0 match all, as a scope would by this value alone */
+	build_route(&r, RTM_DELROUTE, 0, t)->rtm_scope = RT_SCOPE_NOWHERE;
 	if (nl_ack(nl, &r, e) == 0)
 		return 0;
 	if (e && (e->sys == ESRCH || e->sys == ENOENT))
@@ -206,7 +214,8 @@ static void build_rule(struct nl_req *r, uint16_t type, uint16_t flags, const st
 	nl_put_u32(r, FRA_PRIORITY, u->priority);
 	if (u->fwmark || u->fwmask) {
 		nl_put_u32(r, FRA_FWMARK, u->fwmark);
-		nl_put_u32(r, FRA_FWMASK, u->fwmask);
+		/* with mask 0 the kernel would take every packet */
+		nl_put_u32(r, FRA_FWMASK, u->fwmask ? u->fwmask : UINT32_MAX);
 	}
 	if (u->src.ip.family) {
 		h->src_len = u->src.len;
@@ -245,6 +254,22 @@ static void forget_rules(void *arg)
 	((struct rules *)arg)->n = 0;
 }
 
+/* What struct rule cannot say: a rule that has any of these is not what its other members suggest.
+ */
+static bool has_more(const struct nl_msg *m, const struct fib_rule_hdr *h)
+{
+	static const uint16_t types[] = { FRA_IIFNAME,          FRA_OIFNAME,  FRA_GOTO,
+		                          FRA_SUPPRESS_IFGROUP, FRA_TUN_ID,   FRA_L3MDEV,
+		                          FRA_UID_RANGE,        FRA_IP_PROTO, FRA_SPORT_RANGE,
+		                          FRA_DPORT_RANGE };
+
+	for (size_t i = 0; i < ARRAY_LEN(types); i++)
+		if (nl_attr(m, types[i], 0, NULL))
+			return true;
+	return get_u32(m, FRA_SUPPRESS_PREFIXLEN, UINT32_MAX) != UINT32_MAX ||
+	       h->action != FR_ACT_TO_TBL || h->dst_len || h->tos || h->flags & FIB_RULE_INVERT;
+}
+
 static int visit_rule(const struct nl_msg *m, void *arg, struct err *e)
 {
 	const struct fib_rule_hdr *h = m->header;
@@ -258,6 +283,7 @@ static int visit_rule(const struct nl_msg *m, void *arg, struct err *e)
 	u.priority = get_u32(m, FRA_PRIORITY, 0);
 	u.fwmark = get_u32(m, FRA_FWMARK, 0);
 	u.fwmask = get_u32(m, FRA_FWMASK, 0);
+	u.other = has_more(m, h);
 	u.src.len = h->src_len;
 	if (h->src_len)
 		(void)get_ip(m, FRA_SRC, h->family, &u.src.ip);
@@ -359,6 +385,8 @@ int neigh_list(struct nl *nl, int family, int index, struct neigh **out, size_t 
 	nl_req_init(&r, RTM_GETNEIGH, NLM_F_DUMP, sizeof(*h));
 	h = nl_header(&r);
 	h->ndm_family = af(family);
+	if (index)
+		nl_put_u32(&r, NDA_IFINDEX, (uint32_t)index);
 	if (nl_query(nl, &r, sizeof(*h), visit_neigh, forget_neighs, &all, e) < 0) {
 		free(all.v);
 		return err_wrap(e, "list neighbours");

@@ -29,8 +29,9 @@ enum route_add_mode {
 
 int route_add(struct nl *nl, const struct route *r, enum route_add_mode mode,
               struct err *e) MUST_USE;
-int route_del(struct nl *nl, const struct route *r,
-              struct err *e) MUST_USE; /* ESRCH: ERR_NOT_FOUND */
+/* The first route to dst in table (0: RT_TABLE_MAIN) that has what else is set in r; the scope does
+ * not matter.  ERR_NOT_FOUND: there is none, or no such table. */
+int route_del(struct nl *nl, const struct route *r, struct err *e) MUST_USE;
 /* family 4 or 6; table 0 for all (the local table left out).  Owned array. */
 int route_list(struct nl *nl, int family, uint32_t table, struct route **out, size_t *count,
                struct err *e) MUST_USE;
@@ -41,11 +42,13 @@ struct rule {
 	int family; /* 4 or 6 */
 	uint32_t priority;
 	uint32_t table;
-	uint32_t fwmark, fwmask; /* 0, 0: no mark */
+	uint32_t fwmark, fwmask; /* 0, 0: no mark; a mark with fwmask 0 is compared whole */
 	struct cidr src;         /* src.ip.family 0: any */
+	bool other;              /* read only: it has more conditions, or another action */
 };
 
-int rule_add(struct nl *nl, const struct rule *r, struct err *e) MUST_USE; /* EEXIST in err.sys */
+/* Give a priority: the kernel's own choice makes duplicates possible.  EEXIST in err.sys. */
+int rule_add(struct nl *nl, const struct rule *r, struct err *e) MUST_USE;
 int rule_del(struct nl *nl, const struct rule *r, struct err *e) MUST_USE; /* ERR_NOT_FOUND */
 int rule_list(struct nl *nl, int family, struct rule **out, size_t *count, struct err *e) MUST_USE;
 
@@ -56,6 +59,7 @@ struct neigh {
 	uint16_t state; /* NUD_* */
 };
 
+/* Creates it, or changes its MAC and state. */
 int neigh_replace(struct nl *nl, const struct neigh *n, struct err *e) MUST_USE;
 int neigh_del(struct nl *nl, int index, struct ip ip, struct err *e) MUST_USE; /* ERR_NOT_FOUND */
 /* family 4, 6 or 0; index 0 for all.  Owned array. */

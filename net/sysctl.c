@@ -14,11 +14,8 @@
 static int open_key(int ns, const char *key, int flags, int *out, struct err *e)
 {
 	AUTO_FREE char *path = xasprintf("/proc/sys/net/%s", key);
-	AUTO_FD int self = -1;
 
-	if (ns < 0 && netns_open_self(&self, e) < 0)
-		return -1;
-	return netns_open_at(ns < 0 ? self : ns, path, flags, out, e);
+	return netns_open_at(ns, path, flags, out, e);
 }
 
 int sysctl_write(int ns, const char *key, const char *value, struct err *e)
@@ -28,7 +25,7 @@ int sysctl_write(int ns, const char *key, const char *value, struct err *e)
 	if (open_key(ns, key, O_WRONLY, &fd, e) < 0)
 		return -1;
 	if (write(fd, value, strlen(value)) < 0)
-		return err_sys(e, errno, "write %s to net/%s", value, key);
+		return err_sys(e, errno, "write \"%s\" to /proc/sys/net/%s", value, key);
 	return 0;
 }
 

@@ -1,0 +1,1196 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* links: net/ base/ */
+/* libs: mnl */
+/*
+ * nl_test.c - netlink against a kernel of our own behind a socket pair: its answers are queued
+ * before the request is made, its ear is read afterwards.  Numbers begin at 1 on every socket.
+ */
+#include <errno.h>
+#include <linux/if_link.h>
+#include <linux/neighbour.h>
+#include <linux/rtnetlink.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/str.h"
+#include "net/addr.h"
+#include "net/link.h"
+#include "net/nft.h"
+#include "net/route.h"
+
+#define SILENCE_MS 60
+
+static struct nl *nl;
+static int near_fd = -1, kernel = -1;
+static struct err e;
+
+static int setup(void **state)
+{
+	int pair[2];
+
+	(void)state;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return -1;
+	near_fd = pair[0];
+	kernel = pair[1];
+	nl = nl_from_fd(near_fd, SILENCE_MS);
+	memset(&e, 0, sizeof(e));
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	nl_close(nl);
+	close(kernel);
+	return 0;
+}
+
+/* The kernel's mouth: messages are collected, and sent as one datagram. */
+static char mouth[48 * 1024] __attribute__((aligned(8)));
+static size_t mouth_len, message_at;
+
+static void put(const void *data, size_t len)
+{
+	size_t aligned = (len + 3) & ~(size_t)3;
+
+	assert_true(mouth_len + aligned <= sizeof(mouth));
+	memset(mouth + mouth_len, 0, aligned);
+	if (len)
+		memcpy(mouth + mouth_len, data, len);
+	mouth_len += aligned;
+	((struct nlmsghdr *)(void *)(mouth + message_at))->nlmsg_len =
+		(uint32_t)(mouth_len - message_at);
+}
+
+static void message(uint16_t type, uint16_t flags, uint32_t seq, const void *header, size_t len)
+{
+	struct nlmsghdr h = { .nlmsg_type = type, .nlmsg_flags = flags, .nlmsg_seq = seq };
+
+	message_at = mouth_len;
+	put(&h, sizeof(h));
+	put(header, len);
+}
+
+static void attribute(uint16_t type, const void *data, size_t len)
+{
+	struct nlattr a = { .nla_type = type, .nla_len = (uint16_t)(sizeof(a) + len) };
+
+	put(&a, sizeof(a));
+	put(data, len);
+}
+
+static void speak(void)
+{
+	assert_int_equal(send(kernel, mouth, mouth_len, 0), mouth_len);
+	mouth_len = 0;
+}
+
+static void error_message(uint16_t flags, uint32_t seq, int error)
+{
+	struct nlmsgerr payload = { .error = error, .msg = { .nlmsg_len = 32 } };
+
+	message(NLMSG_ERROR, flags, seq, &payload, sizeof(payload));
+}
+
+static void acknowledge(uint32_t seq)
+{
+	error_message(NLM_F_CAPPED, seq, 0);
+	speak();
+}
+
+static void refuse(uint32_t seq, int error)
+{
+	error_message(NLM_F_CAPPED, seq, -error);
+	speak();
+}
+
+static void done(uint16_t flags, uint32_t seq, int error)
+{
+	message(NLMSG_DONE, NLM_F_MULTI | flags, seq, &error, sizeof(error));
+}
+
+static void an_address(uint16_t flags, uint32_t seq, uint8_t last)
+{
+	const struct ifaddrmsg h = { .ifa_family = AF_INET, .ifa_prefixlen = 24, .ifa_index = 3 };
+	const uint8_t ip[4] = { 10, 0, 0, last };
+
+	message(RTM_NEWADDR, NLM_F_MULTI | flags, seq, &h, sizeof(h));
+	attribute(IFA_LOCAL, ip, sizeof(ip));
+}
+
+/* What the kernel heard, as hexadecimal; "" when there is nothing. */
+static const char *heard(void)
+{
+	static char hex[2 * 8192 + 1];
+	uint8_t buf[8192];
+	ssize_t n = recv(kernel, buf, sizeof(buf), MSG_DONTWAIT);
+
+	hex[0] = '\0';
+	for (ssize_t i = 0; i < n; i++)
+		snprintf(hex + 2 * i, 3, "%02x", buf[i]);
+	return hex;
+}
+
+/* golden: hexadecimal with blanks between what belongs together */
+static void assert_heard(const char *golden)
+{
+	AUTO_STR packed = STR_INIT;
+
+	for (; *golden; golden++)
+		if (*golden != ' ')
+			str_addc(&packed, *golden);
+	assert_string_equal(heard(), packed.data);
+}
+
+static void assert_nothing_left(void)
+{
+	char c;
+
+	assert_int_equal(recv(near_fd, &c, 1, MSG_PEEK | MSG_DONTWAIT), -1);
+	assert_int_equal(errno, EAGAIN);
+}
+
+static int plain_ack(void)
+{
+	struct nl_req r;
+
+	nl_req_init(&r, RTM_NEWLINK, 0, sizeof(struct ifinfomsg));
+	return nl_ack(nl, &r, &e);
+}
+
+static void ack_is_awaited(void **state)
+{
+	(void)state;
+	acknowledge(1);
+	assert_int_equal(plain_ack(), 0);
+	acknowledge(2);
+	assert_int_equal(plain_ack(), 0);
+	assert_int_equal(nl_requests(nl), 2);
+	assert_nothing_left();
+}
+
+static void foreign_numbers_are_passed_over(void **state)
+{
+	(void)state;
+	refuse(0, EPERM);
+	refuse(7, EPERM);
+	error_message(NLM_F_CAPPED, 2, -EPERM); /* in one datagram with ours */
+	error_message(NLM_F_CAPPED, 1, 0);
+	speak();
+	assert_int_equal(plain_ack(), 0);
+}
+
+static void errors_carry_the_kernels_words(void **state)
+{
+	static const char words[] = "Nexthop has invalid gateway";
+
+	(void)state;
+	refuse(1, ENETUNREACH);
+	assert_int_equal(plain_ack(), -1);
+	assert_int_equal(e.kind, ERR_SYS);
+	assert_int_equal(e.sys, ENETUNREACH);
+	assert_string_equal(e.msg, "kernel: Network is unreachable");
+
+	error_message(NLM_F_CAPPED | NLM_F_ACK_TLVS, 2, -ENETUNREACH);
+	attribute(NLMSGERR_ATTR_OFFS, &(uint32_t){ 20 }, 4);
+	attribute(NLMSGERR_ATTR_MSG, words, sizeof(words));
+	speak();
+	assert_int_equal(plain_ack(), -1);
+	assert_string_equal(e.msg, "kernel (Nexthop has invalid gateway): Network is unreachable");
+
+	/* the request of 32 bytes repeated: 16 more behind its header */
+	error_message(NLM_F_ACK_TLVS, 3, -ENETUNREACH);
+	put("sixteen bytes...", 16);
+	attribute(NLMSGERR_ATTR_MSG, words, sizeof(words));
+	speak();
+	assert_int_equal(plain_ack(), -1);
+	assert_string_equal(e.msg, "kernel (Nexthop has invalid gateway): Network is unreachable");
+
+	/* words without an end, and a request longer than the message */
+	error_message(NLM_F_CAPPED | NLM_F_ACK_TLVS, 4, -EPERM);
+	attribute(NLMSGERR_ATTR_MSG, "abcd", 4);
+	speak();
+	assert_int_equal(plain_ack(), -1);
+	assert_string_equal(e.msg, "kernel (abcd): Operation not permitted");
+	error_message(NLM_F_ACK_TLVS, 5, -EPERM);
+	attribute(NLMSGERR_ATTR_MSG, "abcd", 4);
+	speak();
+	assert_int_equal(plain_ack(), -1);
+	assert_string_equal(e.msg, "kernel: Operation not permitted");
+}
+
+static void impossible_errors_are_refused(void **state)
+{
+	(void)state;
+	error_message(NLM_F_CAPPED, 1, 5);
+	speak();
+	assert_int_equal(plain_ack(), -1);
+	assert_int_equal(e.kind, ERR_PROTO);
+	assert_string_equal(e.msg, "netlink: an error numbered 5");
+	error_message(NLM_F_CAPPED, 2, INT32_MIN);
+	speak();
+	assert_int_equal(plain_ack(), -1);
+	assert_int_equal(e.kind, ERR_PROTO);
+	message(NLMSG_ERROR, 0, 3, "1234", 4);
+	speak();
+	assert_int_equal(plain_ack(), -1);
+	assert_string_equal(e.msg, "netlink: a short error message");
+}
+
+static void a_silent_kernel_is_given_up(void **state)
+{
+	(void)state;
+	assert_int_equal(plain_ack(), -1);
+	assert_int_equal(e.kind, ERR_TIMEOUT);
+	assert_string_equal(e.msg, "netlink: the kernel does not answer");
+	/* its late answer is nobody's */
+	refuse(1, EPERM);
+	acknowledge(2);
+	assert_int_equal(plain_ack(), 0);
+}
+
+static void broken_datagrams_are_refused(void **state)
+{
+	static char huge[40000];
+
+	(void)state;
+	error_message(NLM_F_CAPPED, 1, 0);
+	mouth_len -= 4;
+	speak();
+	assert_int_equal(plain_ack(), -1);
+	assert_int_equal(e.kind, ERR_PROTO);
+	assert_string_equal(e.msg, "netlink: a truncated message");
+
+	assert_int_equal(send(kernel, huge, sizeof(huge), 0), sizeof(huge));
+	assert_int_equal(plain_ack(), -1);
+	assert_int_equal(e.kind, ERR_PROTO);
+	assert_string_equal(e.msg, "netlink: a message of 40000 bytes");
+
+	shutdown(kernel, SHUT_WR);
+	assert_int_equal(plain_ack(), -1);
+	assert_int_equal(e.kind, ERR_PROTO);
+	assert_string_equal(e.msg, "netlink: an empty message");
+}
+
+static void a_closed_socket_is_no_signal(void **state)
+{
+	(void)state;
+	shutdown(kernel, SHUT_RDWR);
+	assert_int_equal(plain_ack(), -1);
+	assert_int_equal(e.kind, ERR_SYS);
+	assert_int_equal(e.sys, EPIPE);
+	assert_string_equal(e.msg, "netlink: send: Broken pipe");
+}
+
+static void a_last_message_needs_no_padding(void **state)
+{
+	struct ifaddrmsg h = { .ifa_family = AF_INET, .ifa_index = 3 };
+	struct addr *v = NULL;
+	size_t n = 0;
+
+	(void)state;
+	an_address(0, 1, 1);
+	message(RTM_NEWADDR, NLM_F_MULTI, 1, &h, sizeof(h));
+	attribute(IFA_LABEL, "abcde", 5);
+	/* 24 + 4 + 5 bytes, and no more in the datagram */
+	((struct nlmsghdr *)(void *)(mouth + message_at))->nlmsg_len -= 3;
+	mouth_len -= 3;
+	speak();
+	done(0, 1, 0);
+	speak();
+	assert_int_equal(addr_list(nl, 4, 0, &v, &n, &e), 0);
+	assert_int_equal(n, 1);
+	free(v);
+}
+
+static void a_dump_comes_in_many_parts(void **state)
+{
+	struct addr *v = NULL;
+	size_t n = 0;
+
+	(void)state;
+	an_address(0, 1, 1);
+	an_address(0, 1, 2);
+	speak();
+	an_address(0, 9, 66); /* somebody else's */
+	an_address(0, 1, 3);
+	speak();
+	done(0, 1, 0);
+	speak();
+	assert_int_equal(addr_list(nl, 4, 0, &v, &n, &e), 0);
+	assert_int_equal(n, 3);
+	assert_string_equal(cidr_str(v[2].local).s, "10.0.0.3/24");
+	assert_int_equal(v[2].index, 3);
+	free(v);
+	assert_nothing_left();
+}
+
+static void a_changed_dump_is_read_again(void **state)
+{
+	struct addr *v = NULL;
+	size_t n = 0;
+
+	(void)state;
+	an_address(0, 1, 1);
+	an_address(NLM_F_DUMP_INTR, 1, 2);
+	an_address(0, 1, 3);
+	done(0, 1, 0);
+	speak();
+	an_address(0, 2, 4);
+	done(NLM_F_DUMP_INTR, 2, 0); /* said with the end alone */
+	speak();
+	an_address(0, 3, 5);
+	done(0, 3, 0);
+	speak();
+	assert_int_equal(addr_list(nl, 4, 0, &v, &n, &e), 0);
+	assert_int_equal(n, 1);
+	assert_string_equal(cidr_str(v[0].local).s, "10.0.0.5/24");
+	free(v);
+	assert_int_equal(nl_requests(nl), 3);
+}
+
+static void a_dump_that_never_rests_is_given_up(void **state)
+{
+	struct addr *v = NULL;
+	size_t n = 77;
+
+	(void)state;
+	for (uint32_t i = 1; i <= 6; i++) {
+		an_address(NLM_F_DUMP_INTR, i, 1);
+		done(0, i, 0);
+		speak();
+	}
+	assert_int_equal(addr_list(nl, 4, 0, &v, &n, &e), -1);
+	assert_int_equal(e.kind, ERR_PROTO);
+	assert_string_equal(
+		e.msg, "list addresses: netlink: a list changed each of the 5 times it was read");
+	assert_null(v);
+	assert_int_equal(n, 77);
+	assert_int_equal(nl_requests(nl), 5);
+}
+
+static void a_dump_may_fail_at_its_end(void **state)
+{
+	static const char words[] = "FIB table does not exist";
+	struct addr *v = NULL;
+	struct route *routes = (struct route *)&e;
+	size_t n = 77;
+
+	(void)state;
+	an_address(0, 1, 1);
+	done(0, 1, -ENOMEM);
+	speak();
+	assert_int_equal(addr_list(nl, 4, 0, &v, &n, &e), -1);
+	assert_int_equal(e.sys, ENOMEM);
+	assert_string_equal(e.msg, "list addresses: kernel: Cannot allocate memory");
+
+	/* but a table that is not there is an empty one */
+	done(NLM_F_ACK_TLVS, 2, -ENOENT);
+	attribute(NLMSGERR_ATTR_MSG, words, sizeof(words));
+	speak();
+	assert_int_equal(route_list(nl, 4, 500, &routes, &n, &e), 0);
+	assert_int_equal(n, 0);
+	assert_null(routes);
+
+	done(NLM_F_ACK_TLVS, 3, -ENOENT);
+	attribute(NLMSGERR_ATTR_MSG, words, sizeof(words));
+	speak();
+	assert_int_equal(route_list(nl, 4, 0, &routes, &n, &e), -1);
+	assert_string_equal(
+		e.msg, "list routes: kernel (FIB table does not exist): No such file or directory");
+}
+
+static int stop_at_second(const struct nl_msg *m, void *arg, struct err *err)
+{
+	int *calls = arg;
+
+	(void)m;
+	return ++*calls == 2 ? err_set(err, ERR_CONFIG, "enough") : 0;
+}
+
+static void a_stopped_dump_is_read_to_its_end(void **state)
+{
+	struct nl_req r;
+	int calls = 0;
+
+	(void)state;
+	for (uint8_t i = 0; i < 4; i++) {
+		an_address(0, 1, i);
+		speak();
+	}
+	done(0, 1, -EPERM);
+	speak();
+	nl_req_init(&r, RTM_GETADDR, NLM_F_DUMP, sizeof(struct ifaddrmsg));
+	assert_int_equal(
+		nl_query(nl, &r, sizeof(struct ifaddrmsg), stop_at_second, NULL, &calls, &e), -1);
+	assert_int_equal(calls, 2);
+	assert_string_equal(e.msg, "enough");
+	assert_nothing_left();
+}
+
+static void a_short_family_header_is_refused(void **state)
+{
+	struct addr *v = NULL;
+	size_t n;
+
+	(void)state;
+	message(RTM_NEWADDR, NLM_F_MULTI, 1, "1234", 4);
+	done(0, 1, 0);
+	speak();
+	assert_int_equal(addr_list(nl, 4, 0, &v, &n, &e), -1);
+	assert_int_equal(e.kind, ERR_PROTO);
+	assert_string_equal(e.msg, "list addresses: netlink: a short message of type 20");
+}
+
+static void nobody_needs_to_care(void **state)
+{
+	struct route *routes = NULL;
+	struct link l;
+	size_t n;
+
+	(void)state;
+	refuse(1, ENODEV);
+	refuse(2, ENODEV);
+	assert_int_equal(link_get(nl, "eth0", &l, NULL), -1);
+	refuse(3, ENODEV);
+	assert_int_equal(link_del(nl, 5, NULL), -1);
+	done(0, 4, -ENOENT);
+	speak();
+	assert_int_equal(route_list(nl, 4, 500, &routes, &n, NULL), 0);
+	refuse(5, EOPNOTSUPP);
+	assert_int_equal(nft_reply_mark(nl, "spiderbox", "veth0", 1, NULL), -1);
+	refuse(16, ENETUNREACH);
+	assert_int_equal(route_get(nl, (struct ip){ .family = 4 }, &(struct route){ 0 }, NULL), -1);
+}
+
+static void a_full_request_is_never_sent(void **state)
+{
+	static const char kilobytes[5000];
+	struct nl_req r;
+	struct nl_req *list[3];
+	struct nl_req a, c;
+	size_t failed = 99;
+	void *nest;
+
+	(void)state;
+	/* to the last byte: 16 + 16 in front, 4 of an attribute's header */
+	nl_req_init(&r, RTM_NEWLINK, 0, sizeof(struct ifinfomsg));
+	nl_put(&r, 1, kilobytes, NL_REQ_MAX - 36);
+	assert_false(r.overflow);
+	assert_int_equal(r.h->nlmsg_len, NL_REQ_MAX);
+	nl_put_u8(&r, 2, 1);
+	assert_true(r.overflow);
+	assert_int_equal(r.h->nlmsg_len, NL_REQ_MAX);
+
+	nl_req_init(&r, RTM_NEWLINK, 0, sizeof(struct ifinfomsg));
+	nl_put(&r, 1, kilobytes, NL_REQ_MAX - 35);
+	assert_true(r.overflow);
+	nest = nl_nest(&r, 3);
+	assert_null(nest);
+	nl_put_raw(&r, kilobytes, 4);
+	nl_put_u32(&r, 4, 4);
+	nl_nest_end(&r, nest);
+	assert_int_equal(r.h->nlmsg_len, 32);
+	assert_int_equal(nl_ack(nl, &r, &e), -1);
+	assert_int_equal(e.kind, ERR_PROTO);
+	assert_string_equal(e.msg, "netlink: a request of more than 4096 bytes");
+	assert_int_equal(nl_query(nl, &r, 16, stop_at_second, NULL, NULL, &e), -1);
+
+	nl_req_init(&a, RTM_NEWLINK, NLM_F_ACK, sizeof(struct ifinfomsg));
+	nl_req_init(&c, RTM_NEWLINK, NLM_F_ACK, sizeof(struct ifinfomsg));
+	list[0] = &a;
+	list[1] = &r;
+	list[2] = &c;
+	assert_int_equal(nl_batch(nl, list, 3, &failed, &e), -1);
+	assert_int_equal(e.kind, ERR_PROTO);
+	assert_int_equal(failed, 1);
+	assert_string_equal(heard(), "");
+
+	/* a nest that was open when it happened */
+	nl_req_init(&r, RTM_NEWLINK, 0, sizeof(struct ifinfomsg));
+	nest = nl_nest(&r, 3);
+	assert_non_null(nest);
+	nl_put_raw(&r, kilobytes, sizeof(kilobytes));
+	assert_true(r.overflow);
+	nl_nest_end(&r, nest);
+}
+
+static void batches_name_the_request_that_failed(void **state)
+{
+	struct nl_req r[3];
+	struct nl_req *list[3] = { &r[0], &r[1], &r[2] };
+	size_t failed = 99;
+
+	(void)state;
+	for (int i = 0; i < 3; i++)
+		nl_req_init(&r[i], RTM_NEWLINK, NLM_F_ACK, sizeof(struct ifinfomsg));
+	for (uint32_t i = 1; i <= 3; i++)
+		acknowledge(i);
+	assert_int_equal(nl_batch(nl, list, 3, &failed, &e), 0);
+	assert_int_equal(failed, 99);
+	assert_int_equal(nl_requests(nl), 1);
+	/* one datagram of three messages */
+	assert_int_equal(strlen(heard()), 2 * 3 * 32);
+	assert_string_equal(heard(), "");
+
+	acknowledge(4);
+	refuse(5, EBUSY);
+	refuse(6, EPERM);
+	assert_int_equal(nl_batch(nl, list, 3, &failed, &e), -1);
+	assert_int_equal(failed, 1);
+	assert_int_equal(e.sys, EBUSY);
+
+	/* answers to the failed batch don't disturb the next one */
+	for (uint32_t i = 7; i <= 9; i++)
+		acknowledge(i);
+	assert_int_equal(nl_batch(nl, list, 3, NULL, &e), 0);
+
+	/* a request without NLM_F_ACK is not waited for, but heard when it is refused */
+	r[0].h->nlmsg_flags = NLM_F_REQUEST;
+	r[2].h->nlmsg_flags = NLM_F_REQUEST;
+	acknowledge(11);
+	assert_int_equal(nl_batch(nl, list, 3, NULL, &e), 0);
+	refuse(13, EOPNOTSUPP);
+	assert_int_equal(nl_batch(nl, list, 3, &failed, &e), -1);
+	assert_int_equal(failed, 0);
+	r[1].h->nlmsg_flags = NLM_F_REQUEST;
+	assert_int_equal(nl_batch(nl, list, 3, NULL, &e), 0);
+
+	r[1].h->nlmsg_flags |= NLM_F_ACK;
+	failed = 99;
+	assert_int_equal(nl_batch(nl, list, 3, &failed, &e), -1);
+	assert_int_equal(e.kind, ERR_TIMEOUT);
+	assert_int_equal(failed, 99);
+}
+
+/* Attributes 1 (4 bytes), 2 (5 bytes: padded), 3 (a nest with 7). */
+static size_t some_attributes(char *out)
+{
+	struct nl_req r;
+	void *nest;
+	size_t len;
+
+	nl_req_init(&r, 0, 0, 0);
+	nl_put_u32(&r, 1, 0x01020304);
+	nl_put(&r, 2, "hello", 5);
+	nest = nl_nest(&r, 3);
+	nl_put_u16(&r, 7, 0x0506);
+	nl_nest_end(&r, nest);
+	len = r.h->nlmsg_len - sizeof(*r.h);
+	memcpy(out, (char *)r.h + sizeof(*r.h), len);
+	return len;
+}
+
+static void attributes_are_read_within_bounds(void **state)
+{
+	char whole[256];
+	size_t total = some_attributes(whole);
+
+	(void)state;
+	assert_int_equal(total, 8 + 12 + 12);
+	for (size_t cut = 0; cut <= total; cut++) {
+		char *part = malloc(cut + !cut); /* exact: the sanitizer watches its end */
+		size_t len = 0;
+		const void *v, *nest;
+
+		assert_non_null(part);
+		memcpy(part, whole, cut);
+		v = nl_attr_in(part, cut, 1, 4, &len);
+		assert_int_equal(v != NULL, cut >= 8);
+		if (v)
+			assert_int_equal(*(const uint32_t *)v, 0x01020304);
+		v = nl_attr_in(part, cut, 2, 1, &len);
+		assert_int_equal(v != NULL, cut >= 17);
+		if (v)
+			assert_int_equal(len, 5);
+		assert_null(nl_attr_in(part, cut, 2, 6, NULL));
+		nest = nl_attr_in(part, cut, 3, 0, &len); /* the flag NLA_F_NESTED is no matter */
+		assert_int_equal(nest != NULL, cut >= 32);
+		v = nest ? nl_attr_in(nest, len, 7, 2, &len) : NULL;
+		assert_int_equal(v != NULL, cut == 32);
+		if (v)
+			assert_int_equal(*(const uint16_t *)v, 0x0506);
+		assert_null(nl_attr_in(part, cut, 9, 0, NULL));
+		free(part);
+	}
+}
+
+static void broken_attribute_lengths_end_the_search(void **state)
+{
+	static const uint16_t lengths[] = { 0, 1, 3, 33, 255, 0xfffd, 0xffff };
+	char whole[256];
+	size_t total = some_attributes(whole);
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(lengths); i++) {
+		char *copy = malloc(total);
+
+		assert_non_null(copy);
+		memcpy(copy, whole, total);
+		memcpy(copy, &lengths[i], 2);
+		assert_null(nl_attr_in(copy, total, 1, 0, NULL));
+		assert_null(nl_attr_in(copy, total, 2, 0, NULL));
+		memcpy(copy, whole, total);
+		memcpy(copy + 8, &lengths[i], 2);
+		assert_non_null(nl_attr_in(copy, total, 1, 0, NULL));
+		assert_null(nl_attr_in(copy, total, 2, 0, NULL));
+		free(copy);
+	}
+}
+
+/* An ipvlan interface as the kernel tells it; returns the message's length. */
+static size_t tell_ipvlan(uint32_t seq)
+{
+	const struct ifinfomsg h = { .ifi_index = 12, .ifi_flags = IFF_UP };
+	const uint8_t mac[6] = { 2, 0, 0, 0, 0, 1 };
+	struct nl_req info;
+	void *nest;
+
+	nl_req_init(&info, 0, 0, 0);
+	nl_put_str(&info, IFLA_INFO_KIND, "ipvlan");
+	nest = nl_nest(&info, IFLA_INFO_DATA);
+	nl_put_u16(&info, IFLA_IPVLAN_MODE, IPVLAN_MODE_L3S);
+	nl_put_u16(&info, IFLA_IPVLAN_FLAGS, IPVLAN_F_VEPA);
+	nl_nest_end(&info, nest);
+	message(RTM_NEWLINK, 0, seq, &h, sizeof(h));
+	attribute(IFLA_IFNAME, "eth0", 5);
+	attribute(IFLA_MTU, &(uint32_t){ 1400 }, 4);
+	attribute(IFLA_TXQLEN, &(uint32_t){ 17 }, 4);
+	attribute(IFLA_LINK, &(int){ 2 }, 4);
+	attribute(IFLA_LINK_NETNSID, &(int){ 5 }, 4);
+	attribute(IFLA_ADDRESS, mac, sizeof(mac));
+	attribute(IFLA_LINKINFO | NLA_F_NESTED, (char *)info.h + sizeof(*info.h),
+	          info.h->nlmsg_len - sizeof(*info.h));
+	return mouth_len - message_at;
+}
+
+static void an_interface_is_understood(void **state)
+{
+	struct link l;
+
+	(void)state;
+	tell_ipvlan(1);
+	error_message(NLM_F_CAPPED, 1, 0);
+	speak();
+	assert_int_equal(link_get(nl, "eth0", &l, &e), 0);
+	assert_int_equal(l.index, 12);
+	assert_string_equal(l.name, "eth0");
+	assert_int_equal(l.flags, IFF_UP);
+	assert_int_equal(l.mtu, 1400);
+	assert_int_equal(l.txqlen, 17);
+	assert_int_equal(l.parent, 2);
+	assert_int_equal(l.parent_nsid, 5);
+	assert_true(l.has_mac);
+	assert_string_equal(mac_str(l.mac).s, "02:00:00:00:00:01");
+	assert_string_equal(l.kind, "ipvlan");
+	assert_int_equal(l.ipvlan_mode, IPVLAN_MODE_L3S);
+	assert_int_equal(l.ipvlan_flags, IPVLAN_F_VEPA);
+
+	/* without attributes nothing is known */
+	message(RTM_NEWLINK, 0, 2, &(struct ifinfomsg){ .ifi_index = 3 }, sizeof(struct ifinfomsg));
+	error_message(NLM_F_CAPPED, 2, 0);
+	speak();
+	assert_int_equal(link_get_index(nl, 3, &l, &e), 0);
+	assert_int_equal(l.index, 3);
+	assert_string_equal(l.name, "");
+	assert_string_equal(l.kind, "");
+	assert_int_equal(l.parent, 0);
+	assert_int_equal(l.parent_nsid, -1);
+	assert_int_equal(l.ipvlan_mode, -1);
+	assert_false(l.has_mac);
+
+	acknowledge(3);
+	assert_int_equal(link_get(nl, "eth0", &l, &e), -1);
+	assert_string_equal(e.msg,
+	                    "interface \"eth0\": the kernel told nothing about the interface");
+	assert_int_equal(e.kind, ERR_PROTO);
+}
+
+/* Whatever is cut off or wrong: an answer or an error, no crash. */
+static void a_damaged_interface_is_survived(void **state)
+{
+	size_t len = tell_ipvlan(1);
+	uint32_t seq = 0;
+	struct link l;
+
+	(void)state;
+	mouth_len = 0;
+	for (size_t cut = 32; cut < len; cut++) {
+		tell_ipvlan(++seq);
+		mouth_len = (cut + 3) & ~(size_t)3;
+		((struct nlmsghdr *)(void *)mouth)->nlmsg_len = (uint32_t)cut;
+		error_message(NLM_F_CAPPED, seq, 0);
+		speak();
+		assert_int_equal(link_get_index(nl, 12, &l, &e), 0);
+		assert_int_equal(l.index, 12);
+		heard();
+	}
+	for (size_t at = 32; at < len; at++)
+		for (int bit = 0; bit < 8; bit++) {
+			tell_ipvlan(++seq);
+			mouth[at] ^= (char)(1 << bit);
+			error_message(NLM_F_CAPPED, seq, 0);
+			speak();
+			assert_int_equal(link_get_index(nl, 12, &l, &e), 0);
+			assert_true(strnlen(l.name, sizeof(l.name)) < sizeof(l.name));
+			assert_true(strnlen(l.kind, sizeof(l.kind)) < sizeof(l.kind));
+			heard();
+		}
+}
+
+static void macs_are_read_strictly(void **state)
+{
+	static const char *const bad[] = { "",
+		                           "02:00:00:00:00",
+		                           "02:00:00:00:00:0",
+		                           "02:00:00:00:00:01:",
+		                           "02:00:00:00:00:01 ",
+		                           "02-00-00-00-00-01",
+		                           " 2:00:00:00:00:01",
+		                           "+2:00:00:00:00:01",
+		                           "0x:00:00:00:00:01",
+		                           "02:00:00:00:00:0g",
+		                           "020000000001" };
+	struct mac m = { { 9 } };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		assert_int_equal(mac_parse(bad[i], &m, &e), -1);
+		assert_int_equal(e.kind, ERR_CONFIG);
+		assert_int_equal(m.b[0], 9);
+	}
+	assert_string_equal(e.msg, "\"020000000001\" is not a MAC address");
+	assert_int_equal(mac_parse("0A:1b:ff:00:9F:a0", &m, &e), 0);
+	assert_string_equal(mac_str(m).s, "0a:1b:ff:00:9f:a0");
+	assert_int_equal(mac_random(&m, &e), 0);
+	assert_int_equal(m.b[0] & 3, 2);
+}
+
+static void names_are_checked(void **state)
+{
+	static const char *const bad[] = { "",     ".",     "..",   "a/b",  "a:b",
+		                           "a b",  "eth%d", "a\tb", "a\nb", "sixteencharacter",
+		                           "a\vb", "/etc/x" };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		assert_int_equal(link_check_name(bad[i], &e), -1);
+		assert_int_equal(e.kind, ERR_CONFIG);
+		assert_int_equal(link_add_ipvlan(nl, -1, bad[i], 1, 0, 0, 0, &e), -1);
+		assert_int_equal(e.kind, ERR_CONFIG);
+	}
+	assert_int_equal(link_check_name("fifteencharacte", &e), 0);
+	assert_int_equal(link_check_name("eth0.5", &e), 0);
+	assert_string_equal(heard(), "");
+}
+
+static struct cidr cidr(const char *s)
+{
+	struct cidr c;
+
+	if (cidr_parse(s, &c, &e) < 0)
+		fail_msg("%s", e.msg);
+	return c;
+}
+
+static struct ip ip(const char *s)
+{
+	struct ip a;
+
+	if (ip_parse(s, &a, &e) < 0)
+		fail_msg("%s", e.msg);
+	return a;
+}
+
+/* Golden bytes: "length type flags number port", the family's header, one attribute a line; little
+ * endian. */
+static void golden_links(void **state)
+{
+	struct veth_spec v = { .name = "veth0",
+		               .peer = "vethabc",
+		               .mac = { { 2, 1, 1, 1, 1, 1 } },
+		               .peer_mac = { { 2, 2, 2, 2, 2, 2 } },
+		               .mtu = 1500,
+		               .peer_ns = 9 };
+
+	(void)state;
+	acknowledge(1);
+	assert_int_equal(
+		link_add_ipvlan(nl, 7, "eth0", 2, IPVLAN_MODE_L3, IPVLAN_F_PRIVATE, 1400, &e), 0);
+	assert_heard(
+		"68000000 1000 0506 01000000 00000000" /* NEWLINK, REQUEST ACK EXCL CREATE */
+		" 00 00 0000 00000000 00000000 00000000"
+		" 0900 0300 6574683000 000000" /* IFNAME */
+		" 0800 0400 78050000"          /* MTU */
+		" 0800 0500 02000000"          /* LINK */
+		" 0800 1c00 07000000"          /* NET_NS_FD */
+		" 2400 1280"                   /* LINKINFO, nested */
+		" 0b00 0100 6970766c616e00 00" /* KIND */
+		" 1400 0280"                   /* DATA, nested */
+		" 0600 0100 0100 0000"         /* MODE */
+		" 0600 0200 0100 0000");       /* FLAGS */
+
+	/* in the own namespace, with the master's MTU */
+	acknowledge(2);
+	assert_int_equal(link_add_ipvlan(nl, -1, "eth0", 2, IPVLAN_MODE_L2, 0, 0, &e), 0);
+	assert_heard(
+		"58000000 1000 0506 02000000 00000000"
+		" 00 00 0000 00000000 00000000 00000000"
+		" 0900 0300 6574683000 000000"
+		" 0800 0500 02000000"
+		" 2400 1280"
+		" 0b00 0100 6970766c616e00 00"
+		" 1400 0280"
+		" 0600 0100 0000 0000"
+		" 0600 0200 0000 0000");
+
+	acknowledge(3);
+	assert_int_equal(link_add_veth(nl, &v, &e), 0);
+	assert_heard(
+		"90000000 1000 0506 03000000 00000000"
+		" 00 00 0000 00000000 00000000 00000000"
+		" 0a00 0300 766574683000 0000" /* IFNAME */
+		" 0a00 0100 020101010101 0000" /* ADDRESS */
+		" 0800 0400 dc050000"          /* MTU */
+		" 5000 1280"                   /* LINKINFO */
+		" 0900 0100 7665746800 000000" /* KIND */
+		" 4000 0280"                   /* DATA */
+		" 3c00 0180"                   /* VETH_INFO_PEER */
+		" 00 00 0000 00000000 00000000 00000000"
+		" 0c00 0300 7665746861626300"  /* IFNAME */
+		" 0a00 0100 020202020202 0000" /* ADDRESS */
+		" 0800 0400 dc050000"          /* MTU */
+		" 0800 1c00 09000000");        /* NET_NS_FD */
+
+	acknowledge(4);
+	assert_int_equal(link_set_up(nl, 5, &e), 0);
+	assert_heard(
+		"20000000 1000 0500 04000000 00000000"
+		" 00 00 0000 05000000 01000000 01000000");
+	acknowledge(5);
+	assert_int_equal(link_set_txqlen(nl, 5, 1000, &e), 0);
+	assert_heard(
+		"28000000 1000 0500 05000000 00000000"
+		" 00 00 0000 05000000 00000000 00000000"
+		" 0800 0d00 e8030000");
+	acknowledge(6);
+	assert_int_equal(link_del(nl, 5, &e), 0);
+	assert_heard(
+		"20000000 1100 0500 06000000 00000000"
+		" 00 00 0000 05000000 00000000 00000000");
+}
+
+static void golden_addresses(void **state)
+{
+	(void)state;
+	acknowledge(1);
+	assert_int_equal(addr_add(nl, 5, cidr("172.16.0.9/16"), &e), 0);
+	assert_heard(
+		"30000000 1400 0506 01000000 00000000"
+		" 02 10 00 00 05000000"
+		" 0800 0200 ac100009"   /* LOCAL */
+		" 0800 0100 ac100009"   /* ADDRESS */
+		" 0800 0400 ac10ffff"); /* BROADCAST */
+	acknowledge(2);
+	assert_int_equal(addr_add(nl, 5, cidr("169.254.100.1/32"), &e), 0);
+	assert_heard(
+		"28000000 1400 0506 02000000 00000000"
+		" 02 20 00 00 05000000"
+		" 0800 0200 a9fe6401"
+		" 0800 0100 a9fe6401");
+	acknowledge(3);
+	assert_int_equal(addr_add(nl, 5, cidr("fd00::9/64"), &e), 0);
+	assert_heard(
+		"48000000 1400 0506 03000000 00000000"
+		" 0a 40 00 00 05000000"
+		" 1400 0200 fd000000000000000000000000000009"
+		" 1400 0100 fd000000000000000000000000000009"
+		" 0800 0800 02000000"); /* FLAGS: NODAD */
+}
+
+static void golden_routes(void **state)
+{
+	struct route hijack = { .dst = cidr("10.96.0.0/12"),
+		                .gw = ip("172.16.0.2"),
+		                .prefsrc = ip("172.16.0.9"),
+		                .oif = 5 };
+	struct route host = { .dst = cidr("172.16.0.9/32"),
+		              .oif = 6,
+		              .table = 500,
+		              .priority = 3,
+		              .scope = RT_SCOPE_LINK };
+	struct route def = { .dst = cidr("::/0"), .gw = ip("fd00::1"), .table = 100 };
+
+	(void)state;
+	acknowledge(1);
+	assert_int_equal(route_add(nl, &hijack, ROUTE_CREATE, &e), 0);
+	assert_heard(
+		"44000000 1800 0506 01000000 00000000"
+		" 02 0c 00 00 fe 03 00 01 00000000" /* main, boot, universe, unicast */
+		" 0800 0100 0a600000"               /* DST */
+		" 0800 0f00 fe000000"               /* TABLE */
+		" 0800 0500 ac100002"               /* GATEWAY */
+		" 0800 0400 05000000"               /* OIF */
+		" 0800 0700 ac100009");             /* PREFSRC */
+	acknowledge(2);
+	assert_int_equal(route_add(nl, &host, ROUTE_REPLACE, &e), 0);
+	assert_heard(
+		"3c000000 1800 0505 02000000 00000000" /* REPLACE CREATE */
+		" 02 20 00 00 00 03 fd 01 00000000"    /* table above 255, scope link */
+		" 0800 0100 ac100009"
+		" 0800 0f00 f4010000"
+		" 0800 0400 06000000"
+		" 0800 0600 03000000"); /* PRIORITY */
+	acknowledge(3);
+	assert_int_equal(route_add(nl, &def, ROUTE_CREATE, &e), 0);
+	assert_heard(
+		"38000000 1800 0506 03000000 00000000"
+		" 0a 00 00 00 64 03 00 01 00000000" /* no DST */
+		" 0800 0f00 64000000"
+		" 1400 0500 fd000000000000000000000000000001");
+	/* deletion: whatever protocol, scope and type */
+	acknowledge(4);
+	assert_int_equal(
+		route_del(nl, &(struct route){ .dst = cidr("172.16.0.9/32"), .table = 500 }, &e),
+		0);
+	assert_heard(
+		"2c000000 1900 0500 04000000 00000000"
+		" 02 20 00 00 00 00 ff 00 00000000"
+		" 0800 0100 ac100009"
+		" 0800 0f00 f4010000");
+}
+
+static void golden_rules_and_neighbours(void **state)
+{
+	struct rule host = { .family = 4, .priority = 1000, .table = 500 };
+	struct rule mark = {
+		.family = 4, .priority = 1000, .table = 100, .fwmark = 1, .fwmask = 1
+	};
+	struct rule from = { .family = 4, .priority = 900, .table = 101, .fwmark = 2 };
+	struct neigh n = { .index = 6,
+		           .ip = ip("172.16.0.9"),
+		           .mac = { { 2, 1, 1, 1, 1, 1 } },
+		           .state = NUD_PERMANENT };
+
+	(void)state;
+	from.src = cidr("172.16.0.9/32");
+	acknowledge(1);
+	assert_int_equal(rule_add(nl, &host, &e), 0);
+	assert_heard(
+		"2c000000 2000 0506 01000000 00000000"
+		" 02 00 00 00 00 00 00 01 00000000" /* to a table above 255 */
+		" 0800 0f00 f4010000"
+		" 0800 0600 e8030000"); /* PRIORITY */
+	acknowledge(2);
+	assert_int_equal(rule_add(nl, &mark, &e), 0);
+	assert_heard(
+		"3c000000 2000 0506 02000000 00000000"
+		" 02 00 00 00 64 00 00 01 00000000"
+		" 0800 0f00 64000000"
+		" 0800 0600 e8030000"
+		" 0800 0a00 01000000"   /* FWMARK */
+		" 0800 1000 01000000"); /* FWMASK */
+	acknowledge(3);
+	assert_int_equal(rule_del(nl, &from, &e), 0);
+	assert_heard(
+		"44000000 2100 0500 03000000 00000000"
+		" 02 00 20 00 65 00 00 01 00000000"
+		" 0800 0f00 65000000"
+		" 0800 0600 84030000"
+		" 0800 0a00 02000000"
+		" 0800 1000 ffffffff"   /* a mark alone is compared whole */
+		" 0800 0200 ac100009"); /* SRC */
+	acknowledge(4);
+	assert_int_equal(neigh_replace(nl, &n, &e), 0);
+	assert_heard(
+		"30000000 1c00 0505 04000000 00000000"
+		" 02 00 0000 06000000 8000 00 00" /* PERMANENT */
+		" 0800 0100 ac100009"             /* DST */
+		" 0a00 0200 020101010101 0000");  /* LLADDR */
+	acknowledge(5);
+	assert_int_equal(neigh_del(nl, 6, ip("fd00::9"), &e), 0);
+	assert_heard(
+		"30000000 1d00 0500 05000000 00000000"
+		" 0a 00 0000 06000000 0000 00 00"
+		" 1400 0100 fd000000000000000000000000000009");
+}
+
+static void not_found_is_told_apart(void **state)
+{
+	struct rule u = { .family = 4, .priority = 1000, .table = 500 };
+	struct route t = { .dst = cidr("10.0.0.0/8"), .table = 7 };
+
+	(void)state;
+	refuse(1, ENOENT);
+	assert_int_equal(rule_del(nl, &u, &e), -1);
+	assert_int_equal(e.kind, ERR_NOT_FOUND);
+	assert_string_equal(e.msg,
+	                    "delete rule 1000 to table 500: kernel: No such file or directory");
+	refuse(2, ESRCH);
+	assert_int_equal(route_del(nl, &t, &e), -1);
+	assert_int_equal(e.kind, ERR_NOT_FOUND);
+	refuse(3, ENOENT);
+	assert_int_equal(neigh_del(nl, 3, ip("10.0.0.1"), &e), -1);
+	assert_int_equal(e.kind, ERR_NOT_FOUND);
+	refuse(4, ENODEV);
+	assert_int_equal(link_del(nl, 3, &e), -1);
+	assert_int_equal(e.kind, ERR_NOT_FOUND);
+	refuse(5, EADDRNOTAVAIL);
+	assert_int_equal(addr_del(nl, 3, cidr("10.0.0.1/8"), &e), -1);
+	assert_int_equal(e.kind, ERR_NOT_FOUND);
+	refuse(6, EADDRINUSE);
+	assert_int_equal(addr_add(nl, 3, cidr("10.0.0.1/8"), &e), -1);
+	assert_int_equal(e.kind, ERR_SYS);
+	assert_int_equal(e.sys, EADDRINUSE);
+	assert_string_equal(e.msg, "add address 10.0.0.1/8: kernel: Address already in use");
+}
+
+/* Expressions of nf_tables: nest, name, nest, attributes; numbers big endian, but for values, which
+ * are as the machine has them. */
+#define EXPR_META(key, reg)                                                                        \
+	" 2400 0180 0900 0100 6d65746100 000000 1400 0280"                                         \
+	" 0800 0200 000000" key " 0800 " reg " 00000001"
+#define EXPR_CT(key, reg)                                                                          \
+	" 2000 0180 0700 0100 637400 00 1400 0280"                                                 \
+	" 0800 0200 000000" key " 0800 " reg " 00000001"
+#define EXPR_BITWISE(mask, xor)                                                                    \
+	" 4400 0180 0c00 0100 6269747769736500 3400 0280"                                          \
+	" 0800 0100 00000001 0800 0200 00000001 0800 0300 00000004"                                \
+	" 0c00 0480 0800 0100 " mask " 0c00 0580 0800 0100 " xor
+#define EXPR_CMP(op, value)                                                                        \
+	" 2c00 0180 0800 0100 636d7000 2000 0280"                                                  \
+	" 0800 0100 00000001 0800 0200 000000" op " 0c00 0380 0800 0100 " value
+#define META_LOAD "0100"
+#define META_STORE "0300"
+#define CT_LOAD "0100"
+#define CT_STORE "0400"
+#define TABLE_NAME " 0e00 0100 737069646572626f7800 0000"
+
+static void golden_nft(void **state)
+{
+	(void)state;
+	for (uint32_t seq = 2; seq <= 8; seq++)
+		acknowledge(seq);
+	assert_int_equal(nft_reply_mark(nl, "spiderbox", "veth0", 1, &e), 0);
+	assert_heard(
+		"14000000 1000 0100 01000000 00000000 00 00 000a" /* BATCH_BEGIN, of nf_tables */
+		"24000000 000a 0504 02000000 00000000 01 00 0000" /* NEWTABLE, inet */
+		TABLE_NAME "24000000 020a 0500 03000000 00000000 01 00 0000" /* DELTABLE */
+		TABLE_NAME "24000000 000a 0504 04000000 00000000 01 00 0000" /* NEWTABLE */
+		TABLE_NAME "54000000 030a 0504 05000000 00000000 01 00 0000" /* NEWCHAIN */
+		TABLE_NAME
+		" 0800 0300 70726500"                              /* pre */
+		" 1400 0480 0800 0100 00000000 0800 0200 ffffff6a" /* PRE_ROUTING, -150 */
+		" 0800 0500 00000001 0b00 0700 66696c74657200 00"  /* accept, filter */
+		"54000000 030a 0504 06000000 00000000 01 00 0000"  /* NEWCHAIN */
+		TABLE_NAME
+		" 0800 0300 6f757400"                              /* out */
+		" 1400 0480 0800 0100 00000003 0800 0200 ffffff6a" /* LOCAL_OUT, -150 */
+		" 0800 0500 00000001 0a00 0700 726f75746500 0000"  /* accept, route */
+		"2c020000 060a 050c 07000000 00000000 01 00 0000"  /* NEWRULE */
+		TABLE_NAME " 0800 0200 70726500 0002 0480" EXPR_META("06", META_LOAD) /* iifname */
+		" 3800 0180 0800 0100 636d7000 2c00 0280" /* all sixteen bytes are compared */
+		" 0800 0100 00000001 0800 0200 00000000"
+		" 1800 0380 1400 0100 7665746830 0000000000000000000000" EXPR_CT(
+			"00", CT_LOAD)                                /* state */
+		EXPR_BITWISE("08000000", "00000000")                  /* new */
+		EXPR_CMP("01", "00000000") EXPR_META("03", META_LOAD) /* mark */
+		EXPR_BITWISE("feffffff", "01000000") EXPR_META("03", META_STORE)
+			EXPR_CT("03", CT_LOAD) /* mark */
+		EXPR_BITWISE("feffffff", "01000000") EXPR_CT(
+			"03",
+			CT_STORE) "4c010000 060a 050c 08000000 00000000 01 00 0000" /* NEWRULE */
+		TABLE_NAME " 0800 0200 6f757400 2001 0480" EXPR_CT("03", CT_LOAD)
+			EXPR_BITWISE("01000000", "00000000") EXPR_CMP("00", "01000000") EXPR_META(
+				"03", META_LOAD) EXPR_BITWISE("feffffff", "01000000")
+				EXPR_META(
+					"03",
+					META_STORE) "14000000 1100 0100 09000000 00000000 00 00 "
+	                                            "000a" /* BATCH_END */);
+	assert_nothing_left();
+}
+
+static void what_nft_lacks_is_named(void **state)
+{
+	(void)state;
+	/* the kernel refuses the whole batch by the number of its begin */
+	refuse(1, EOPNOTSUPP);
+	assert_int_equal(nft_reply_mark(nl, "spiderbox", "veth0", 1, &e), -1);
+	assert_int_equal(e.kind, ERR_SYS);
+	assert_int_equal(e.sys, EOPNOTSUPP);
+	assert_string_equal(
+		e.msg,
+		"nf_tables table spiderbox: the kernel lacks nf_tables: load the module "
+		"nf_tables, or build with CONFIG_NF_TABLES: kernel: Operation not "
+		"supported");
+	for (uint32_t seq = 11; seq <= 13; seq++)
+		acknowledge(seq);
+	refuse(14, ENOENT);
+	assert_int_equal(nft_reply_mark(nl, "spiderbox", "veth0", 1, &e), -1);
+	assert_int_equal(e.sys, ENOENT);
+	assert_string_equal(e.msg,
+	                    "nf_tables table spiderbox: the kernel lacks chains of the inet family "
+	                    "(filter, and route since Linux 5.2): load the module nf_tables, or "
+	                    "build with CONFIG_NF_TABLES_INET: kernel: No such file or directory");
+	for (uint32_t seq = 20; seq <= 24; seq++)
+		acknowledge(seq);
+	refuse(25, ENOENT);
+	assert_int_equal(nft_reply_mark(nl, "spiderbox", "veth0", 1, &e), -1);
+	assert_string_equal(e.msg,
+	                    "nf_tables table spiderbox: the kernel lacks the expressions ct and "
+	                    "meta: load the modules nft_ct and nf_conntrack, or build with "
+	                    "CONFIG_NFT_CT and CONFIG_NF_CONNTRACK_MARK: kernel: No such file or "
+	                    "directory");
+	refuse(28, EPERM);
+	assert_int_equal(nft_reply_mark(nl, "spiderbox", "veth0", 1, &e), -1);
+	assert_string_equal(e.msg, "nf_tables table spiderbox: kernel: Operation not permitted");
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(ack_is_awaited),
+		T(foreign_numbers_are_passed_over),
+		T(errors_carry_the_kernels_words),
+		T(impossible_errors_are_refused),
+		T(a_silent_kernel_is_given_up),
+		T(broken_datagrams_are_refused),
+		T(a_closed_socket_is_no_signal),
+		T(a_last_message_needs_no_padding),
+		T(a_dump_comes_in_many_parts),
+		T(a_changed_dump_is_read_again),
+		T(a_dump_that_never_rests_is_given_up),
+		T(a_dump_may_fail_at_its_end),
+		T(a_stopped_dump_is_read_to_its_end),
+		T(a_short_family_header_is_refused),
+		T(nobody_needs_to_care),
+		T(a_full_request_is_never_sent),
+		T(batches_name_the_request_that_failed),
+		T(attributes_are_read_within_bounds),
+		T(broken_attribute_lengths_end_the_search),
+		T(an_interface_is_understood),
+		T(a_damaged_interface_is_survived),
+		T(macs_are_read_strictly),
+		T(names_are_checked),
+		T(golden_links),
+		T(golden_addresses),
+		T(golden_routes),
+		T(golden_rules_and_neighbours),
+		T(not_found_is_told_apart),
+		T(golden_nft),
+		T(what_nft_lacks_is_named),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
