@@ -161,9 +161,9 @@ suite_packages() {
 	case $1 in
 	lint) echo clang-format clang-tidy clang cppcheck shellcheck git ;;
 	build) echo git ;;
-	unit) echo clang libclang-rt-14-dev libcmocka-dev openssl libmnl-dev ;;
+	unit) echo clang libclang-rt-14-dev libcmocka-dev openssl libmnl-dev iproute2 nftables ;;
 	api) echo openssl curl jq python3 ;;
-	vm | demo) echo busybox-static iproute2 nftables iptables iputils-ping kmod curl conntrack tcpdump openssl jq python3 ;;
+	vm | demo) echo gcc libcmocka-dev libmnl-dev busybox-static iproute2 nftables iptables iputils-ping kmod curl conntrack tcpdump openssl jq python3 ;;
 	measure) echo jq strace iproute2 busybox-static ;;
 	esac
 }
