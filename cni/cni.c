@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cni.c - the life of a plugin process: what came in, the checks, the handler, and one document
+ * on stdout.  This file knows the order; the steps are in env.c and conf.c.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cni/call.h"
+#include "net/netns.h"
+
+int cni_code_of(enum err_kind kind)
+{
+	switch (kind) {
+	case ERR_CONFIG:
+	case ERR_USAGE:
+		return CNI_E_CONFIG;
+	/* what may be gone the next time, without anybody changing the configuration */
+	case ERR_TIMEOUT:
+	case ERR_CONFLICT:
+	case ERR_EXHAUSTED:
+	case ERR_NO_POOL:
+	case ERR_THROTTLED:
+	case ERR_UNREACHABLE:
+		return CNI_E_TRY_AGAIN;
+	default:
+		return CNI_E_GENERIC;
+	}
+}
+
+static void print_document(const json *j, struct str *out)
+{
+	json_print(j, out);
+	str_addc(out, '\n');
+}
+
+static void answer_version(struct str *out)
+{
+	AUTO_JSON *doc = json_new_object();
+	json *list = json_new_array();
+
+	json_set_str(doc, "cniVersion", cni_version_text(CNI_VERSIONS - 1));
+	for (int i = 0; i < CNI_VERSIONS; i++)
+		json_append_str(list, cni_version_text((enum cni_version)i));
+	json_set(doc, "supportedVersions", list);
+	print_document(doc, out);
+}
+
+/* Somebody calls the plugin by hand. */
+static int explain(const struct cni_plugin *p)
+{
+	fprintf(stderr, "%s\nCNI protocol versions supported:", p->about);
+	for (int i = 0; i < CNI_VERSIONS; i++)
+		fprintf(stderr, "%s %s", i ? "," : "", cni_version_text((enum cni_version)i));
+	fputs("\nA container runtime runs it, with CNI_COMMAND and more in the environment.\n",
+	      stderr);
+	return 0;
+}
+
+static void describe_call(const struct cni_call *c, struct str *out)
+{
+	str_addf(out, "%s of network %.200s", cni_command_text(c->command), c->name);
+	if (*c->container_id)
+		str_addf(out, ", interface %.15s of container %.200s", c->ifname, c->container_id);
+	if (*c->netns)
+		str_addf(out, " in %.255s", c->netns);
+	if (*c->pod_name)
+		str_addf(out, ", pod %s/%s", c->pod_namespace, c->pod_name);
+}
+
+static void answer_error(const struct cni_call *c, const struct cni_failure *f, struct str *out)
+{
+	AUTO_JSON *doc = json_new_object();
+	AUTO_JSON *again = NULL;
+	size_t start = out->len;
+
+	json_set_str(doc, "cniVersion", cni_version_text(c->version));
+	json_set_i64(doc, "code", f->code ? f->code : cni_code_of(f->err.kind));
+	json_set_str(doc, "msg", f->err.msg);
+	json_set_str(doc, "details", f->details.data);
+	print_document(doc, out);
+	/* the environment and cut messages are not always UTF-8, JSON is */
+	if (json_parse(out->data + start, out->len - start, 0, &again, NULL) < 0)
+		for (size_t i = start; i < out->len; i++)
+			if ((unsigned char)out->data[i] >= 0x80)
+				out->data[i] = '?';
+}
+
+static bool truthy(const char *text)
+{
+	static const char *const yes[] = { "1", "t", "T", "true", "TRUE", "True" };
+
+	for (size_t i = 0; text && i < ARRAY_LEN(yes); i++)
+		if (streq(text, yes[i]))
+			return true;
+	return false;
+}
+
+/* A path that is no namespace is the handler's business: DEL does not mind, ADD says so. */
+static int check_own_netns(const struct cni_call *c, cni_getenv env, struct cni_failure *f)
+{
+	AUTO_FD int own = -1;
+	AUTO_FD int its = -1;
+	bool same = false;
+
+	if (truthy(env("CNI_NETNS_OVERRIDE")) || !*c->netns || netns_open(c->netns, &its, NULL) < 0)
+		return 0;
+	if (netns_open_self(&own, &f->err) < 0 || netns_same(own, its, &same, &f->err) < 0)
+		return -1;
+	if (!same)
+		return 0;
+	f->code = CNI_E_NETNS;
+	return err_set(&f->err, ERR_CONFIG,
+	               "CNI_NETNS %s is the network namespace that the plugin itself runs in",
+	               c->netns);
+}
+
+static int call_add(const struct cni_plugin *p, struct cni_call *c, cni_getenv env,
+                    struct cni_failure *f, struct str *out)
+{
+	AUTO_JSON *result = NULL;
+
+	/* the reference looks after the fact; before it there is nothing to undo */
+	if (check_own_netns(c, env, f) < 0)
+		return -1;
+	if (!p->add)
+		return 0;
+	if (p->add(c, &result, &f->code, &f->err) < 0)
+		return -1;
+	if (!result)
+		return err_set(&f->err, ERR_PROTO, "ADD came to no result");
+	print_document(result, out);
+	return 0;
+}
+
+static int call_del(const struct cni_plugin *p, struct cni_call *c, cni_getenv env,
+                    struct cni_failure *f)
+{
+	if (p->del && p->del(c, &f->code, &f->err) < 0)
+		return -1;
+	/* after: what is held must be released, wherever it was */
+	return check_own_netns(c, env, f);
+}
+
+static int call_handler(const struct cni_plugin *p, struct cni_call *c, cni_getenv env,
+                        struct cni_failure *f, struct str *out)
+{
+	int (*simple)(struct cni_call *, int *, struct err *) = NULL;
+
+	switch (c->command) {
+	case CNI_ADD:
+		return call_add(p, c, env, f, out);
+	case CNI_DEL:
+		return call_del(p, c, env, f);
+	case CNI_CHECK:
+		simple = p->check;
+		break;
+	case CNI_GC:
+		simple = p->gc;
+		break;
+	case CNI_STATUS:
+		simple = p->status;
+		break;
+	case CNI_VERSION:
+		break;
+	}
+	return simple ? simple(c, &f->code, &f->err) : 0;
+}
+
+/* Only an ADD may be refused for what CNI_ARGS says: everything else works with what it knows. */
+static int read_args(struct cni_call *c, struct cni_failure *f)
+{
+	if (cni_read_args(c->args, c->command == CNI_ADD, c, &f->err) == 0 || c->command != CNI_ADD)
+		return 0;
+	f->code = CNI_E_ENVIRONMENT;
+	return -1;
+}
+
+static int call_run(const struct cni_plugin *p, struct cni_call *c, cni_getenv env, int in_fd,
+                    struct cni_failure *f, struct str *out)
+{
+	if (cni_read_env(env, c, f) < 0)
+		return -1;
+	if (c->command == CNI_VERSION) {
+		answer_version(out);
+		return 0;
+	}
+	if (cni_read_conf(in_fd, c, f) < 0 || cni_check_names(c, f) < 0 ||
+	    cni_read_version(c, f) < 0 || read_args(c, f) < 0)
+		return -1;
+	if (call_handler(p, c, env, f, out) < 0) {
+		describe_call(c, &f->details);
+		return -1;
+	}
+	return 0;
+}
+
+int cni_run(const struct cni_plugin *p, cni_getenv env, int in_fd, struct str *out)
+{
+	struct cni_failure f = { .details = STR_INIT };
+	struct cni_call c = {
+		.container_id = "",
+		.netns = "",
+		.ifname = "",
+		.args = "",
+		.path = "",
+		.conf_text = STR_INIT,
+		.name = "",
+		.type = "",
+		.version = CNI_VERSIONS - 1,
+		.deadline = mono_in(CNI_CALL_MS),
+	};
+	const char *command = env("CNI_COMMAND");
+	int status = 0;
+
+	if (!command || !*command)
+		return explain(p);
+	if (call_run(p, &c, env, in_fd, &f, out) < 0) {
+		answer_error(&c, &f, out);
+		status = 1;
+	}
+	json_free(c.conf);
+	str_release(&c.conf_text);
+	str_release(&f.details);
+	return status;
+}
+
+static const char *process_env(const char *name)
+{
+	return getenv(name);
+}
+
+/*
+ * A descriptor 0, 1 or 2 that is closed would be given to the next file opened, and the result
+ * written into that.  These read or write nothing but errors.
+ */
+static void occupy_standard_fds(void)
+{
+	for (int fd = 0; fd <= 2; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF)
+			IGNORE(open("/dev/null", fd == STDOUT_FILENO ? O_RDONLY : O_WRONLY) < 0);
+}
+
+int cni_main(const struct cni_plugin *p)
+{
+	AUTO_STR out = STR_INIT;
+	int status;
+
+	occupy_standard_fds();
+	signal(SIGPIPE, SIG_IGN);
+	status = cni_run(p, process_env, STDIN_FILENO, &out);
+	if (fwrite(out.data, 1, out.len, stdout) != out.len)
+		status = 1; /* main() says why */
+	return status;
+}
