@@ -10,8 +10,8 @@
 
 struct endpoint_ip {
 	char *interface;
-	struct cidr ipv4, ipv6; /* ip.family 0: none */
-	char *ipv4_pool, *ipv6_pool;
+	struct cidr ipv4, ipv6;      /* ip.family 0: none */
+	char *ipv4_pool, *ipv6_pool; /* NULL: none */
 	struct ip ipv4_gateway, ipv6_gateway;
 	bool clean_gateway;
 	struct pool_route *routes;
