@@ -136,8 +136,13 @@ static void socket_close(struct stream *s)
 	free(s);
 }
 
-static const struct stream_ops socket_ops = { socket_read, socket_write, socket_flush,
-	                                      socket_interrupt, socket_close };
+static int socket_fd(const struct stream *s)
+{
+	return ((const struct socket_stream *)s)->fd;
+}
+
+static const struct stream_ops socket_ops = { socket_read,      socket_write, socket_flush,
+	                                      socket_interrupt, socket_close, socket_fd };
 
 struct stream *stream_from_fd(int fd)
 {
@@ -296,8 +301,8 @@ static void memory_close(struct stream *s)
 	free(s);
 }
 
-static const struct stream_ops memory_ops = { memory_read, memory_write, socket_flush,
-	                                      memory_interrupt, memory_close };
+static const struct stream_ops memory_ops = { memory_read,      memory_write, socket_flush,
+	                                      memory_interrupt, memory_close, NULL };
 
 struct stream *stream_memory(const void *input, size_t len, size_t piece)
 {
@@ -321,5 +326,5 @@ const char *stream_memory_written(const struct stream *s, size_t *len)
 
 int stream_fd(const struct stream *s)
 {
-	return s->ops == &socket_ops ? ((const struct socket_stream *)s)->fd : -1;
+	return s->ops->fd ? s->ops->fd(s) : -1;
 }

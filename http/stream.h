@@ -23,7 +23,8 @@ struct stream_ops {
 	             struct err *e);
 	int (*flush)(struct stream *s, struct mono deadline, struct err *e);
 	void (*interrupt)(struct stream *s);
-	void (*close)(struct stream *s); /* frees s */
+	void (*close)(struct stream *s);   /* frees s */
+	int (*fd)(const struct stream *s); /* for stream_fd(); NULL: there is none */
 };
 
 /* First member of every kind of stream. */
@@ -61,7 +62,8 @@ int stream_connect_tcp(const char *host, unsigned int port, struct mono deadline
 /* A connected socket, taken (also on failure: there is none). */
 struct stream *stream_from_fd(int fd);
 
-/* The descriptor to poll on, -1 for a memory stream; borrowed. */
+/* The descriptor to poll on, -1 for a memory stream; borrowed.  Under TLS a readable descriptor
+ * does not promise data, and data may be there already when it is not readable. */
 int stream_fd(const struct stream *s);
 
 /*
