@@ -400,8 +400,18 @@ static int conflict(enum store_kind k, const char *name, struct err *e)
 	               store_kind_info(k)->resource.plural, name);
 }
 
+/* The status of old with the patch in it, into o. */
+static void patch_status(const json *old, const json *patch, json *o)
+{
+	json *v = json_get(old, "status") ? json_copy(json_get(old, "status")) : json_new_object();
+
+	if (json_get(patch, "status"))
+		json_merge(&v, json_get(patch, "status"));
+	json_set(o, "status", v);
+}
+
 /* The object with the patch in it; what a patch may not touch is as before. */
-static json *patched(const json *old, const json *patch, bool status)
+static json *patched(const json *old, const json *patch, bool has_status)
 {
 	static const char *const fixed[] = {
 		"uid",  "resourceVersion", "creationTimestamp", "deletionTimestamp",
@@ -409,19 +419,10 @@ static json *patched(const json *old, const json *patch, bool status)
 	};
 	json *o = json_copy(old), *meta;
 
-	if (status) {
-		json *v = json_get(o, "status") ? json_copy(json_get(o, "status"))
-		                                : json_new_object();
-
-		if (json_get(patch, "status"))
-			json_merge(&v, json_get(patch, "status"));
-		json_set(o, "status", v);
-		return o;
-	}
 	json_merge(&o, patch);
-	if (json_get(old, "status"))
+	if (has_status && json_get(old, "status"))
 		json_set(o, "status", json_copy(json_get(old, "status")));
-	else
+	else if (has_status)
 		json_remove(o, "status");
 	meta = json_ensure_object(o, "metadata");
 	for (size_t i = 0; i < ARRAY_LEN(fixed); i++) {
@@ -448,12 +449,6 @@ static void count_generation(const json *old, json *o)
 	json_set_i64(json_ensure_object(o, "metadata"), "generation", generation + 1);
 }
 
-/* SpiderEndpoint has no status subresource (spec/ipam A3): its status is an ordinary field. */
-static bool has_status_subresource(enum store_kind k)
-{
-	return k != STORE_ENDPOINT;
-}
-
 static int dir_patch(struct store *s, enum store_kind k, const char *ns, const char *name,
                      bool status, const json *patch, json **out, struct mono deadline,
                      struct err *e)
@@ -475,17 +470,11 @@ static int dir_patch(struct store *s, enum store_kind k, const char *ns, const c
 	if ((want && !streq(want, json_str_at(old, "metadata", "resourceVersion", NULL))) ||
 	    (want_uid && (!uid || !streq(want_uid, uid))))
 		return conflict(k, name, e);
-	if (has_status_subresource(k)) {
-		o = patched(old, patch, status);
+	if (status) {
+		o = json_copy(old);
+		patch_status(old, patch, o);
 	} else {
-		o = patched(old, patch, false);
-		if (json_get(patch, "status")) {
-			json *v = json_get(old, "status") ? json_copy(json_get(old, "status"))
-			                                  : json_new_object();
-
-			json_merge(&v, json_get(patch, "status"));
-			json_set(o, "status", v);
-		}
+		o = patched(old, patch, store_kind_info(k)->has_status);
 	}
 	if (json_at(o, "metadata", "deletionTimestamp", NULL) &&
 	    !json_count(json_at(o, "metadata", "finalizers", NULL))) {

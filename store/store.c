@@ -20,32 +20,46 @@ static const struct store_kind_info kinds[STORE_N_KINDS] = {
 	[STORE_IPPOOL] = { "SpiderIPPool",
 	                   OURS,
 	                   OURS_RESOURCE("spiderippools", false),
+	                   true,
 	                   { "sp", "ippools", "ippool" } },
 	[STORE_ENDPOINT] = { "SpiderEndpoint",
 	                     OURS,
 	                     OURS_RESOURCE("spiderendpoints", true),
+	                     false,
 	                     { "se", "endpoints", "endpoint" } },
 	[STORE_RESERVEDIP] = { "SpiderReservedIP",
 	                       OURS,
 	                       OURS_RESOURCE("spiderreservedips", false),
+	                       false,
 	                       { "sr", "reservedips", "reservedip" } },
 	[STORE_COORDINATOR] = { "SpiderCoordinator",
 	                        OURS,
 	                        OURS_RESOURCE("spidercoordinators", false),
+	                        true,
 	                        { "scc", "coordinators", "coordinator" } },
 	[STORE_MULTUSCONFIG] = { "SpiderMultusConfig",
 	                         OURS,
 	                         OURS_RESOURCE("spidermultusconfigs", true),
+	                         false,
 	                         { "smc", "multusconfigs", "multusconfig" } },
-	[STORE_POD] = { "Pod", "v1", CORE("pods", true), { "po", NULL, NULL } },
-	[STORE_NODE] = { "Node", "v1", CORE("nodes", false), { "no", NULL, NULL } },
-	[STORE_NAMESPACE] = { "Namespace", "v1", CORE("namespaces", false), { "ns", NULL, NULL } },
+	[STORE_POD] = { "Pod", "v1", CORE("pods", true), true, { "po", NULL, NULL } },
+	[STORE_NODE] = { "Node", "v1", CORE("nodes", false), true, { "no", NULL, NULL } },
+	[STORE_NAMESPACE] = { "Namespace",
+	                      "v1",
+	                      CORE("namespaces", false),
+	                      true,
+	                      { "ns", NULL, NULL } },
 	[STORE_NAD] = { "NetworkAttachmentDefinition",
 	                "k8s.cni.cncf.io/v1",
 	                { "k8s.cni.cncf.io", "v1", "network-attachment-definitions", true },
+	                false,
 	                { "net-attach-def", "nad", NULL } },
-	[STORE_EVENT] = { "Event", "v1", CORE("events", true), { "ev", NULL, NULL } },
-	[STORE_CONFIGMAP] = { "ConfigMap", "v1", CORE("configmaps", true), { "cm", NULL, NULL } },
+	[STORE_EVENT] = { "Event", "v1", CORE("events", true), false, { "ev", NULL, NULL } },
+	[STORE_CONFIGMAP] = { "ConfigMap",
+	                      "v1",
+	                      CORE("configmaps", true),
+	                      false,
+	                      { "cm", NULL, NULL } },
 };
 
 const struct store_kind_info *store_kind_info(enum store_kind kind)
@@ -69,10 +83,14 @@ int store_kind_by_name(const char *name)
 
 int store_open(const char *spec, const char *context, struct store **out, struct err *e)
 {
-	(void)context;
 	if (str_starts(spec, "dir:") && spec[4])
 		return store_open_dir(spec + 4, out, e);
-	return err_set(e, ERR_CONFIG, "store \"%s\" is not dir:PATH", spec);
+	if (streq(spec, "kube"))
+		return store_open_kube(NULL, context, out, e);
+	if (str_starts(spec, "kube:") && spec[5])
+		return store_open_kube(spec + 5, context, out, e);
+	return err_set(e, ERR_CONFIG, "store \"%s\" is none of dir:PATH, kube, kube:KUBECONFIG",
+	               spec);
 }
 
 void store_close(struct store *s)

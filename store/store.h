@@ -34,6 +34,7 @@ struct store_kind_info {
 	const char *kind;        /* "SpiderIPPool" */
 	const char *api_version; /* "spiderpool.spidernet.io/v2beta1" */
 	struct k8s_resource resource;
+	bool has_status; /* a status subresource: the status is written apart from the rest */
 	const char *short_names[3]; /* "sp" ..., NULL-terminated, for ctl */
 };
 const struct store_kind_info *store_kind_info(enum store_kind kind);
@@ -59,14 +60,21 @@ int store_get(struct store *s, enum store_kind k, const char *ns, const char *na
               struct mono deadline, struct err *e) MUST_USE;
 int store_list(struct store *s, enum store_kind k, const char *ns, const struct k8s_selector *sel,
                json **items, char **version, struct mono deadline, struct err *e) MUST_USE;
-/* apiVersion and kind are filled in; *out (may be NULL) is the object as stored. */
+/*
+ * apiVersion and kind are filled in; *out (may be NULL) is the object as stored.  A status given
+ * here is kept for kinds without a status subresource; for the others an API server drops it, and
+ * it takes a store_patch().
+ */
 int store_create(struct store *s, enum store_kind k, const json *object, json **out,
                  struct mono deadline, struct err *e) MUST_USE;
 
 /*
- * Merge patch of everything but status, or (status true) of status alone.  metadata.resourceVersion
- * in the patch makes it conditional: ERR_CONFLICT.  metadata.finalizers may be patched with the
- * former; an object that is being deleted goes with its last finalizer.
+ * Merge patch of everything but status, or (status true) of status alone: what else the patch
+ * holds is ignored then.  Where the kind has no status subresource (SpiderEndpoint), the status is
+ * a member like any other: status false patches it along with the rest, status true still patches
+ * it alone.  metadata.resourceVersion and metadata.uid in the patch make it conditional:
+ * ERR_CONFLICT.  metadata.finalizers may be patched with the former; an object that is being
+ * deleted goes with its last finalizer.
  */
 int store_patch(struct store *s, enum store_kind k, const char *ns, const char *name, bool status,
                 const json *patch, json **out, struct mono deadline, struct err *e) MUST_USE;

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* links: tests/store/conformance.c store/ k8s/ pool/ http/ json/ base/ net/ip.c net/addr.c */
+/* libs: cjson yaml bearssl */
+/*
+ * usage: main SPEC [CONTEXT]
+ *
+ * The conformance of the store SPEC, for the api suite.
+ */
+#include <stdio.h>
+
+#include "tests/store/conformance.h"
+
+int main(int argc, char **argv)
+{
+	if (argc < 2) {
+		fprintf(stderr, "usage: %s SPEC [CONTEXT]\n", argv[0]);
+		return 2;
+	}
+	return store_conformance(argv[1], argv[2]);
+}
