@@ -4,13 +4,8 @@
 # usage: tests/unit/run.sh [NAME]
 #
 # Compiles and runs each tests/unit/NAME_test.c (cmocka) three ways: gcc and clang with ASan and
-# UBSan, and, where the test says so, clang with TSan.  The first lines of a test say what it needs:
-#
-#   /* links: base/str.c json/ */   sources of ours; a folder stands for all its .c files
-#   /* libs: cjson yaml */          of: cjson yaml bearssl mnl
-#   /* tsan */                      has threads: run it under ThreadSanitizer too
-#
-# Library code is compiled for glibc from the same sources as the product's, without sanitizers, once.
+# UBSan, and, where the test says "/* tsan */" at its head, clang with TSan.  What a test links is
+# said there too: see tests/compile.sh.
 set -eu
 
 top=$(cd "$(dirname "$0")/../.." && pwd)
@@ -19,64 +14,17 @@ cd "$top"
 out=$BUILD_DIR/unit
 only=${1:-}
 only=${only%_test}
-glibc=$DEPS/glibc
 mkdir -p "$out"
 
-# words KEY FILE: the words of "/* KEY: words */" at the head of FILE
-words() {
-	sed -n "1,12s#^/\* $1: *\(.*\)\*/#\1#p" "$2"
-}
-
-# expand WORD...: folders to their sources
-expand() {
-	for w; do
-		case $w in
-		*/) find "$w" -maxdepth 1 -name '*.c' | LC_ALL=C sort ;;
-		*) echo "$w" ;;
-		esac
-	done
-}
-
-# The libraries for glibc, beside the product's.  libmnl is Debian's own: where its source is missing
-# there is no other.
-libraries() {
-	[ ! -e "$glibc/done" ] || return 0
-	src=$DEPS/src
-	work=$(mktemp -d "$glibc.XXXXXX")
-	for lib in bearssl cjson yaml; do
-		case $lib in
-		bearssl) files=$(find "$src/bearssl/src" -name '*.c') inc="-I$src/bearssl/inc -I$src/bearssl/src -DBR_RDRAND=0" ;;
-		cjson) files=$src/cjson/cJSON.c inc= ;;
-		yaml) files=$(find "$src/libyaml/src" -name '*.c') inc="-DHAVE_CONFIG_H -I$src/libyaml/include -I$src/libyaml/src" ;;
-		esac
-		mkdir -p "$work/$lib"
-		echo "$files" | xargs -P "$(nproc)" -I{} sh -c "gcc -O1 -g -w -fPIE $inc -c {} -o $work/$lib/\$(basename {} .c).o"
-		ar rcsD "$work/lib$lib.a" "$work/$lib"/*.o
-		rm -rf "${work:?}/$lib"
-	done
-	touch "$work/done"
-	rm -rf "$glibc"
-	mv -T "$work" "$glibc" || rm -rf "$work" # another run was quicker
-}
+# shellcheck source=tests/compile.sh
+. tests/compile.sh
 
 # compile_and_run TEST KIND: prints the test's own TAP lines, each with "NAME KIND" in front
 compile_and_run() {
 	test=$1 kind=$2
 	name=$(basename "$test" .c)
 	bin=$out/$name.$kind
-	libs=
-	for l in $(words libs "$test"); do
-		libs="$libs -l$l"
-	done
-	case $kind in
-	gcc) cc='gcc -fsanitize=address,undefined -fno-sanitize-recover=all' ;;
-	clang) cc='clang -fsanitize=address,undefined -fno-sanitize-recover=all' ;;
-	tsan) cc='clang -fsanitize=thread' ;;
-	esac
-	# shellcheck disable=SC2046,SC2086 # lists of words
-	if ! $cc -std=gnu11 -D_GNU_SOURCE -DTESTING -O1 -g -fno-omit-frame-pointer -Wall -Wextra -Wno-unknown-warning-option -Wno-format-truncation -Werror -I. \
-		-isystem "$DEPS/include" "$test" $(expand $(words links "$test")) -L"$glibc" $libs \
-		-lcmocka -lm -pthread $(words flags "$test") -o "$bin" >"$bin.log" 2>&1; then
+	if ! compile_test "$test" "$kind" "$bin" >"$bin.log" 2>&1; then
 		echo "not ok - $name ($kind) does not compile"
 		sed 's/^/# /' "$bin.log"
 		return
@@ -95,7 +43,7 @@ if [ "$only" = .one ]; then
 	exit 0
 fi
 
-libraries
+test_libraries
 jobs=
 for t in tests/unit/*_test.c; do
 	[ -z "$only" ] || [ "$(basename "$t" _test.c)" = "$only" ] || continue
