@@ -234,3 +234,33 @@ int nft_reply_mark(struct nl *nl, const char *name, const char *ifname, uint32_t
 		err_prefix(e, "the kernel lacks %s", lacks);
 	return err_wrap(e, "nf_tables table %s", name);
 }
+
+static int visit_nothing(const struct nl_msg *m, void *arg, struct err *e)
+{
+	(void)m;
+	(void)arg;
+	(void)e;
+	return 0;
+}
+
+int nft_table_exists(struct nl *nl, const char *name, bool *exists, struct err *e)
+{
+	struct nfgenmsg *h;
+	struct nl_req r;
+	struct err mine;
+
+	if (!e)
+		e = &mine;
+	nl_req_init(&r, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETTABLE, 0, sizeof(*h));
+	h = nl_header(&r);
+	h->nfgen_family = NFPROTO_INET;
+	h->version = NFNETLINK_V0;
+	nl_put_str(&r, NFTA_TABLE_NAME, name);
+	if (nl_query(nl, &r, sizeof(*h), visit_nothing, NULL, NULL, e) == 0)
+		*exists = true;
+	else if (e->sys == ENOENT)
+		*exists = false;
+	else
+		return err_wrap(e, "nf_tables table %s", name);
+	return 0;
+}

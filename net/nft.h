@@ -20,4 +20,7 @@
 int nft_reply_mark(struct nl *nl, const char *table, const char *ifname, uint32_t bit,
                    struct err *e) MUST_USE;
 
+/* Is there a table inet of that name?  ERR_SYS as above when the kernel cannot even tell. */
+int nft_table_exists(struct nl *nl, const char *table, bool *exists, struct err *e) MUST_USE;
+
 #endif

@@ -73,11 +73,15 @@ static struct rtmsg *build_route(struct nl_req *r, uint16_t type, uint16_t flags
 
 int route_add(struct nl *nl, const struct route *t, enum route_add_mode mode, struct err *e)
 {
+	static const uint16_t flags[] = {
+		[ROUTE_CREATE] = NLM_F_CREATE | NLM_F_EXCL,
+		[ROUTE_REPLACE] = NLM_F_CREATE | NLM_F_REPLACE,
+		[ROUTE_PREPEND] = NLM_F_CREATE,
+	};
 	struct rtmsg *h;
 	struct nl_req r;
 
-	h = build_route(&r, RTM_NEWROUTE,
-	                NLM_F_CREATE | (mode == ROUTE_CREATE ? NLM_F_EXCL : NLM_F_REPLACE), t);
+	h = build_route(&r, RTM_NEWROUTE, flags[mode], t);
 	if (!h->rtm_protocol)
 		h->rtm_protocol = RTPROT_BOOT;
 	if (!h->rtm_type)

@@ -25,6 +25,8 @@ struct route {
 enum route_add_mode {
 	ROUTE_CREATE,  /* EEXIST when there */
 	ROUTE_REPLACE, /* of the same destination, table and metric */
+	ROUTE_PREPEND, /* before others of the same destination (IPv6: one more nexthop); EEXIST
+	                  when the very same is there */
 };
 
 int route_add(struct nl *nl, const struct route *r, enum route_add_mode mode,

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <linux/if_link.h>
 #include <linux/neighbour.h>
+#include <linux/net_namespace.h>
 #include <linux/rtnetlink.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -821,18 +822,35 @@ static void golden_links(void **state)
 		               .peer_mac = { { 2, 2, 2, 2, 2, 2 } },
 		               .mtu = 1500,
 		               .peer_ns = 9 };
+	const struct rtgenmsg generic = { .rtgen_family = AF_UNSPEC };
+	const int32_t nsid = 5;
 
 	(void)state;
-	acknowledge(1);
+	/* the master's namespace gets a number, or has one; by this it is named */
+	refuse(1, EEXIST);
+	message(RTM_NEWNSID, 0, 2, &generic, sizeof(generic));
+	attribute(NETNSA_NSID, &nsid, sizeof(nsid));
+	error_message(NLM_F_CAPPED, 2, 0);
+	speak();
+	acknowledge(3);
 	assert_int_equal(
 		link_add_ipvlan(nl, 7, "eth0", 2, IPVLAN_MODE_L3, IPVLAN_F_PRIVATE, 1400, &e), 0);
 	assert_heard(
-		"68000000 1000 0506 01000000 00000000" /* NEWLINK, REQUEST ACK EXCL CREATE */
+		"24000000 5800 0500 01000000 00000000" /* NEWNSID, REQUEST ACK */
+		" 00 000000"
+		" 0800 0300 07000000"   /* FD */
+		" 0800 0100 ffffffff"); /* NSID: the kernel chooses */
+	assert_heard(
+		"1c000000 5a00 0500 02000000 00000000" /* GETNSID, REQUEST ACK */
+		" 00 000000"
+		" 0800 0300 07000000");
+	assert_heard(
+		"68000000 1000 0506 03000000 00000000" /* NEWLINK, REQUEST ACK EXCL CREATE */
 		" 00 00 0000 00000000 00000000 00000000"
 		" 0900 0300 6574683000 000000" /* IFNAME */
 		" 0800 0400 78050000"          /* MTU */
 		" 0800 0500 02000000"          /* LINK */
-		" 0800 1c00 07000000"          /* NET_NS_FD */
+		" 0800 2500 05000000"          /* LINK_NETNSID */
 		" 2400 1280"                   /* LINKINFO, nested */
 		" 0b00 0100 6970766c616e00 00" /* KIND */
 		" 1400 0280"                   /* DATA, nested */
@@ -840,10 +858,10 @@ static void golden_links(void **state)
 		" 0600 0200 0100 0000");       /* FLAGS */
 
 	/* in the own namespace, with the master's MTU */
-	acknowledge(2);
+	acknowledge(4);
 	assert_int_equal(link_add_ipvlan(nl, -1, "eth0", 2, IPVLAN_MODE_L2, 0, 0, &e), 0);
 	assert_heard(
-		"58000000 1000 0506 02000000 00000000"
+		"58000000 1000 0506 04000000 00000000"
 		" 00 00 0000 00000000 00000000 00000000"
 		" 0900 0300 6574683000 000000"
 		" 0800 0500 02000000"
@@ -853,10 +871,10 @@ static void golden_links(void **state)
 		" 0600 0100 0000 0000"
 		" 0600 0200 0000 0000");
 
-	acknowledge(3);
+	acknowledge(5);
 	assert_int_equal(link_add_veth(nl, &v, &e), 0);
 	assert_heard(
-		"90000000 1000 0506 03000000 00000000"
+		"90000000 1000 0506 05000000 00000000"
 		" 00 00 0000 00000000 00000000 00000000"
 		" 0a00 0300 766574683000 0000" /* IFNAME */
 		" 0a00 0100 020101010101 0000" /* ADDRESS */
@@ -871,21 +889,21 @@ static void golden_links(void **state)
 		" 0800 0400 dc050000"          /* MTU */
 		" 0800 1c00 09000000");        /* NET_NS_FD */
 
-	acknowledge(4);
+	acknowledge(6);
 	assert_int_equal(link_set_up(nl, 5, &e), 0);
 	assert_heard(
-		"20000000 1000 0500 04000000 00000000"
+		"20000000 1000 0500 06000000 00000000"
 		" 00 00 0000 05000000 01000000 01000000");
-	acknowledge(5);
+	acknowledge(7);
 	assert_int_equal(link_set_txqlen(nl, 5, 1000, &e), 0);
 	assert_heard(
-		"28000000 1000 0500 05000000 00000000"
+		"28000000 1000 0500 07000000 00000000"
 		" 00 00 0000 05000000 00000000 00000000"
 		" 0800 0d00 e8030000");
-	acknowledge(6);
+	acknowledge(8);
 	assert_int_equal(link_del(nl, 5, &e), 0);
 	assert_heard(
-		"20000000 1100 0500 06000000 00000000"
+		"20000000 1100 0500 08000000 00000000"
 		" 00 00 0000 05000000 00000000 00000000");
 }
 
