@@ -21,7 +21,12 @@ run() {
 	mkdir -p "$VM_OUT"
 	case $1 in cluster) mb=3000 seconds=420 ;; *) mb=768 seconds=240 ;; esac
 	status=0
-	"$here/run-uml" -t "$seconds" -m "$mb" -w "$VM_OUT" -- "$here/$1.sh" || status=$?
+	if [ "$1" = net ]; then
+		"$here/net.sh" build "$VM_OUT/net_test" &&
+			"$here/run-uml" -t "$seconds" -m "$mb" -- "$here/net.sh" run "$VM_OUT/net_test" || status=$?
+	else
+		"$here/run-uml" -t "$seconds" -m "$mb" -w "$VM_OUT" -- "$here/$1.sh" || status=$?
+	fi
 	[ "$status" = 0 ] || echo "not ok - $1 ended with status $status (what its programs said: build/vm/$1)"
 	[ "$status" = 0 ] || failed=1
 }
