@@ -1,19 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * err.c - filling, completing and wrapping a struct err.  Control characters that came from
- * outside are replaced, so that a message is one line wherever it is printed.
+ * outside are replaced, and so is what is no UTF-8 (also half a character where a message was cut),
+ * so that a message is one line, and a JSON string, wherever it is printed.
  */
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/err.h"
+#include "base/str.h"
 
 static void clean(char *s)
 {
-	for (; *s; s++)
+	while (*s) {
+		size_t n = utf8_length(s);
+
 		if ((unsigned char)*s < 0x20 || *s == 0x7f)
 			*s = ' ';
+		else if (!n)
+			*s = '?';
+		s += n ? n : 1;
+	}
 }
 
 static void set_v(struct err *e, enum err_kind kind, int sys, const char *fmt, va_list ap)
@@ -52,6 +60,7 @@ void err_fill_sys(struct err *e, int sys, const char *fmt, ...)
 	va_end(ap);
 	len = strlen(e->msg);
 	snprintf(e->msg + len, sizeof(e->msg) - len, ": %s", strerror(sys));
+	clean(e->msg);
 }
 
 void err_prefix(struct err *e, const char *fmt, ...)
@@ -65,11 +74,11 @@ void err_prefix(struct err *e, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(context, sizeof(context), fmt, ap);
 	va_end(ap);
-	clean(context);
 	memcpy(inner, e->msg, sizeof(inner));
 	len = strlen(context);
 	memcpy(e->msg, context, len + 1);
 	snprintf(e->msg + len, sizeof(e->msg) - len, ": %s", inner);
+	clean(e->msg);
 }
 
 void err_assign(struct err *to, const struct err *from)

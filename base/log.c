@@ -14,7 +14,11 @@
 #include "base/log.h"
 #include "base/str.h"
 
-#define LINE_MAX_LEN 2048
+/* One write of this much to a pipe is never mixed with another's (PIPE_BUF). */
+#define LINE_MAX_LEN 4096
+#define CONTEXT_LEN 256
+/* What is kept free for the context, each byte of which may take six, and the line's end. */
+#define LINE_TAIL (CONTEXT_LEN * 6 + 64)
 
 static struct {
 	const char *app;
@@ -23,7 +27,7 @@ static struct {
 	enum log_level level;
 } state = { "spiderbox", STDERR_FILENO, false, LOG_LEVEL_INFO };
 
-static _Thread_local char context[256];
+static _Thread_local char context[CONTEXT_LEN];
 
 static const char *const level_names[] = { "error", "warn", "info", "debug" };
 
@@ -55,33 +59,51 @@ void log_ctx(const char *text)
 	snprintf(context, sizeof(context), "%s", text ? text : "");
 }
 
-/* A line under construction: what does not fit is cut, the end always fits. */
+/* A line under construction: a message that does not fit is cut, the rest always fits. */
 struct line {
 	char buf[LINE_MAX_LEN];
 	size_t len;
 };
 
-static void put(struct line *l, const char *s)
+static void putn(struct line *l, const char *s, size_t n)
 {
-	while (*s && l->len < sizeof(l->buf) - 8)
-		l->buf[l->len++] = *s++;
+	if (n > sizeof(l->buf) - l->len)
+		n = sizeof(l->buf) - l->len;
+	memcpy(l->buf + l->len, s, n);
+	l->len += n;
 }
 
-/* Text from outside: control characters, and in JSON also quotes and backslashes, are escaped. */
-static void put_escaped(struct line *l, const char *s, bool json)
+static void put(struct line *l, const char *s)
 {
-	for (; *s && l->len < sizeof(l->buf) - 16; s++) {
-		unsigned char c = (unsigned char)*s;
+	putn(l, s, strlen(s));
+}
 
-		if (json && (c == '"' || c == '\\')) {
-			l->buf[l->len++] = '\\';
-			l->buf[l->len++] = (char)c;
-		} else if (c < 0x20 || c == 0x7f) {
-			l->len += (size_t)snprintf(l->buf + l->len, 7, json ? "\\u%04x" : "\\x%02x",
-			                           c);
-		} else {
-			l->buf[l->len++] = (char)c;
-		}
+/*
+ * Text from outside, to at most `end` bytes of the line: control characters, what is no UTF-8, and
+ * in JSON also quotes and backslashes, are escaped.
+ */
+static void put_escaped(struct line *l, const char *s, bool json, size_t end)
+{
+	while (*s) {
+		unsigned char c = (unsigned char)*s;
+		size_t n = utf8_length(s);
+		char escape[8] = "";
+
+		if (json && (c == '"' || c == '\\'))
+			snprintf(escape, sizeof(escape), "\\%c", c);
+		else if (json && (c < 0x20 || c == 0x7f || !n))
+			snprintf(escape, sizeof(escape), "\\u%04x", n ? c : 0xfffdU);
+		else if (c < 0x20 || c == 0x7f || !n)
+			snprintf(escape, sizeof(escape), "\\x%02x", c);
+		if (!n)
+			n = 1;
+		if (l->len + (*escape ? strlen(escape) : n) > end)
+			return;
+		if (*escape)
+			put(l, escape);
+		else
+			putn(l, s, n);
+		s += n;
 	}
 }
 
@@ -99,9 +121,9 @@ static void put_context_json(struct line *l)
 			continue;
 		*value++ = '\0';
 		put(l, ",\"");
-		put_escaped(l, word, true);
+		put_escaped(l, word, true, sizeof(l->buf) - 16);
 		put(l, "\":\"");
-		put_escaped(l, value, true);
+		put_escaped(l, value, true, sizeof(l->buf) - 16);
 		put(l, "\"");
 	}
 }
@@ -133,12 +155,12 @@ static void emit(enum log_level level, const char *msg)
 		put(&l, "\",\"level\":\"");
 		put(&l, level_names[level]);
 		put(&l, "\",\"app\":\"");
-		put_escaped(&l, state.app, true);
+		put_escaped(&l, state.app, true, 256);
 		put(&l, "\",\"msg\":\"");
-		put_escaped(&l, msg, true);
+		put_escaped(&l, msg, true, sizeof(l.buf) - LINE_TAIL);
 		put(&l, "\"");
 		put_context_json(&l);
-		l.buf[l.len++] = '}';
+		put(&l, "}");
 	} else {
 		put(&l, stamp);
 		put(&l, " ");
@@ -146,13 +168,13 @@ static void emit(enum log_level level, const char *msg)
 		put(&l, " ");
 		put(&l, state.app);
 		put(&l, ": ");
-		put_escaped(&l, msg, false);
+		put_escaped(&l, msg, false, sizeof(l.buf) - LINE_TAIL);
 		if (*context) {
 			put(&l, " ");
-			put_escaped(&l, context, false);
+			put_escaped(&l, context, false, sizeof(l.buf) - 16);
 		}
 	}
-	l.buf[l.len++] = '\n';
+	put(&l, "\n");
 	write_line(&l);
 }
 

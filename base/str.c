@@ -92,6 +92,29 @@ bool str_ends(const char *s, const char *suffix)
 	return n >= m && streq(s + n - m, suffix);
 }
 
+size_t utf8_length(const char *s)
+{
+	unsigned char first = (unsigned char)*s;
+	size_t n = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : first >= 0x80 ? 2 : 1;
+	uint32_t c = n == 1 ? first : first & (0xffU >> (n + 1));
+
+	if (!first || (n > 1 && first < 0xc2) || first > 0xf4)
+		return 0;
+	for (size_t i = 1; i < n; i++) {
+		unsigned char next = (unsigned char)s[i];
+
+		/* the text's end stops this too */
+		if ((next & 0xc0) != 0x80)
+			return 0;
+		c = c << 6 | (next & 0x3f);
+	}
+	/* longer than needed, half a surrogate pair, beyond the last plane */
+	if ((n == 3 && (c < 0x800 || (c >= 0xd800 && c <= 0xdfff))) ||
+	    (n == 4 && (c < 0x10000 || c > 0x10ffff)))
+		return 0;
+	return n;
+}
+
 int fmt(char *buf, size_t size, const char *format, ...)
 {
 	va_list ap;

@@ -46,6 +46,10 @@ static inline bool streq(const char *a, const char *b)
 bool str_starts(const char *s, const char *prefix);
 bool str_ends(const char *s, const char *suffix);
 
+/* Bytes of the UTF-8 character (RFC 3629) that begins at s; 0 when none does: *s is its end or
+ * belongs to no character. */
+size_t utf8_length(const char *s);
+
 /* snprintf into a buffer the size of which is fixed by others; -1 when it does not fit. */
 int fmt(char *buf, size_t size, const char *format, ...) PRINTF(3, 4) MUST_USE;
 

@@ -157,6 +157,39 @@ static void formatting_tells_truncation(void **state)
 	assert_int_equal(fmt(buf, sizeof(buf), "%d", 1234), -1);
 }
 
+static void utf8(void **state)
+{
+	static const struct {
+		const char *text;
+		size_t length;
+	} cases[] = { { "", 0 },
+		      { "a\xff", 1 },
+		      { "\x7f", 1 },
+		      { "\x80", 0 },
+		      { "\xc1\xbf", 0 },
+		      { "\xc2\x80x", 2 },
+		      { "\xc2", 0 },
+		      { "\xe0\x9f\xbf", 0 },
+		      { "\xe0\xa0\x80", 3 },
+		      { "\xed\x9f\xbf", 3 },
+		      { "\xed\xa0\x80", 0 },
+		      { "\xef\xbf", 0 },
+		      { "\xf0\x8f\xbf\xbf", 0 },
+		      { "\xf0\x90\x80\x80", 4 },
+		      { "\xf4\x8f\xbf\xbf", 4 },
+		      { "\xf4\x90\x80\x80", 0 },
+		      { "\xf5\x80\x80\x80", 0 },
+		      { "\xff", 0 } };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		/* on the heap, where reading past the end is noticed */
+		AUTO_FREE char *text = xstrdup(cases[i].text);
+
+		assert_int_equal(utf8_length(text), cases[i].length);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -168,6 +201,7 @@ int main(void)
 		cmocka_unit_test(durations),
 		cmocka_unit_test(base64_vectors),
 		cmocka_unit_test(formatting_tells_truncation),
+		cmocka_unit_test(utf8),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
