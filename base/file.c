@@ -105,16 +105,16 @@ static int copy_all(int from, int to)
 	}
 }
 
-/* from >= 0: copy it; else write data.  fd is open on the temporary file tmp. */
-static int fill(int fd, const char *tmp, int from, const void *data, size_t len, mode_t mode,
+/* From data, or (NULL) from a descriptor.  fd is open on the temporary file; messages name path. */
+static int fill(int fd, const char *path, int from, const void *data, size_t len, mode_t mode,
                 enum file_flags flags, struct err *e)
 {
-	if ((from >= 0 ? copy_all(from, fd) : write_all(fd, data, len)) < 0)
-		return err_sys(e, errno, "write %s", tmp);
+	if ((data ? write_all(fd, data, len) : copy_all(from, fd)) < 0)
+		return err_sys(e, errno, data ? "write %s" : "copy to %s", path);
 	if (fchmod(fd, mode) < 0)
-		return err_sys(e, errno, "chmod %s", tmp);
+		return err_sys(e, errno, "chmod %s", path);
 	if ((flags & FILE_DURABLE) && fsync(fd) < 0)
-		return err_sys(e, errno, "fsync %s", tmp);
+		return err_sys(e, errno, "fsync %s", path);
 	return 0;
 }
 
@@ -134,7 +134,12 @@ static int publish(const char *tmp, const char *path, enum file_flags flags, str
 	} else if (rename(tmp, path) < 0) {
 		return err_sys(e, errno, "rename to %s", path);
 	}
-	return flags & FILE_DURABLE ? sync_folder(path, e) : 0;
+	if (!(flags & FILE_DURABLE) || sync_folder(path, e) == 0)
+		return 0;
+	/* what was replaced is gone, what is new can go again */
+	if (flags & FILE_EXCL)
+		(void)unlink(path);
+	return -1;
 }
 
 static int write_from(int from, const char *path, const void *data, size_t len, mode_t mode,
@@ -146,8 +151,8 @@ static int write_from(int from, const char *path, const void *data, size_t len, 
 	AUTO_FD int fd = mkostemp(tmp, O_CLOEXEC);
 
 	if (fd < 0)
-		return err_sys(e, errno, "create %s", tmp);
-	if (fill(fd, tmp, from, data, len, mode, flags, e) == 0 &&
+		return err_sys(e, errno, "create a temporary file for %s", path);
+	if (fill(fd, path, from, data, len, mode, flags, e) == 0 &&
 	    publish(tmp, path, flags, e) == 0)
 		return 0;
 	(void)unlink(tmp); /* best effort: the first error is the one to report */
@@ -157,7 +162,7 @@ static int write_from(int from, const char *path, const void *data, size_t len, 
 int file_write(const char *path, const void *data, size_t len, mode_t mode, enum file_flags flags,
                struct err *e)
 {
-	return write_from(-1, path, data, len, mode, flags, e);
+	return write_from(-1, path, data ? data : "", len, mode, flags, e);
 }
 
 int file_copy_fd(int from, const char *path, mode_t mode, enum file_flags flags, struct err *e)
@@ -182,6 +187,7 @@ int file_remove(const char *path, enum file_flags flags, bool *existed, struct e
 int file_mkdirs(const char *path, mode_t mode, struct err *e)
 {
 	AUTO_FREE char *copy = xstrdup(path);
+	struct stat st;
 
 	for (char *p = copy + 1; *copy; p++) {
 		char c = *p;
@@ -195,6 +201,11 @@ int file_mkdirs(const char *path, mode_t mode, struct err *e)
 		if (!c)
 			break;
 	}
+	/* "exists" may have meant a file, or a link to nowhere */
+	if (*path && stat(path, &st) < 0)
+		return err_sys(e, errno, "mkdir %s", path);
+	if (*path && !S_ISDIR(st.st_mode))
+		return err_sys(e, ENOTDIR, "mkdir %s", path);
 	return 0;
 }
 
@@ -209,17 +220,24 @@ int file_list(const char *dir, char ***names, size_t *count, struct err *e)
 	char **list = NULL;
 	size_t n = 0, cap = 0;
 	struct dirent *entry;
+	int sys;
 
 	if (!d && errno != ENOENT)
 		return err_sys(e, errno, "open %s", dir);
-	while (d && (entry = readdir(d))) {
+	/* readdir tells the end and a failure apart by errno alone */
+	while (d && (errno = 0, entry = readdir(d))) {
 		if (entry->d_name[0] == '.')
 			continue;
 		list = xgrow(list, &cap, n + 1, sizeof(*list));
 		list[n++] = xstrdup(entry->d_name);
 	}
+	sys = d ? errno : 0;
 	if (d)
 		closedir(d);
+	if (sys) {
+		file_list_free(list, n);
+		return err_sys(e, sys, "read %s", dir);
+	}
 	if (n)
 		qsort(list, n, sizeof(*list), compare_names);
 	*names = list;

@@ -27,7 +27,8 @@ enum file_flags {
 
 /*
  * Writes a temporary file ".NAME.XXXXXX" in the same folder and renames it: readers see the old
- * contents or the new, whole.  On failure nothing is left behind.
+ * contents or the new, whole.  On failure nothing is left behind, except that the new contents
+ * stand when only the folder's fsync after the rename failed.
  */
 int file_write(const char *path, const void *data, size_t len, mode_t mode, enum file_flags flags,
                struct err *e) MUST_USE;
