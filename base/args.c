@@ -2,6 +2,7 @@
 /*
  * args.c - the one command line parser, for every applet.
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/args.h"
@@ -25,10 +26,13 @@ static const struct args_option *find_letter(const struct args_option *o, char l
 
 /* Options that were given, by their place in the table, so that a second one is noticed. */
 static int store(const struct args_option *table, const struct args_option *o, const char *value,
-                 unsigned long *seen, struct err *e)
+                 uint64_t *seen, struct err *e)
 {
-	unsigned long bit = 1UL << (o - table);
+	uint64_t bit;
 
+	if (o - table >= 64)
+		abort(); /* a programming error: a table that long */
+	bit = 1ULL << (o - table);
 	if (o->flag) {
 		if (value)
 			return err_set(e, ERR_USAGE, "--%s takes no value", o->name);
@@ -48,7 +52,7 @@ int args_parse(int argc, char **argv, const struct args_option *options, const c
                size_t max, size_t *count, struct err *e)
 {
 	bool options_over = false;
-	unsigned long seen = 0;
+	uint64_t seen = 0;
 	size_t n = 0;
 
 	for (int i = 1; i < argc; i++) {

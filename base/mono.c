@@ -51,6 +51,9 @@ struct timespec mono_timespec(struct mono t)
 	/* a century is for ever, and fits any time_t */
 	int64_t ms = t.ms == INT64_MAX ? mono_in(100LL * 365 * 86400 * 1000).ms : t.ms;
 
+	/* before the clock began is over as well, and no valid timespec */
+	if (ms < 0)
+		ms = 0;
 	return (struct timespec){ .tv_sec = (time_t)(ms / 1000),
 		                  .tv_nsec = (long)(ms % 1000) * 1000000 };
 }
