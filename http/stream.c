@@ -9,6 +9,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,6 +56,7 @@ void stream_cleanup(struct stream **s)
 struct socket_stream {
 	struct stream base;
 	int fd;
+	atomic_bool interrupted;
 };
 
 static int wait_for(int fd, short events, struct mono deadline, struct err *e)
@@ -76,11 +78,15 @@ static int wait_for(int fd, short events, struct mono deadline, struct err *e)
 static int socket_read(struct stream *s, void *buf, size_t len, size_t *got, struct mono deadline,
                        struct err *e)
 {
-	int fd = ((struct socket_stream *)s)->fd;
+	struct socket_stream *sock = (struct socket_stream *)s;
+	int fd = sock->fd;
 
 	for (;;) {
 		ssize_t n = recv(fd, buf, len, 0);
 
+		/* shutdown() looks like the peer's end, which would be a success */
+		if (atomic_load(&sock->interrupted))
+			return err_sys(e, ECANCELED, "receive");
 		if (n >= 0) {
 			*got = (size_t)n;
 			return 0;
@@ -126,8 +132,11 @@ static int socket_flush(struct stream *s, struct mono deadline, struct err *e)
 
 static void socket_interrupt(struct stream *s)
 {
+	struct socket_stream *sock = (struct socket_stream *)s;
+
+	atomic_store(&sock->interrupted, true);
 	/* not close(): the number could be another file's before the reader wakes up */
-	(void)shutdown(((struct socket_stream *)s)->fd, SHUT_RDWR);
+	(void)shutdown(sock->fd, SHUT_RDWR);
 }
 
 static void socket_close(struct stream *s)
