@@ -156,9 +156,20 @@ struct pool_record *pool_find_own(struct pool *p, const struct pool_request *r)
 static bool is_released(const struct pool_record *r, const char *pod, const char *uid,
                         const char *nic, const char *cid)
 {
+	if (*nic && *r->nic && !streq(r->nic, nic))
+		return false;
 	if (*r->cid)
-		return streq(r->cid, cid) && (!*r->nic || streq(r->nic, nic));
-	return *uid && streq(r->uid, uid) && streq(r->pod, pod) && (!*r->nic || streq(r->nic, nic));
+		return streq(r->cid, cid);
+	return *uid && streq(r->uid, uid) && streq(r->pod, pod);
+}
+
+const struct pool_record *pool_find_released(const struct pool *p, const char *pod, const char *uid,
+                                             const char *nic, const char *cid)
+{
+	for (size_t i = 0; i < p->n_records; i++)
+		if (is_released(&p->records[i], pod, uid, nic, cid))
+			return &p->records[i];
+	return NULL;
 }
 
 size_t pool_remove(struct pool *p, const char *pod, const char *uid, const char *nic,

@@ -110,12 +110,15 @@ int pool_pick(const struct pool *p, const struct ip_set *reserved, struct ip *ou
 void pool_add(struct pool *p, struct ip ip, const struct pool_request *r);
 
 /*
- * Removes the records of this container and NIC: those with this cid (and nic), or of the original
- * (cid "") with this uid.  A record with another cid is a newer sandbox's and stays.  uid "" : any.
- * Returns how many went.
+ * Removes the records of this container and NIC (nic "": of all its NICs): those with this cid, or
+ * of the original (cid "") with this pod and uid.  A record with another cid is a newer sandbox's
+ * and stays.  Returns how many went.
  */
 size_t pool_remove(struct pool *p, const char *pod, const char *uid, const char *nic,
                    const char *cid);
+/* The first record that pool_remove would take; borrowed, or NULL. */
+const struct pool_record *pool_find_released(const struct pool *p, const char *pod, const char *uid,
+                                             const char *nic, const char *cid);
 
 /* Problems of one pool by itself (subnet, ranges, gateway, routes): NULL when fine, else owned
  * text. */
