@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * agent.c - starts the agent's parts in the order of their dependencies, and stops them in the
+ * other.
+ *
+ *   sockets -> api.c -> ledger (owns the pools) -> jobs -> store
+ *                \-> pods, coordinator (informers)    \-> endpoints -> store
+ *   releases -> ledger
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/agent_impl.h"
+#include "agent/pause.h"
+#include "agent/thread.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "cni/state.h"
+#include "k8s/ippool.h"
+
+#define SOCKET_CONNECTIONS 160
+#define HEALTH_CONNECTIONS 16
+#define BODY_MAX (64 * 1024)
+#define SHOW_MS 60000
+
+/* A pod's addresses changed: its endpoint follows. */
+static void on_changed(void *ctx, struct pod_grants *g)
+{
+	endpoints_put(((struct agent *)ctx)->endpoints, g);
+}
+
+static void on_pools_listed(void *ctx, const json *items)
+{
+	ledger_pools_listed(((struct agent *)ctx)->ledger, items);
+}
+
+static void on_pool_event(void *ctx, enum k8s_event_type type, const json *object)
+{
+	ledger_pool_event(((struct agent *)ctx)->ledger, type, object);
+}
+
+static void on_trouble(void *ctx, const struct err *e)
+{
+	ledger_trouble(((struct agent *)ctx)->ledger, e);
+}
+
+static const struct informer_ops pool_ops = { on_pools_listed, on_pool_event, on_trouble };
+
+static void on_reserved_listed(void *ctx, const json *items)
+{
+	struct ip_set set = IP_SET_INIT;
+
+	json_each(o, items)
+	{
+		const char *name = json_str_at(o, "metadata", "name", NULL);
+		struct err e;
+
+		if (reservedip_read(o, &set, &e) < 0)
+			log_warn_err(&e, "SpiderReservedIP %s", name ? name : "");
+	}
+	ledger_reserved(((struct agent *)ctx)->ledger, &set);
+}
+
+/* They are few and change seldom: any change is a reason to read them all. */
+static void on_reserved_event(void *ctx, enum k8s_event_type type, const json *object)
+{
+	AUTO_JSON *items = NULL;
+	struct err e;
+
+	(void)type;
+	(void)object;
+	if (store_list(((struct agent *)ctx)->store, STORE_RESERVEDIP, NULL, NULL, &items, NULL,
+	               mono_in(10000), &e) < 0)
+		log_warn_err(&e, "list spiderreservedips");
+	else
+		on_reserved_listed(ctx, items);
+}
+
+static const struct informer_ops reserved_ops = { on_reserved_listed, on_reserved_event,
+	                                          on_trouble };
+
+static void look_at(struct agent *a, enum ledger_op op, const char *pod, const char *uid)
+{
+	struct ledger_request *r = ledger_request_new(op, pod, uid, "", "", mono_in(SHOW_MS), -1);
+
+	if (!ledger_submit(a->ledger, r))
+		ledger_request_free(r);
+}
+
+static void on_pod_gone(void *ctx, const char *ns, const char *name)
+{
+	AUTO_FREE char *pod = xasprintf("%s/%s", ns, name);
+
+	look_at(ctx, LEDGER_SHOW, pod, "");
+}
+
+static void show_pod(void *ctx, const char *ns, const char *name, const char *uid)
+{
+	AUTO_FREE char *pod = xasprintf("%s/%s", ns, name);
+
+	look_at(ctx, LEDGER_SHOW_HELD, pod, uid);
+}
+
+static void show_attachments(struct agent *a)
+{
+	struct attachment *v;
+	struct err e;
+	size_t n;
+
+	if (attachment_list(a->config.state_dir, &v, &n, &e) < 0) {
+		log_warn_err(&e, "attachments");
+		return;
+	}
+	for (size_t i = 0; i < n; i++) {
+		AUTO_FREE char *pod = pod_key(v[i].pod_namespace, v[i].pod_name, v[i].container_id);
+
+		look_at(a, LEDGER_SHOW_HELD, pod, v[i].pod_uid);
+		attachment_release(&v[i]);
+	}
+	free(v);
+}
+
+/* Once everything is known, endpoints that a crash left behind are made to fit. */
+static void *rebuild_main(void *arg)
+{
+	struct agent *a = arg;
+
+	while (!agent_synced(a))
+		if (!pause_until(&a->pause, mono_in(50)))
+			return NULL;
+	log_info("the agent of node %s is ready", a->config.node);
+	pods_each(a->pods, show_pod, a);
+	show_attachments(a);
+	return NULL;
+}
+
+bool agent_synced(struct agent *a)
+{
+	return ledger_synced(a->ledger) && pods_synced(a->pods);
+}
+
+static int start_ledger(struct agent *a, struct err *e)
+{
+	struct ledger_config c = {
+		.store = a->store,
+		.node = a->config.node,
+		.agent_namespace = a->config.agent_namespace,
+		.changed = on_changed,
+		.ctx = a,
+	};
+
+	if (endpoints_start(a->store, a->config.node, &a->endpoints, e) < 0)
+		return -1;
+	return ledger_start(&c, &a->ledger, e);
+}
+
+static int start_informers(struct agent *a, struct err *e)
+{
+	struct pods_ops ops = { on_pod_gone, a };
+
+	if (pods_start(a->store, a->config.node, &ops, &a->pods, e) < 0)
+		return -1;
+	endpoints_use(a->endpoints, a->pods);
+	if (coordinator_start(a->store, &a->config.coordinator, &a->coordinator, e) < 0 ||
+	    informer_start(a->store, STORE_RESERVEDIP, NULL, &reserved_ops, a,
+	                   &a->reserved_informer, e) < 0)
+		return -1;
+	return informer_start(a->store, STORE_IPPOOL, NULL, &pool_ops, a, &a->pool_informer, e);
+}
+
+static int make_folder_of(const char *path, struct err *e)
+{
+	const char *slash = strrchr(path, '/');
+	AUTO_FREE char *folder =
+		slash && slash > path ? xstrndup(path, (size_t)(slash - path)) : NULL;
+
+	return folder ? file_mkdirs(folder, 0755, e) : 0;
+}
+
+static int start_servers(struct agent *a, struct err *e)
+{
+	a->socket_config = (struct server_config){
+		.ops = &api_socket_ops,
+		.ctx = a,
+		.max_connections = SOCKET_CONNECTIONS,
+		.max_body = BODY_MAX,
+		.idle_ms = 30000,
+		.root_only = true,
+	};
+	a->health_config = (struct server_config){
+		.ops = &api_health_ops,
+		.ctx = a,
+		.max_connections = HEALTH_CONNECTIONS,
+		.max_body = 0,
+		.idle_ms = 2000,
+	};
+	if (a->config.health && *a->config.health &&
+	    server_start_tcp(a->config.health, &a->health_config, &a->health, e) < 0)
+		return -1;
+	if (make_folder_of(a->config.socket, e) < 0)
+		return -1;
+	return server_start_unix(a->config.socket, &a->socket_config, &a->socket, e);
+}
+
+static int start(struct agent *a, struct err *e)
+{
+	if (coordinator_check(&a->config.coordinator, e) < 0 ||
+	    file_mkdirs(a->config.state_dir, 0700, e) < 0 ||
+	    store_open(a->config.store, a->config.context, &a->store, e) < 0 ||
+	    start_ledger(a, e) < 0 || start_informers(a, e) < 0 ||
+	    releases_start(a->ledger, a->config.state_dir, &a->releases, e) < 0 ||
+	    start_servers(a, e) < 0 || thread_start(&a->rebuild, rebuild_main, a, e) < 0)
+		return -1;
+	a->rebuilding = true;
+	return 0;
+}
+
+int agent_start(const struct agent_config *config, struct agent **out, struct err *e)
+{
+	struct agent *a = xcalloc(1, sizeof(*a));
+
+	a->config = *config;
+	pause_init(&a->pause);
+	if (start(a, e) < 0) {
+		agent_stop(a);
+		return -1;
+	}
+	*out = a;
+	return 0;
+}
+
+void agent_stop(struct agent *a)
+{
+	if (!a)
+		return;
+	pods_end(a->pods);
+	server_stop(a->socket);
+	server_stop(a->health);
+	pause_end(&a->pause);
+	if (a->rebuilding)
+		pthread_join(a->rebuild, NULL);
+	releases_stop(a->releases);
+	informer_stop(a->pool_informer);
+	informer_stop(a->reserved_informer);
+	coordinator_stop(a->coordinator);
+	ledger_stop(a->ledger);
+	endpoints_stop(a->endpoints);
+	pods_stop(a->pods);
+	ledger_free(a->ledger);
+	store_close(a->store);
+	pause_release(&a->pause);
+	free(a);
+}
+
+unsigned int agent_health_port(const struct agent *a)
+{
+	return a->health ? server_port(a->health) : 0;
+}

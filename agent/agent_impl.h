@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * agent_impl.h - the agent's parts, for agent.c (starting and stopping) and api.c (requests).
+ */
+#ifndef AGENT_AGENT_IMPL_H
+#define AGENT_AGENT_IMPL_H
+
+#include "agent/agent.h"
+#include "agent/endpoints.h"
+#include "agent/pause.h"
+#include "agent/releases.h"
+#include "agent/server.h"
+
+struct agent {
+	struct agent_config config;
+	struct store *store;
+	struct endpoints *endpoints;
+	struct ledger *ledger;
+	struct pods *pods;
+	struct coordinator *coordinator;
+	struct releases *releases;
+	struct informer *pool_informer, *reserved_informer;
+	struct server_config socket_config, health_config;
+	struct server *socket, *health;
+	pthread_t rebuild;
+	bool rebuilding;
+	struct pause pause; /* of the rebuilding */
+};
+
+bool agent_synced(struct agent *a);
+
+/* ctx is the agent; the second knows /v1/runtime alone. */
+extern const struct server_ops api_socket_ops, api_health_ops;
+
+#endif

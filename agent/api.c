@@ -1,0 +1,651 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * api.c - the agent's HTTP API, /v1: paths, bodies and answers of the original's (spec/ipam B8), so
+ * that either's plugins work with either's agent.  An error is a status and a bare JSON string.
+ *
+ * Each request runs on its connection's thread from start to finish.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "agent/agent_impl.h"
+#include "base/log.h"
+#include "cni/state.h"
+#include "http/url.h"
+
+#define GRACE_MS 500 /* more than the ledger's own deadline */
+
+/* One request and what its answer is made of. */
+struct call {
+	struct agent *agent;
+	struct server_connection *connection;
+	const struct http_incoming *in;
+	struct server_answer *answer;
+	json *body;
+	const char *query; /* after '?', or "" */
+	struct mono started;
+};
+
+static void say(struct call *c, int status, const char *text)
+{
+	AUTO_JSON *s = json_new_str(text);
+
+	c->answer->status = status;
+	str_reset(&c->answer->body, 0);
+	json_print(s, &c->answer->body);
+}
+
+static void show(struct call *c, const json *document)
+{
+	c->answer->status = 200;
+	str_reset(&c->answer->body, 0);
+	json_print(document, &c->answer->body);
+}
+
+/* Bodies. */
+struct identity {
+	const char *cid, *nic, *netns, *ns, *name, *uid;
+};
+
+static int want_str(const json *body, const char *key, size_t max, const char **out, struct err *e)
+{
+	if (json_str(body, key, out, e) < 0)
+		return -1;
+	if (strlen(*out) > max)
+		return err_set(e, ERR_PROTO, "%s: longer than %zu bytes", key, max);
+	return 0;
+}
+
+/* Names become parts of paths and of records. */
+static int check_word(const char *key, const char *s, struct err *e)
+{
+	for (; *s; s++)
+		if (*s == '/' || *s == '"' || *s == '\\' || (unsigned char)*s <= ' ')
+			return err_set(e, ERR_PROTO, "%s: not a name", key);
+	return 0;
+}
+
+static int read_identity(const json *body, bool nic, struct identity *id, struct err *e)
+{
+	memset(id, 0, sizeof(*id));
+	id->nic = "";
+	id->netns = "";
+	if (want_str(body, "containerID", 256, &id->cid, e) < 0 ||
+	    (nic && want_str(body, "ifName", 15, &id->nic, e) < 0) ||
+	    want_str(body, "podNamespace", 253, &id->ns, e) < 0 ||
+	    want_str(body, "podName", 253, &id->name, e) < 0 ||
+	    want_str(body, "podUID", 253, &id->uid, e) < 0 ||
+	    json_opt_str(body, "netNamespace", &id->netns, e) < 0)
+		return -1;
+	if (!*id->cid)
+		return err_set(e, ERR_PROTO, "containerID: empty");
+	if (nic && !*id->nic)
+		return err_set(e, ERR_PROTO, "ifName: empty");
+	if (!*id->ns != !*id->name)
+		return err_set(e, ERR_PROTO, "%s: empty, while %s is not",
+		               *id->ns ? "podName" : "podNamespace",
+		               *id->ns ? "podNamespace" : "podName");
+	if (check_word("containerID", id->cid, e) < 0 || check_word("ifName", id->nic, e) < 0 ||
+	    check_word("podNamespace", id->ns, e) < 0 || check_word("podName", id->name, e) < 0)
+		return -1;
+	return check_word("podUID", id->uid, e);
+}
+
+/* Names of pools into r, in order; the same one twice is a mistake. */
+static int read_pools(const json *body, struct ledger_request *r, struct err *e)
+{
+	const json *v4 = NULL, *v6 = NULL;
+
+	if (json_opt_strs(body, "defaultIPv4IPPool", &v4, e) < 0 ||
+	    json_opt_strs(body, "defaultIPv6IPPool", &v6, e) < 0)
+		return -1;
+	r->named = json_count(v4) || json_count(v6);
+	r->pools = xcalloc(json_count(v4) + 1, sizeof(*r->pools));
+	json_each(item, v4)
+	{
+		for (size_t i = 0; i < r->n_pools; i++)
+			if (streq(r->pools[i], json_text(item)))
+				return err_set(e, ERR_PROTO,
+				               "defaultIPv4IPPool: IPPool %s is named twice",
+				               json_text(item));
+		r->pools[r->n_pools++] = xstrdup(json_text(item));
+	}
+	return 0;
+}
+
+/* Waiting for the ledger. */
+enum outcome { ANSWERED, LATE, HUNG_UP };
+
+/*
+ * The request is given to the ledger; ANSWERED: it is ours again.  Else it is the ledger's: the
+ * time is over, or the client went away (what was planned already is then found by its next try).
+ */
+static enum outcome ask(struct call *c, struct ledger_request *r, struct mono until)
+{
+	struct pollfd fds[] = { { r->event, POLLIN, 0 }, { c->connection->fd, 0, 0 } };
+	enum outcome why = LATE;
+	uint64_t n;
+
+	if (!ledger_submit(c->agent->ledger, r)) {
+		r->kind = ERR_UNREACHABLE;
+		r->text = xstrdup("the agent is being stopped");
+		return ANSWERED;
+	}
+	server_arrived(c->connection, &c->agent->socket_config);
+	while (!mono_passed(until)) {
+		if (poll(fds, 2, mono_left_ms(until)) < 0 && errno != EINTR)
+			break;
+		if (fds[0].revents)
+			break;
+		if (fds[1].revents & (POLLHUP | POLLERR)) {
+			why = HUNG_UP;
+			break;
+		}
+	}
+	if (!fds[0].revents && ledger_abandon(r))
+		return why;
+	/* here by now, or in a moment */
+	fds[0].revents = 0;
+	while (poll(fds, 1, -1) < 0 && errno == EINTR)
+		;
+	return read(r->event, &n, sizeof(n)) == sizeof(n) ? ANSWERED : LATE;
+}
+
+static int elapsed(const struct call *c)
+{
+	return (int)(mono_now().ms - c->started.ms);
+}
+
+/* ADD. */
+static json *route_object(const char *nic, const char *dst, struct ip gw)
+{
+	json *o = json_new_object();
+
+	json_set_str(o, "ifName", nic);
+	json_set_str(o, "dst", dst);
+	json_set_str(o, "gw", ip_str(gw).s);
+	return o;
+}
+
+static json *add_document(const struct grant *g, bool clean_gateway)
+{
+	json *doc = json_new_object(), *ip = json_new_object(), *ips = json_new_array(),
+	     *routes = json_new_array();
+
+	json_set_i64(ip, "version", g->address.ip.family);
+	json_set_str(ip, "address", cidr_str(g->address).s);
+	json_set_str(ip, "nic", g->nic);
+	json_set_str(ip, "ipPool", g->pool);
+	if (g->gateway.family)
+		json_set_str(ip, "gateway", ip_str(g->gateway).s);
+	json_set_i64(ip, "vlan", 0);
+	json_set_bool(ip, "enableGatewayDetection", false);
+	json_set_bool(ip, "enableIPConflictDetection", false);
+	json_append(ips, ip);
+	for (size_t i = 0; i < g->n_routes; i++)
+		json_append(routes,
+		            route_object(g->nic, cidr_str(g->routes[i].dst).s, g->routes[i].gw));
+	if (g->gateway.family && !clean_gateway)
+		json_append(routes, route_object(g->nic, "0.0.0.0/0", g->gateway));
+	json_set(doc, "ips", ips);
+	json_set(doc, "routes", routes);
+	return doc;
+}
+
+/* Lost is no harm: the pools know.  */
+static void keep_attachment(const struct call *c, const struct identity *id, const char *pod_uid,
+                            const struct grant *g)
+{
+	struct cidr address = g->address;
+	struct attachment a = {
+		.container_id = (char *)(uintptr_t)id->cid,
+		.ifname = (char *)(uintptr_t)id->nic,
+		.netns = (char *)(uintptr_t)id->netns,
+		.pod_namespace = (char *)(uintptr_t)id->ns,
+		.pod_name = (char *)(uintptr_t)id->name,
+		.pod_uid = (char *)(uintptr_t)pod_uid,
+		.pool = g->pool,
+		.addresses = &address,
+		.n_addresses = 1,
+	};
+	struct err e;
+
+	if (attachment_write(c->agent->config.state_dir, &a, &e) < 0)
+		log_warn_err(&e, "attachment of %s", id->cid);
+}
+
+static int check_pod(const struct call *c, const struct pod_facts *f, const char *pod,
+                     struct err *e)
+{
+	if (*f->dead)
+		return err_set(e, ERR_NOT_FOUND, "pod %s gets no address: %s", pod, f->dead);
+	if (*f->node && !streq(f->node, c->agent->config.node))
+		return err_set(e, ERR_NOT_FOUND,
+		               "pod %s is bound to node %s, and this is the agent of node %s "
+		               "(--node)",
+		               pod, f->node, c->agent->config.node);
+	return 0;
+}
+
+static int prepare_add(struct call *c, const struct identity *id, struct ledger_request *r,
+                       struct err *e)
+{
+	struct agent *a = c->agent;
+	struct pod_facts f;
+	bool found = false;
+	int rc;
+
+	if (*id->name) {
+		if (pods_find(a->pods, id->ns, id->name, id->uid, r->deadline, &f, &found, e) < 0)
+			return -1;
+	} else {
+		f = (struct pod_facts){ .uid = xstrdup(id->uid),
+			                .node = xstrdup(""),
+			                .default_network = xstrdup(""),
+			                .networks = xstrdup(""),
+			                .route_nic = xstrdup(""),
+			                .owner_type = xstrdup(""),
+			                .owner_name = xstrdup(""),
+			                .dead = xstrdup("") };
+	}
+	rc = check_pod(c, &f, r->pod, e);
+	if (rc == 0) {
+		free(r->uid);
+		/* nobody to be found again by but the container */
+		r->uid = xstrdup(*f.uid ? f.uid : id->cid);
+		r->network = pod_network(&f, id->nic, a->config.default_network, id->ns,
+		                         a->config.agent_namespace, &r->network_error);
+	}
+	pod_facts_release(&f);
+	return rc;
+}
+
+static void finish_add(struct call *c, const struct identity *id, const struct ledger_request *r)
+{
+	AUTO_JSON *doc = NULL;
+
+	if (r->kind != ERR_NONE) {
+		log_warn("ADD pod=%s nic=%s cid=%.13s ms=%d: %s", r->pod, id->nic, id->cid,
+		         elapsed(c), r->text);
+		say(c, 500, r->text);
+		return;
+	}
+	keep_attachment(c, id, r->uid, &r->grant);
+	doc = add_document(&r->grant, r->clean_gateway);
+	show(c, doc);
+	log_info("ADD pod=%s nic=%s cid=%.13s address=%s pool=%s ms=%d", r->pod, id->nic, id->cid,
+	         cidr_str(r->grant.address).s, r->grant.pool, elapsed(c));
+}
+
+static void add_failed(struct call *c, const char *pod, const struct identity *id, int status,
+                       const char *text)
+{
+	log_warn("ADD pod=%s nic=%s cid=%.13s ms=%d: %s", pod, id->nic, id->cid, elapsed(c), text);
+	say(c, status, text);
+}
+
+static void post_ip(struct call *c)
+{
+	int64_t ms = c->agent->config.add_ms ? c->agent->config.add_ms : AGENT_ADD_MS;
+	struct mono deadline = mono_in(ms);
+	AUTO_FREE char *pod = NULL;
+	AUTO_FD int event = -1;
+	struct ledger_request *r;
+	struct identity id;
+	struct err e;
+
+	if (read_identity(c->body, true, &id, &e) < 0) {
+		say(c, 400, e.msg);
+		return;
+	}
+	event = eventfd(0, EFD_CLOEXEC);
+	if (event < 0) {
+		say(c, 500, "no more files can be opened");
+		return;
+	}
+	pod = pod_key(id.ns, id.name, id.cid);
+	r = ledger_request_new(LEDGER_ADD, pod, id.uid, id.nic, id.cid, deadline, event);
+	if (read_pools(c->body, r, &e) < 0 ||
+	    json_opt_bool(c->body, "cleanGateway", &r->clean_gateway, &e) < 0) {
+		say(c, 400, e.msg);
+	} else if (prepare_add(c, &id, r, &e) < 0) {
+		add_failed(c, pod, &id, 500, e.msg);
+	} else {
+		switch (ask(c, r, (struct mono){ deadline.ms + GRACE_MS })) {
+		case ANSWERED:
+			finish_add(c, &id, r);
+			break;
+		case LATE:
+			add_failed(c, pod, &id, 500,
+			           "the store did not acknowledge the address in time");
+			return;
+		case HUNG_UP:
+			add_failed(c, pod, &id, 500, "the client went away");
+			return;
+		}
+	}
+	ledger_request_free(r);
+}
+
+/* DEL. */
+static int write_release(const struct call *c, const struct identity *id, struct err *e)
+{
+	struct release rel = {
+		.container_id = (char *)(uintptr_t)id->cid,
+		.ifname = (char *)(uintptr_t)id->nic,
+		.netns = (char *)(uintptr_t)id->netns,
+		.pod_namespace = (char *)(uintptr_t)id->ns,
+		.pod_name = (char *)(uintptr_t)id->name,
+		.pod_uid = (char *)(uintptr_t)id->uid,
+	};
+
+	return release_write(c->agent->config.state_dir, &rel, e);
+}
+
+static void finish_del(struct call *c, const struct identity *id, const struct ledger_request *r)
+{
+	struct err e;
+
+	if (*id->nic && attachment_remove(c->agent->config.state_dir, id->cid, id->nic, &e) < 0)
+		log_warn_err(&e, "attachment of %s", id->cid);
+	if (r->grant.pool)
+		log_info("DEL pod=%s nic=%s cid=%.13s address=%s pool=%s ms=%d", r->pod, id->nic,
+		         id->cid, ip_str(r->grant.address.ip).s, r->grant.pool, elapsed(c));
+	else
+		log_info("DEL pod=%s nic=%s cid=%.13s ms=%d: nothing was there", r->pod, id->nic,
+		         id->cid, elapsed(c));
+}
+
+/* The store does not answer in time: what cannot be freed now will be. */
+static void del_later(struct call *c, const struct identity *id, const char *why)
+{
+	struct err e;
+
+	if (*id->nic && write_release(c, id, &e) == 0) {
+		log_info("DEL pod=%s/%s nic=%s cid=%.13s ms=%d: queued, %s", id->ns, id->name,
+		         id->nic, id->cid, elapsed(c), why);
+		return;
+	}
+	if (!*id->nic)
+		err_fill(&e, ERR_TIMEOUT, "%s", why);
+	log_err(&e, "DEL pod=%s/%s cid=%.13s", id->ns, id->name, id->cid);
+	say(c, 500, e.msg);
+}
+
+static void release_call(struct call *c, bool nic)
+{
+	struct mono deadline = mono_in(AGENT_DEL_MS);
+	AUTO_FREE char *pod = NULL;
+	AUTO_FD int event = -1;
+	struct ledger_request *r;
+	struct identity id;
+	enum outcome outcome;
+	struct err e;
+
+	if (read_identity(c->body, nic, &id, &e) < 0) {
+		say(c, 400, e.msg);
+		return;
+	}
+	event = eventfd(0, EFD_CLOEXEC);
+	if (event < 0) {
+		del_later(c, &id, "no more files can be opened");
+		return;
+	}
+	pod = pod_key(id.ns, id.name, id.cid);
+	r = ledger_request_new(LEDGER_DEL, pod, id.uid, id.nic, id.cid, deadline, event);
+	outcome = ask(c, r, (struct mono){ deadline.ms + GRACE_MS / 5 });
+	if (outcome != ANSWERED) {
+		del_later(c, &id,
+		          outcome == LATE ? "the store does not answer" : "the client went away");
+		return;
+	}
+	if (r->kind == ERR_NONE)
+		finish_del(c, &id, r);
+	else
+		del_later(c, &id, r->text);
+	ledger_request_free(r);
+}
+
+static void delete_ip(struct call *c)
+{
+	release_call(c, true);
+}
+
+static void delete_ips(struct call *c)
+{
+	release_call(c, false);
+}
+
+static void post_ips(struct call *c)
+{
+	(void)c; /* the original's does nothing either, and answers 200 */
+}
+
+/* What is asked about. */
+static char *query_value(const struct call *c, const char *key)
+{
+	size_t n = strlen(key);
+
+	for (const char *p = c->query; *p;) {
+		size_t len = strcspn(p, "&");
+
+		if (len > n && strncmp(p, key, n) == 0 && p[n] == '=') {
+			AUTO_STR out = STR_INIT;
+
+			if (url_decode(p + n + 1, len - n - 1, &out, NULL) < 0)
+				return NULL;
+			return str_take(&out);
+		}
+		p += len + (p[len] == '&');
+	}
+	return NULL;
+}
+
+static json *interface_object(const struct grant *g)
+{
+	json *o = json_new_object(), *routes = json_new_array();
+
+	json_set_str(o, "interface", g->nic);
+	json_set_str(o, "ipv4", cidr_str(g->address).s);
+	json_set_str(o, "ipv4Pool", g->pool);
+	if (g->gateway.family)
+		json_set_str(o, "ipv4Gateway", ip_str(g->gateway).s);
+	for (size_t i = 0; i < g->n_routes; i++)
+		json_append(routes,
+		            route_object(g->nic, cidr_str(g->routes[i].dst).s, g->routes[i].gw));
+	json_set(o, "routes", routes);
+	return o;
+}
+
+static void show_endpoint(struct call *c, const char *ns, const char *name,
+                          const struct pod_grants *g)
+{
+	AUTO_JSON *doc = json_new_object();
+	json *list = json_new_array();
+
+	json_set_str(doc, "podNamespace", ns);
+	json_set_str(doc, "podName", name);
+	json_set_str(doc, "podUID", g->uid);
+	json_set_str(doc, "node", c->agent->config.node);
+	for (size_t i = 0; i < g->n; i++)
+		json_append(list, interface_object(&g->v[i]));
+	json_set(doc, "interfaces", list);
+	show(c, doc);
+}
+
+static void get_endpoint(struct call *c)
+{
+	AUTO_FREE char *ns = query_value(c, "podNamespace");
+	AUTO_FREE char *name = query_value(c, "podName");
+	struct mono deadline = mono_in(5000);
+	AUTO_FD int event = -1;
+	AUTO_FREE char *pod = NULL;
+	struct ledger_request *r;
+
+	if (!ns || !*ns || !name || !*name) {
+		say(c, 400, ns && *ns ? "podName: missing" : "podNamespace: missing");
+		return;
+	}
+	event = eventfd(0, EFD_CLOEXEC);
+	if (event < 0) {
+		say(c, 500, "no more files can be opened");
+		return;
+	}
+	pod = xasprintf("%s/%s", ns, name);
+	r = ledger_request_new(LEDGER_QUERY, pod, "", "", "", deadline, event);
+	if (ask(c, r, (struct mono){ deadline.ms + GRACE_MS }) != ANSWERED) {
+		say(c, 500, "the IPPools are not known yet");
+		return;
+	}
+	if (r->kind != ERR_NONE)
+		say(c, 500, r->text);
+	else if (!r->grants->n)
+		say(c, 404, "no address is recorded for that pod");
+	else
+		show_endpoint(c, ns, name, r->grants);
+	ledger_request_free(r);
+}
+
+static void get_coordinator(struct call *c)
+{
+	const char *ns = json_str_at(c->body, "podNamespace", NULL);
+	const char *name = json_str_at(c->body, "podName", NULL);
+	AUTO_JSON *doc = NULL;
+	struct pod_facts f;
+
+	if (ns && name && pods_known(c->agent->pods, ns, name, &f)) {
+		doc = coordinator_config(c->agent->coordinator, f.route_nic);
+		pod_facts_release(&f);
+	} else {
+		doc = coordinator_config(c->agent->coordinator, "");
+	}
+	show(c, doc);
+}
+
+static void get_healthy(struct call *c)
+{
+	if (!agent_synced(c->agent))
+		say(c, 503, "the agent has not read the store yet");
+}
+
+static void get_liveness(struct call *c)
+{
+	if (!ledger_alive(c->agent->ledger))
+		say(c, 500, "the ledger does not move");
+}
+
+static void get_stats(struct call *c)
+{
+	struct ledger_stats s = ledger_stats(c->agent->ledger);
+	AUTO_JSON *doc = json_new_object();
+
+	json_set_i64(doc, "poolWrites", (int64_t)s.pool_writes);
+	json_set_i64(doc, "adds", (int64_t)s.adds);
+	json_set_i64(doc, "dels", (int64_t)s.dels);
+	json_set_i64(doc, "conflicts", (int64_t)s.conflicts);
+	show(c, doc);
+}
+
+enum body_kind { NO_BODY, OPTIONAL_BODY, JSON_BODY };
+
+struct route {
+	const char *method, *path;
+	enum body_kind body;
+	void (*serve)(struct call *c);
+};
+
+static const struct route runtime_routes[] = {
+	{ "GET", "/v1/runtime/startup", NO_BODY, get_healthy },
+	{ "GET", "/v1/runtime/readiness", NO_BODY, get_healthy },
+	{ "GET", "/v1/runtime/liveness", NO_BODY, get_liveness },
+	{ NULL, NULL, NO_BODY, NULL },
+};
+
+static const struct route routes[] = {
+	{ "POST", "/v1/ipam/ip", JSON_BODY, post_ip },
+	{ "DELETE", "/v1/ipam/ip", JSON_BODY, delete_ip },
+	{ "POST", "/v1/ipam/ips", NO_BODY, post_ips },
+	{ "DELETE", "/v1/ipam/ips", JSON_BODY, delete_ips },
+	{ "GET", "/v1/ipam/healthy", NO_BODY, get_healthy },
+	{ "GET", "/v1/workloadendpoint", NO_BODY, get_endpoint },
+	{ "GET", "/v1/coordinator/config", OPTIONAL_BODY, get_coordinator },
+	{ "GET", "/v1/debug/stats", NO_BODY, get_stats },
+	{ NULL, NULL, NO_BODY, NULL },
+};
+
+/* The route, or NULL; *other: the path is known, with another method. */
+static const struct route *find(const struct route *table, const char *method, const char *path,
+                                size_t len, bool *other)
+{
+	for (; table->path; table++) {
+		if (strlen(table->path) != len || strncmp(table->path, path, len) != 0)
+			continue;
+		if (streq(table->method, method))
+			return table;
+		*other = true;
+	}
+	return NULL;
+}
+
+static bool parse_body(struct call *c, enum body_kind kind)
+{
+	struct err e;
+
+	if (kind == NO_BODY || (kind == OPTIONAL_BODY && !c->in->body_len))
+		return true;
+	if (json_parse(c->in->body, c->in->body_len, 0, &c->body, &e) < 0)
+		err_prefix(&e, "body");
+	else if (!json_is_object(c->body))
+		err_fill(&e, ERR_PROTO, "body: not an object");
+	else
+		return true;
+	say(c, 400, e.msg);
+	return false;
+}
+
+static void serve(struct call *c, const struct route *const *tables)
+{
+	const char *target = c->in->target;
+	size_t len = strcspn(target, "?");
+	const struct route *r = NULL;
+	bool other = false;
+
+	c->query = target[len] ? target + len + 1 : "";
+	for (; *tables && !r; tables++)
+		r = find(*tables, c->in->method, target, len, &other);
+	if (!r)
+		say(c, other ? 405 : 404, other ? "not with this method" : "no such path");
+	else if (parse_body(c, r->body))
+		r->serve(c);
+	json_free(c->body);
+}
+
+static void handle_socket(void *ctx, struct server_connection *connection,
+                          const struct http_incoming *in, struct server_answer *a)
+{
+	static const struct route *const tables[] = { routes, runtime_routes, NULL };
+	struct call c = { ctx, connection, in, a, NULL, "", mono_now() };
+
+	serve(&c, tables);
+}
+
+static void handle_health(void *ctx, struct server_connection *connection,
+                          const struct http_incoming *in, struct server_answer *a)
+{
+	static const struct route *const tables[] = { runtime_routes, NULL };
+	struct call c = { ctx, connection, in, a, NULL, "", mono_now() };
+
+	serve(&c, tables);
+}
+
+static void arriving(void *ctx, int change)
+{
+	ledger_arriving(((struct agent *)ctx)->ledger, change);
+}
+
+const struct server_ops api_socket_ops = { handle_socket, arriving };
+const struct server_ops api_health_ops = { handle_health, NULL };

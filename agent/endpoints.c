@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * endpoints.c - makes a pod's endpoint say what the pools say.
+ *
+ * The last word about a pod replaces an earlier one that was not written yet.  A pod that holds
+ * nothing has no endpoint; one of an earlier pod of the same name makes room.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/endpoints.h"
+#include "agent/pause.h"
+#include "agent/thread.h"
+#include "base/log.h"
+#include "k8s/endpoint.h"
+#include "k8s/ippool.h"
+
+#define CALL_MS 10000
+#define PAUSE_MAX_MS 30000
+
+/* A pod whose endpoint is not as it should be yet. */
+struct todo {
+	struct todo *next;
+	struct pod_grants *want;
+	struct mono due;
+	int failures;
+};
+
+struct endpoints {
+	struct store *store;
+	const char *node;
+	struct pods *_Atomic pods;
+	struct queue queue;
+	pthread_t thread;
+	struct todo *todos; /* the thread's own, oldest first */
+};
+
+static int split(const char *pod, char **ns, char **name)
+{
+	const char *slash = strchr(pod, '/');
+
+	if (!slash || slash == pod || !slash[1])
+		return -1;
+	*ns = xstrndup(pod, (size_t)(slash - pod));
+	*name = xstrdup(slash + 1);
+	return 0;
+}
+
+static int compare_grants(const void *a, const void *b)
+{
+	return strcmp(((const struct grant *)a)->nic, ((const struct grant *)b)->nic);
+}
+
+static void fill_ip(struct endpoint_ip *to, const struct grant *g)
+{
+	to->interface = xstrdup(g->nic);
+	to->ipv4 = g->address;
+	to->ipv4_pool = xstrdup(g->pool);
+	to->ipv4_gateway = g->gateway;
+	to->clean_gateway = g->clean_gateway;
+	to->n_routes = g->n_routes;
+	if (!g->n_routes)
+		return;
+	to->routes = xcalloc(g->n_routes, sizeof(*to->routes));
+	memcpy(to->routes, g->routes, g->n_routes * sizeof(*to->routes));
+}
+
+static void make(struct endpoints *ep, const char *ns, const char *name, struct pod_grants *g,
+                 struct endpoint *out)
+{
+	struct pods *pods = ep->pods;
+	struct pod_facts facts;
+	bool known = pods && pods_known(pods, ns, name, &facts);
+
+	qsort(g->v, g->n, sizeof(*g->v), compare_grants);
+	memset(out, 0, sizeof(*out));
+	out->namespace = xstrdup(ns);
+	out->name = xstrdup(name);
+	out->pod_uid = xstrdup(g->uid);
+	out->node = xstrdup(ep->node);
+	out->owner_type = xstrdup(known ? facts.owner_type : "Pod");
+	out->owner_name = xstrdup(known ? facts.owner_name : name);
+	out->ips = xcalloc(g->n, sizeof(*out->ips));
+	for (; out->n_ips < g->n; out->n_ips++)
+		fill_ip(&out->ips[out->n_ips], &g->v[out->n_ips]);
+	if (known)
+		pod_facts_release(&facts);
+}
+
+/* What the ledger does not know any more (after a restart) stands in the object. */
+static void keep_clean(struct endpoint *want, const struct pod_grants *g,
+                       const struct endpoint *have)
+{
+	for (size_t i = 0; i < want->n_ips; i++)
+		for (size_t k = 0; k < have->n_ips && !g->v[i].clean_known; k++)
+			if (have->ips[k].interface &&
+			    streq(have->ips[k].interface, want->ips[i].interface))
+				want->ips[i].clean_gateway = have->ips[k].clean_gateway;
+}
+
+static bool same_ip(const struct endpoint_ip *a, const struct endpoint_ip *b)
+{
+	return a->interface && b->interface && streq(a->interface, b->interface) && a->ipv4_pool &&
+	       b->ipv4_pool && streq(a->ipv4_pool, b->ipv4_pool) &&
+	       ip_equal(a->ipv4.ip, b->ipv4.ip) && a->ipv4.len == b->ipv4.len &&
+	       ip_equal(a->ipv4_gateway, b->ipv4_gateway) && a->clean_gateway == b->clean_gateway &&
+	       a->n_routes == b->n_routes;
+}
+
+static bool same(const struct endpoint *a, const struct endpoint *b)
+{
+	if (a->n_ips != b->n_ips || !a->node || !b->node || !streq(a->node, b->node))
+		return false;
+	for (size_t i = 0; i < a->n_ips; i++)
+		if (!same_ip(&a->ips[i], &b->ips[i]))
+			return false;
+	return true;
+}
+
+/* Our finalizer first: whatever happens then, nothing hangs. */
+static int drop(struct endpoints *ep, const char *ns, const char *name, const json *object,
+                struct err *e)
+{
+	const char *version = json_str_at(object, "metadata", "resourceVersion", NULL);
+	const char *uid = json_str_at(object, "metadata", "uid", NULL);
+	AUTO_JSON *patch = json_new_object();
+	json *meta = json_ensure_object(patch, "metadata"), *rest = json_new_array();
+	struct err why;
+
+	json_each(f, json_at(object, "metadata", "finalizers", NULL))
+	{
+		if (json_is_string(f) && !streq(json_text(f), SPIDERPOOL_FINALIZER))
+			json_append(rest, json_copy(f));
+	}
+	json_set(meta, "finalizers", rest);
+	json_set_str(meta, "resourceVersion", version);
+	if (store_patch(ep->store, STORE_ENDPOINT, ns, name, false, patch, NULL, mono_in(CALL_MS),
+	                &why) < 0 ||
+	    store_delete(ep->store, STORE_ENDPOINT, ns, name, uid, NULL, mono_in(CALL_MS), &why) <
+	            0)
+		return why.kind == ERR_NOT_FOUND ? 0 : err_copy(e, &why);
+	return 0;
+}
+
+static int get(struct endpoints *ep, const char *ns, const char *name, json **out, struct err *e)
+{
+	struct err why;
+
+	if (store_get(ep->store, STORE_ENDPOINT, ns, name, out, mono_in(CALL_MS), &why) == 0)
+		return 0;
+	return why.kind == ERR_NOT_FOUND ? 0 : err_copy(e, &why);
+}
+
+static int create(struct endpoints *ep, const struct endpoint *want, struct err *e)
+{
+	AUTO_JSON *object = endpoint_object(want);
+
+	return store_create(ep->store, STORE_ENDPOINT, object, NULL, mono_in(CALL_MS), e);
+}
+
+/* uid "": of whichever pod. */
+static int remove_endpoint(struct endpoints *ep, const char *ns, const char *name, const char *uid,
+                           struct err *e)
+{
+	AUTO_JSON *have = NULL;
+	const char *of;
+
+	if (get(ep, ns, name, &have, e) < 0)
+		return -1;
+	of = json_str_at(have, "status", "current", "uid", NULL);
+	if (!have || (*uid && of && !streq(uid, of)))
+		return 0;
+	return drop(ep, ns, name, have, e);
+}
+
+static int update(struct endpoints *ep, struct endpoint *want, const struct pod_grants *g,
+                  struct err *e)
+{
+	struct endpoint read = { 0 };
+	AUTO_JSON *have = NULL;
+	AUTO_JSON *patch = NULL;
+	bool usable, equal;
+
+	if (get(ep, want->namespace, want->name, &have, e) < 0)
+		return -1;
+	if (!have)
+		return create(ep, want, e);
+	usable = endpoint_read(have, &read, NULL) == 0;
+	if (!usable || !read.pod_uid || !streq(read.pod_uid, want->pod_uid) ||
+	    json_at(have, "metadata", "deletionTimestamp", NULL)) {
+		if (usable)
+			endpoint_release(&read);
+		if (drop(ep, want->namespace, want->name, have, e) < 0)
+			return -1;
+		return create(ep, want, e);
+	}
+	keep_clean(want, g, &read);
+	equal = same(want, &read);
+	endpoint_release(&read);
+	if (equal)
+		return 0;
+	patch = endpoint_patch(want);
+	return store_patch(ep->store, STORE_ENDPOINT, want->namespace, want->name, false, patch,
+	                   NULL, mono_in(CALL_MS), e);
+}
+
+static int settle(struct endpoints *ep, struct pod_grants *g, struct err *e)
+{
+	AUTO_FREE char *ns = NULL;
+	AUTO_FREE char *name = NULL;
+	struct endpoint want;
+	struct err why;
+	int rc;
+
+	if (split(g->pod, &ns, &name) < 0)
+		return 0;
+	if (!g->n)
+		return remove_endpoint(ep, ns, name, g->uid, e);
+	make(ep, ns, name, g, &want);
+	rc = create(ep, &want, &why);
+	if (rc < 0 && why.kind == ERR_EXISTS)
+		rc = update(ep, &want, g, &why);
+	endpoint_release(&want);
+	return rc < 0 ? err_copy(e, &why) : 0;
+}
+
+static void add(struct endpoints *ep, struct pod_grants *g)
+{
+	struct todo **link = &ep->todos;
+
+	while (*link && !streq((*link)->want->pod, g->pod))
+		link = &(*link)->next;
+	if (!*link) {
+		*link = xcalloc(1, sizeof(**link));
+	} else {
+		pod_grants_free((*link)->want);
+		(*link)->failures = 0;
+	}
+	(*link)->want = g;
+	(*link)->due = mono_now();
+}
+
+static void take(struct endpoints *ep, struct mono until)
+{
+	struct queue_item *item = queue_take_all(&ep->queue, until);
+
+	while (item) {
+		struct pod_grants *g = (struct pod_grants *)item;
+
+		item = item->next;
+		add(ep, g);
+	}
+}
+
+/* True when the pod is done with. */
+static bool try(struct endpoints *ep, struct todo *t)
+{
+	struct err e;
+
+	if (settle(ep, t->want, &e) == 0)
+		return true;
+	if (e.kind == ERR_CONFIG) {
+		log_warn_err(&e, "no endpoint for %s", t->want->pod);
+		return true;
+	}
+	t->due = mono_in(backoff_ms(++t->failures, PAUSE_MAX_MS));
+	if (t->failures == 3)
+		log_warn_err(&e, "endpoint of %s, which is tried again", t->want->pod);
+	return false;
+}
+
+static void todo_free(struct todo *t)
+{
+	pod_grants_free(t->want);
+	free(t);
+}
+
+static void *endpoints_main(void *arg)
+{
+	struct endpoints *ep = arg;
+
+	while (!queue_closed(&ep->queue)) {
+		struct mono until = mono_in(3600 * 1000LL);
+		struct todo **link = &ep->todos;
+
+		for (const struct todo *t = ep->todos; t; t = t->next)
+			until = mono_min(until, t->due);
+		take(ep, until);
+		while (*link && !queue_closed(&ep->queue)) {
+			struct todo *t = *link;
+
+			if (!mono_passed(t->due) || !try(ep, t)) {
+				link = &t->next;
+				continue;
+			}
+			*link = t->next;
+			todo_free(t);
+		}
+	}
+	take(ep, mono_now());
+	while (ep->todos) {
+		struct todo *t = ep->todos;
+
+		ep->todos = t->next;
+		todo_free(t);
+	}
+	return NULL;
+}
+
+int endpoints_start(struct store *s, const char *node, struct endpoints **out, struct err *e)
+{
+	struct endpoints *ep = xcalloc(1, sizeof(*ep));
+
+	ep->store = s;
+	ep->node = node;
+	queue_init(&ep->queue);
+	if (thread_start(&ep->thread, endpoints_main, ep, e) < 0) {
+		queue_release(&ep->queue);
+		free(ep);
+		return -1;
+	}
+	*out = ep;
+	return 0;
+}
+
+void endpoints_use(struct endpoints *ep, struct pods *pods)
+{
+	ep->pods = pods;
+}
+
+void endpoints_put(struct endpoints *ep, struct pod_grants *g)
+{
+	if (!queue_put(&ep->queue, &g->item))
+		pod_grants_free(g);
+}
+
+void endpoints_stop(struct endpoints *ep)
+{
+	if (!ep)
+		return;
+	queue_close(&ep->queue);
+	pthread_join(ep->thread, NULL);
+	queue_release(&ep->queue);
+	free(ep);
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * endpoints.h - SpiderEndpoint objects follow the ledger: one thread, per pod in order, retried for
+ * ever.
+ */
+#ifndef AGENT_ENDPOINTS_H
+#define AGENT_ENDPOINTS_H
+
+#include "agent/ledger.h"
+#include "agent/pods.h"
+
+struct endpoints;
+
+/* Strings are borrowed. */
+int endpoints_start(struct store *s, const char *node, struct endpoints **out,
+                    struct err *e) MUST_USE;
+/* From now on owners are looked up there; borrowed. */
+void endpoints_use(struct endpoints *ep, struct pods *pods);
+/* What a pod holds now; g is taken.  Never waits. */
+void endpoints_put(struct endpoints *ep, struct pod_grants *g);
+void endpoints_stop(struct endpoints *ep); /* NULL is fine */
+
+#endif

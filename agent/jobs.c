@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * jobs.c - the threads that read and write pools.  Each has a queue of its own, so that one job of
+ * two goes to another thread; who is free is known to the ledger's thread alone.
+ */
+#include <stdlib.h>
+
+#include "agent/jobs.h"
+#include "agent/thread.h"
+#include "base/log.h"
+
+#define JOB_MS 10000
+
+struct worker {
+	struct store *store;
+	struct queue *mailbox;
+	struct queue queue;
+	pthread_t thread;
+	bool busy; /* belongs to the ledger's thread */
+};
+
+struct jobs {
+	struct worker workers[JOBS_THREADS];
+	int n;
+};
+
+void job_free(struct job *j)
+{
+	pool_states_free(j->states, j->n_states);
+	json_free(j->patch);
+	json_free(j->status_patch);
+	free(j->name);
+	free(j);
+}
+
+void pool_states_free(struct pool_state *states, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		pool_state_release(&states[i]);
+	free(states);
+}
+
+struct pool_state *pool_states_read(const json *items, size_t *count)
+{
+	struct pool_state *states = xcalloc(json_count(items) + 1, sizeof(*states));
+	size_t n = 0;
+
+	json_each(o, items)
+	{
+		struct err e;
+
+		if (pool_state_read(o, &states[n], &e) < 0)
+			log_warn_err(&e, "left out");
+		else
+			n++;
+	}
+	*count = n;
+	return states;
+}
+
+static int one_state(struct job *j, const json *object, struct err *e)
+{
+	struct pool_state s;
+
+	if (pool_state_read(object, &s, e) < 0)
+		return -1;
+	pool_states_free(j->states, j->n_states);
+	j->states = xcalloc(1, sizeof(s));
+	j->states[0] = s;
+	j->n_states = 1;
+	return 0;
+}
+
+static int patch(struct store *s, struct job *j, bool status, const json *p, struct err *e)
+{
+	AUTO_JSON *object = NULL;
+
+	if (store_patch(s, STORE_IPPOOL, NULL, j->name, status, p, &object, mono_in(JOB_MS), e) < 0)
+		return -1;
+	j->writes++;
+	return one_state(j, object, e);
+}
+
+/* The second patch builds on what the first one made. */
+static int admit(struct store *s, struct job *j, struct err *e)
+{
+	if (j->patch && patch(s, j, false, j->patch, e) < 0)
+		return -1;
+	if (!j->status_patch)
+		return 0;
+	if (j->n_states)
+		json_set_str(json_ensure_object(j->status_patch, "metadata"), "resourceVersion",
+		             j->states[0].p.version);
+	return patch(s, j, true, j->status_patch, e);
+}
+
+static int run(struct store *s, struct job *j, struct err *e)
+{
+	AUTO_JSON *got = NULL;
+
+	switch (j->op) {
+	case JOB_WRITE:
+		return patch(s, j, true, j->patch, e);
+	case JOB_ADMIT:
+		return admit(s, j, e);
+	case JOB_READ:
+		if (store_get(s, STORE_IPPOOL, NULL, j->name, &got, mono_in(JOB_MS), e) < 0)
+			return -1;
+		return one_state(j, got, e);
+	case JOB_LIST:
+		if (store_list(s, STORE_IPPOOL, NULL, NULL, &got, NULL, mono_in(JOB_MS), e) < 0)
+			return -1;
+		j->states = pool_states_read(got, &j->n_states);
+		return 0;
+	}
+	return err_set(e, ERR_CONFIG, "unknown job");
+}
+
+static void *worker_main(void *arg)
+{
+	struct worker *w = arg;
+	struct queue_item *item;
+
+	do {
+		item = queue_take_all(&w->queue, mono_in(3600 * 1000LL));
+		while (item) {
+			struct job *j = (struct job *)item;
+
+			item = item->next;
+			j->rc = run(w->store, j, &j->e);
+			if (!queue_put(w->mailbox, &j->message.item))
+				job_free(j);
+		}
+	} while (!queue_closed(&w->queue));
+	return NULL;
+}
+
+int jobs_start(struct store *s, struct queue *mailbox, struct jobs **out, struct err *e)
+{
+	struct jobs *j = xcalloc(1, sizeof(*j));
+
+	for (; j->n < JOBS_THREADS; j->n++) {
+		struct worker *w = &j->workers[j->n];
+
+		w->store = s;
+		w->mailbox = mailbox;
+		queue_init(&w->queue);
+		if (thread_start(&w->thread, worker_main, w, e) < 0) {
+			queue_release(&w->queue);
+			jobs_stop(j);
+			return -1;
+		}
+	}
+	*out = j;
+	return 0;
+}
+
+bool jobs_idle(const struct jobs *j)
+{
+	for (int i = 0; i < j->n; i++)
+		if (!j->workers[i].busy)
+			return true;
+	return false;
+}
+
+void jobs_give(struct jobs *j, struct job *job)
+{
+	for (int i = 0; i < j->n; i++) {
+		if (j->workers[i].busy)
+			continue;
+		j->workers[i].busy = true;
+		job->thread = i;
+		job->message.type = MESSAGE_JOB;
+		queue_put(&j->workers[i].queue, &job->message.item);
+		return;
+	}
+}
+
+void jobs_done(struct jobs *j, const struct job *job)
+{
+	j->workers[job->thread].busy = false;
+}
+
+void jobs_stop(struct jobs *j)
+{
+	if (!j)
+		return;
+	for (int i = 0; i < j->n; i++)
+		queue_close(&j->workers[i].queue);
+	for (int i = 0; i < j->n; i++) {
+		pthread_join(j->workers[i].thread, NULL);
+		queue_release(&j->workers[i].queue);
+	}
+	free(j);
+}

@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * pods.c - this node's pods, in memory, behind a lock that never covers I/O.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/pause.h"
+#include "agent/pods.h"
+
+#define GET_MS 10000
+
+struct entry {
+	char *ns, *name;
+	struct pod_facts facts;
+};
+
+struct pods {
+	struct store *store;
+	char *node;
+	struct pods_ops ops;
+	struct informer *informer;
+	struct pause pause;
+	pthread_mutex_t lock;
+	struct entry *v; /* under the lock */
+	size_t n, cap;
+	bool synced;
+};
+
+void pod_facts_release(struct pod_facts *f)
+{
+	free(f->uid);
+	free(f->node);
+	free(f->default_network);
+	free(f->networks);
+	free(f->route_nic);
+	free(f->owner_type);
+	free(f->owner_name);
+	free(f->dead);
+	memset(f, 0, sizeof(*f));
+}
+
+static char *text(const char *s)
+{
+	return xstrdup(s ? s : "");
+}
+
+static void copy_facts(struct pod_facts *to, const struct pod_facts *from)
+{
+	*to = (struct pod_facts){
+		text(from->uid),        text(from->node),      text(from->default_network),
+		text(from->networks),   text(from->route_nic), text(from->owner_type),
+		text(from->owner_name), text(from->dead)
+	};
+}
+
+/* spec/ipam C1.2: pods that will not run any more get nothing. */
+static const char *why_dead(const json *pod)
+{
+	const char *phase = json_str_at(pod, "status", "phase", NULL);
+	const char *reason = json_str_at(pod, "status", "reason", NULL);
+	const char *policy = json_str_at(pod, "spec", "restartPolicy", NULL);
+
+	if (json_str_at(pod, "metadata", "deletionTimestamp", NULL))
+		return "it is being deleted";
+	if (phase && streq(phase, "Succeeded") && (!policy || !streq(policy, "Always")))
+		return "it has succeeded";
+	if (phase && streq(phase, "Failed") && policy && streq(policy, "Never"))
+		return "it has failed";
+	if (phase && streq(phase, "Failed") && reason && streq(reason, "Evicted"))
+		return "it was evicted";
+	return "";
+}
+
+/* A ReplicaSet of a Deployment is named after it and its pods' template hash: no need to read it.
+ */
+static void read_owner(const json *pod, struct pod_facts *f)
+{
+	const char *hash = json_str_at(pod, "metadata", "labels", "pod-template-hash", NULL);
+
+	f->owner_type = text("Pod");
+	f->owner_name = text(json_str_at(pod, "metadata", "name", NULL));
+	json_each(o, json_at(pod, "metadata", "ownerReferences", NULL))
+	{
+		const char *kind = json_str_at(o, "kind", NULL);
+		const char *name = json_str_at(o, "name", NULL);
+		size_t n, h;
+		bool controller = false;
+
+		if (!kind || !name || json_opt_bool(o, "controller", &controller, NULL) < 0 ||
+		    !controller)
+			continue;
+		free(f->owner_type);
+		free(f->owner_name);
+		n = strlen(name);
+		h = hash ? strlen(hash) : 0;
+		if (streq(kind, "ReplicaSet") && h && n > h + 1 && str_ends(name, hash) &&
+		    name[n - h - 1] == '-') {
+			f->owner_type = text("Deployment");
+			f->owner_name = xstrndup(name, n - h - 1);
+		} else {
+			f->owner_type = text(kind);
+			f->owner_name = text(name);
+		}
+		return;
+	}
+}
+
+static void read_facts(const json *pod, struct pod_facts *f)
+{
+	const json *notes = json_at(pod, "metadata", "annotations", NULL);
+
+	memset(f, 0, sizeof(*f));
+	f->uid = text(json_str_at(pod, "metadata", "uid", NULL));
+	f->node = text(json_str_at(pod, "spec", "nodeName", NULL));
+	f->default_network = text(json_str_at(notes, "v1.multus-cni.io/default-network", NULL));
+	f->networks = text(json_str_at(notes, "k8s.v1.cni.cncf.io/networks", NULL));
+	f->route_nic = text(json_str_at(notes, "ipam.spidernet.io/default-route-nic", NULL));
+	f->dead = text(why_dead(pod));
+	read_owner(pod, f);
+}
+
+/* Under the lock. */
+static struct entry *find(struct pods *p, const char *ns, const char *name)
+{
+	for (size_t i = 0; i < p->n; i++)
+		if (streq(p->v[i].name, name) && streq(p->v[i].ns, ns))
+			return &p->v[i];
+	return NULL;
+}
+
+static void entry_release(struct entry *en)
+{
+	free(en->ns);
+	free(en->name);
+	pod_facts_release(&en->facts);
+}
+
+static void put(struct pods *p, const json *pod)
+{
+	const char *ns = json_str_at(pod, "metadata", "namespace", NULL);
+	const char *name = json_str_at(pod, "metadata", "name", NULL);
+	struct pod_facts facts;
+	struct entry *en;
+
+	if (!ns || !name)
+		return;
+	read_facts(pod, &facts);
+	pthread_mutex_lock(&p->lock);
+	en = find(p, ns, name);
+	if (en) {
+		pod_facts_release(&en->facts);
+	} else {
+		p->v = xgrow(p->v, &p->cap, p->n + 1, sizeof(*p->v));
+		en = &p->v[p->n++];
+		en->ns = text(ns);
+		en->name = text(name);
+	}
+	en->facts = facts;
+	pthread_mutex_unlock(&p->lock);
+}
+
+static void drop(struct pods *p, const char *ns, const char *name)
+{
+	struct entry *en;
+
+	pthread_mutex_lock(&p->lock);
+	en = find(p, ns, name);
+	if (en) {
+		entry_release(en);
+		*en = p->v[--p->n];
+	}
+	pthread_mutex_unlock(&p->lock);
+	if (p->ops.gone)
+		p->ops.gone(p->ops.ctx, ns, name);
+}
+
+static bool is_listed(const json *items, const struct entry *en)
+{
+	json_each(o, items)
+	{
+		const char *ns = json_str_at(o, "metadata", "namespace", NULL);
+		const char *name = json_str_at(o, "metadata", "name", NULL);
+
+		if (ns && name && streq(ns, en->ns) && streq(name, en->name))
+			return true;
+	}
+	return false;
+}
+
+static void on_listed(void *ctx, const json *items)
+{
+	struct pods *p = ctx;
+
+	/* this thread alone changes the array: it may look without the lock */
+	for (size_t i = 0; i < p->n;) {
+		if (is_listed(items, &p->v[i])) {
+			i++;
+		} else {
+			AUTO_FREE char *ns = xstrdup(p->v[i].ns);
+			AUTO_FREE char *name = xstrdup(p->v[i].name);
+
+			drop(p, ns, name);
+		}
+	}
+	json_each(o, items)
+	{
+		put(p, o);
+	}
+	pthread_mutex_lock(&p->lock);
+	p->synced = true;
+	pthread_mutex_unlock(&p->lock);
+}
+
+static void on_event(void *ctx, enum k8s_event_type type, const json *object)
+{
+	const char *ns = json_str_at(object, "metadata", "namespace", NULL);
+	const char *name = json_str_at(object, "metadata", "name", NULL);
+
+	if (type != K8S_DELETED)
+		put(ctx, object);
+	else if (ns && name)
+		drop(ctx, ns, name);
+}
+
+static const struct informer_ops informer_ops = { on_listed, on_event, NULL };
+
+int pods_start(struct store *s, const char *node, const struct pods_ops *ops, struct pods **out,
+               struct err *e)
+{
+	struct pods *p = xcalloc(1, sizeof(*p));
+	AUTO_FREE char *fields = xasprintf("spec.nodeName=%s", node);
+
+	p->store = s;
+	p->node = xstrdup(node);
+	p->ops = *ops;
+	pause_init(&p->pause);
+	pthread_mutex_init(&p->lock, NULL);
+	if (informer_start(s, STORE_POD, fields, &informer_ops, p, &p->informer, e) < 0) {
+		pods_stop(p);
+		return -1;
+	}
+	*out = p;
+	return 0;
+}
+
+void pods_end(struct pods *p)
+{
+	if (p)
+		pause_end(&p->pause);
+}
+
+void pods_stop(struct pods *p)
+{
+	if (!p)
+		return;
+	pause_end(&p->pause);
+	informer_stop(p->informer);
+	for (size_t i = 0; i < p->n; i++)
+		entry_release(&p->v[i]);
+	free(p->v);
+	free(p->node);
+	pthread_mutex_destroy(&p->lock);
+	pause_release(&p->pause);
+	free(p);
+}
+
+bool pods_synced(struct pods *p)
+{
+	bool s;
+
+	pthread_mutex_lock(&p->lock);
+	s = p->synced;
+	pthread_mutex_unlock(&p->lock);
+	return s;
+}
+
+bool pods_known(struct pods *p, const char *ns, const char *name, struct pod_facts *out)
+{
+	struct entry *en;
+
+	pthread_mutex_lock(&p->lock);
+	en = find(p, ns, name);
+	if (en)
+		copy_facts(out, &en->facts);
+	pthread_mutex_unlock(&p->lock);
+	return en != NULL;
+}
+
+void pods_each(struct pods *p,
+               void (*fn)(void *ctx, const char *ns, const char *name, const char *uid), void *ctx)
+{
+	pthread_mutex_lock(&p->lock);
+	for (size_t i = 0; i < p->n; i++)
+		fn(ctx, p->v[i].ns, p->v[i].name, p->v[i].facts.uid);
+	pthread_mutex_unlock(&p->lock);
+}
+
+/* A live read, again and again while the store does not answer. */
+static int get(struct pods *p, const char *ns, const char *name, json **out, struct mono deadline,
+               struct err *e)
+{
+	for (int tries = 1;; tries++) {
+		if (store_get(p->store, STORE_POD, ns, name, out,
+		              mono_min(deadline, mono_in(GET_MS)), e) == 0)
+			return 0;
+		if (e->kind == ERR_NOT_FOUND || e->kind == ERR_FORBIDDEN || e->kind == ERR_CONFIG)
+			return -1;
+		if (mono_passed(deadline) || !pause_backoff(&p->pause, tries, 1000))
+			return -1;
+	}
+}
+
+static int live(struct pods *p, const char *ns, const char *name, const char *uid,
+                struct mono deadline, struct pod_facts *out, bool *found, struct err *e)
+{
+	AUTO_JSON *pod = NULL;
+	struct err why;
+
+	if (get(p, ns, name, &pod, deadline, &why) < 0) {
+		/* ERR_CONFIG: no name for an object, so there is none */
+		if (store_is_dir(p->store) &&
+		    (why.kind == ERR_NOT_FOUND || why.kind == ERR_CONFIG)) {
+			copy_facts(out, &(struct pod_facts){ 0 });
+			free(out->uid);
+			out->uid = text(uid);
+			*found = false;
+			return 0;
+		}
+		err_copy(e, &why);
+		if (why.kind == ERR_NOT_FOUND)
+			return err_set(e, ERR_NOT_FOUND, "pod %s/%s does not exist", ns, name);
+		return err_wrap(e, "read pod %s/%s", ns, name);
+	}
+	read_facts(pod, out);
+	*found = true;
+	return 0;
+}
+
+int pods_find(struct pods *p, const char *ns, const char *name, const char *uid,
+              struct mono deadline, struct pod_facts *out, bool *found, struct err *e)
+{
+	struct pod_facts f;
+	bool known = pods_known(p, ns, name, &f), there = true;
+
+	if (known && *uid && !streq(uid, f.uid)) {
+		pod_facts_release(&f); /* of an earlier pod of that name, perhaps */
+		known = false;
+	}
+	if (!known && live(p, ns, name, uid, deadline, &f, &there, e) < 0)
+		return -1;
+	if (there && *uid && !streq(uid, f.uid)) {
+		err_fill(e, ERR_NOT_FOUND, "pod %s/%s has the uid %s, not %s: it was replaced", ns,
+		         name, f.uid, uid);
+		pod_facts_release(&f);
+		return -1;
+	}
+	*out = f;
+	*found = there;
+	return 0;
+}

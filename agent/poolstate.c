@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * poolstate.c - reading pool objects, and the minimal admission: what must be filled in, and which
+ * of two overlapping pools yields.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/poolstate.h"
+#include "k8s/ippool.h"
+
+int pool_state_read(const json *object, struct pool_state *out, struct err *e)
+{
+	const json *finalizers = json_at(object, "metadata", "finalizers", NULL);
+	const char *created = json_str_at(object, "metadata", "creationTimestamp", NULL);
+
+	memset(out, 0, sizeof(*out));
+	if (ippool_read(object, &out->p, e) < 0)
+		return -1;
+	out->created = xstrdup(created ? created : "");
+	out->finalizers = json_is_array(finalizers) ? json_copy(finalizers) : NULL;
+	out->has_version = json_at(object, "spec", "ipVersion", NULL) != NULL;
+	out->total = out->recorded = -1;
+	/* a count of a strange type is as good as none: it is written anew */
+	IGNORE(json_opt_i64(json_get(object, "metadata"), "generation", &out->generation, NULL));
+	IGNORE(json_opt_i64(json_get(object, "status"), "totalIPCount", &out->total, NULL));
+	IGNORE(json_opt_i64(json_get(object, "status"), "allocatedIPCount", &out->recorded, NULL));
+	return 0;
+}
+
+void pool_state_release(struct pool_state *s)
+{
+	pool_release(&s->p);
+	free(s->created);
+	json_free(s->finalizers);
+	memset(s, 0, sizeof(*s));
+}
+
+static bool has_finalizer(const struct pool_state *s)
+{
+	json_each(f, s->finalizers)
+	{
+		if (json_is_string(f) && streq(json_text(f), SPIDERPOOL_FINALIZER))
+			return true;
+	}
+	return false;
+}
+
+static json *with_version(const struct pool_state *s)
+{
+	json *patch = json_new_object();
+
+	json_set_str(json_ensure_object(patch, "metadata"), "resourceVersion", s->p.version);
+	return patch;
+}
+
+json *pool_state_admit_patch(const struct pool_state *s)
+{
+	bool want = !s->p.terminating || s->p.n_records, have = has_finalizer(s);
+	json *patch, *list;
+
+	/* an object that is being deleted takes no new finalizers, and keeps its version */
+	if (s->p.bad || (s->p.terminating ? want || !have : have && s->has_version))
+		return NULL;
+	patch = with_version(s);
+	list = json_new_array();
+	json_each(f, s->finalizers)
+	{
+		if (!json_is_string(f) || !streq(json_text(f), SPIDERPOOL_FINALIZER))
+			json_append(list, json_copy(f));
+	}
+	if (want)
+		json_append_str(list, SPIDERPOOL_FINALIZER);
+	json_set(json_ensure_object(patch, "metadata"), "finalizers", list);
+	if (want && !s->has_version)
+		json_set_i64(json_ensure_object(patch, "spec"), "ipVersion", s->p.family);
+	return patch;
+}
+
+json *pool_state_count_patch(const struct pool_state *s)
+{
+	json *patch = s->p.bad ? NULL : ippool_status_patch(&s->p);
+	const json *status = json_get(patch, "status");
+	int64_t total = -1;
+
+	IGNORE(json_opt_i64(status, "totalIPCount", &total, NULL));
+	if (!patch || (total == s->total && s->recorded == (int64_t)s->p.n_records)) {
+		json_free(patch);
+		return NULL;
+	}
+	return patch;
+}
+
+bool pool_state_is_for(const struct pool_state *s, const char *node)
+{
+	for (size_t i = 0; i < s->p.n_node_names; i++)
+		if (streq(s->p.node_names[i], node))
+			return true;
+	return !s->p.n_node_names;
+}
+
+static void usable(const struct pool *p, struct ip_set *out)
+{
+	for (size_t i = 0; i < p->ips.n; i++)
+		ip_set_add(out, p->ips.v[i]);
+	for (size_t i = 0; i < p->excluded.n; i++)
+		ip_set_remove(out, p->excluded.v[i]);
+}
+
+char *pool_state_overlap(const struct pool_state *a, const struct pool_state *older)
+{
+	AUTO_IP_SET mine = IP_SET_INIT, theirs = IP_SET_INIT;
+	int age = strcmp(a->created, older->created);
+
+	if (age < 0 || (age == 0 && strcmp(a->p.name, older->p.name) <= 0))
+		return NULL;
+	if (a->p.bad || older->p.bad || !cidr_overlaps(a->p.subnet, older->p.subnet))
+		return NULL;
+	usable(&a->p, &mine);
+	usable(&older->p, &theirs);
+	for (size_t i = 0; i < mine.n; i++)
+		for (size_t j = 0; j < theirs.n; j++)
+			if (ip_range_overlaps(mine.v[i], theirs.v[j]))
+				return xasprintf("its %s overlaps %s of IPPool %s, which is older",
+				                 ip_range_str(mine.v[i]).s,
+				                 ip_range_str(theirs.v[j]).s, older->p.name);
+	return NULL;
+}
+
+/*
+ * etcd's revisions and the directory store's counter are decimal numbers that grow (and Kubernetes
+ * promises for its own kinds and CRDs that they may be compared); anything else is only equal or
+ * not.
+ */
+int version_compare(const char *a, const char *b)
+{
+	uint64_t x, y;
+
+	if (streq(a, b))
+		return 0;
+	if (parse_u64(a, 0, UINT64_MAX - 1, &x, NULL) < 0 ||
+	    parse_u64(b, 0, UINT64_MAX - 1, &y, NULL) < 0)
+		return 2;
+	return x < y ? -1 : 1;
+}

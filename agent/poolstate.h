@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * poolstate.h - a SpiderIPPool as the store holds it: the pool, and what of the object admission
+ * looks at.  Pure.
+ */
+#ifndef AGENT_POOLSTATE_H
+#define AGENT_POOLSTATE_H
+
+#include "pool/pool.h"
+#include "json/json.h"
+
+struct pool_state {
+	struct pool p;
+	char *created; /* metadata.creationTimestamp */
+	int64_t generation;
+	json *finalizers;        /* array, or NULL */
+	bool has_version;        /* spec.ipVersion is there */
+	int64_t total, recorded; /* the status' counts, -1: not there */
+};
+
+/* ERR_PROTO when it is no SpiderIPPool at all; everything else is told by p.bad. */
+int pool_state_read(const json *object, struct pool_state *out, struct err *e) MUST_USE;
+void pool_state_release(struct pool_state *s);
+
+/*
+ * What a webhook and a controller would have filled in, as far as it is missing: a patch of the
+ * object (finalizer, ipVersion) and one of its status (counts).  NULL: nothing.  Owned.  Both carry
+ * the resourceVersion.  A pool that is bad gets neither.
+ */
+json *pool_state_admit_patch(const struct pool_state *s);
+json *pool_state_count_patch(const struct pool_state *s);
+
+/* Is this pool for this node, or for all? */
+bool pool_state_is_for(const struct pool_state *s, const char *node);
+
+/*
+ * Text that says which address both give out, when a and an older pool do; else NULL.  Owned.
+ * Of two pools created in the same second the one whose name comes first counts as the older.
+ */
+char *pool_state_overlap(const struct pool_state *a, const struct pool_state *older);
+
+/* resourceVersions of one kind: -1 a is older, 0 equal, 1 newer, 2 cannot be told. */
+int version_compare(const char *a, const char *b);
+
+#endif

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * server.h - an HTTP server with a thread per connection, up to a limit.
+ */
+#ifndef AGENT_SERVER_H
+#define AGENT_SERVER_H
+
+#include "http/http1.h"
+
+struct server_answer {
+	int status;
+	struct str body; /* JSON, or empty */
+};
+
+/* One connection, for the handler. */
+struct server_connection {
+	int fd;        /* to see whether the client is still there; borrowed */
+	bool arriving; /* the server's on_arrival was called and the handler has not called it back
+	                */
+};
+
+struct server_ops {
+	/* One request; *a is initialised (200, empty). */
+	void (*handle)(void *ctx, struct server_connection *c, const struct http_incoming *in,
+	               struct server_answer *a);
+	/* May be NULL: a connection was accepted (+1), its first request is dealt with (-1). */
+	void (*arriving)(void *ctx, int change);
+};
+
+struct server_config {
+	const struct server_ops *ops;
+	void *ctx;
+	int max_connections; /* more wait to be accepted */
+	size_t max_body;
+	int idle_ms;    /* a connection may stand without a request */
+	bool root_only; /* unix: peers of other users are refused (403) */
+};
+
+struct server;
+
+/*
+ * A unix socket of mode 0600 under this path: what is there is replaced in one step.  Or TCP,
+ * "ADDRESS:PORT" with brackets around IPv6; port 0 takes a free one.
+ */
+int server_start_unix(const char *path, const struct server_config *c, struct server **out,
+                      struct err *e) MUST_USE;
+int server_start_tcp(const char *address, const struct server_config *c, struct server **out,
+                     struct err *e) MUST_USE;
+unsigned int server_port(const struct server *s); /* of TCP */
+/* Ends all connections, waits for their threads, removes the socket if it still is ours. */
+void server_stop(struct server *s); /* NULL is fine */
+
+/* The handler has passed its request on: the connection counts as arrived. */
+void server_arrived(struct server_connection *c, const struct server_config *config);
+
+#endif

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * agent.c - the node's daemon: options, signals, exit status.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "agent/agent.h"
+#include "applets/applet.h"
+#include "base/args.h"
+#include "base/log.h"
+#include "base/version.h"
+#include "cni/state.h"
+
+#define SOCKET_PATH "/var/run/spidernet/spiderpool.sock"
+#define STOP_SECONDS 2 /* then whatever still waits for the store is cut off */
+
+static const char usage[] =
+	"usage: agent [OPTION]...\n"
+	"Gives addresses from SpiderIPPools to this node's pods, over a unix socket.\n"
+	"  --store SPEC             kube, kube:KUBECONFIG or dir:PATH (default kube)\n"
+	"  --context NAME           of the kubeconfig\n"
+	"  --node NAME              this node (default $SPIDERPOOL_NODE_NAME, $NODENAME, host "
+	"name)\n"
+	"  --socket PATH            default " SOCKET_PATH
+	"\n"
+	"  --state-dir PATH         attachments and queued releases, default " STATE_DIR
+	"\n"
+	"  --default-network NS/NAME  network of eth0 of pods without an annotation\n"
+	"                           (default $MULTUS_CLUSTER_NETWORK)\n"
+	"  --agent-namespace NAME   of networks named without one (default\n"
+	"                           $SPIDERPOOL_AGENT_NAMESPACE, $SPIDERPOOL_POD_NAMESPACE, "
+	"kube-system)\n"
+	"  --health-addr ADDRESS:PORT  probes, default 0.0.0.0:5710; '' for none\n"
+	"  --coordinator-mode MODE  auto (default), underlay, overlay or disabled\n"
+	"  --overlay-pod-cidr LIST  networks that pods reach through the host, separated by "
+	"commas\n"
+	"  --service-cidr LIST      default: what the API server's ServiceCIDRs say\n"
+	"  --hijack-cidr LIST       further ones, such as a node-local DNS address\n"
+	"  --log-level LEVEL        error, warn, info (default) or debug\n"
+	"  --log-format FORMAT      text (default) or json\n"
+	"  --log-file PATH          appended to instead of standard error\n"
+	"exit status: 0 ended by SIGTERM or SIGINT, 1 failed, 2 usage\n";
+
+struct options {
+	struct agent_config agent;
+	const char *log_level, *log_format, *log_file;
+	char host[256];
+};
+
+static const char *first_of(const char *a, const char *b, const char *c)
+{
+	if (a && *a)
+		return a;
+	return b && *b ? b : c;
+}
+
+static int defaults(struct options *o, struct err *e)
+{
+	struct agent_config *a = &o->agent;
+
+	if (gethostname(o->host, sizeof(o->host) - 1) < 0)
+		return err_sys(e, errno, "host name");
+	a->store = first_of(a->store, NULL, "kube");
+	a->node = first_of(a->node, getenv("SPIDERPOOL_NODE_NAME"),
+	                   first_of(getenv("NODENAME"), NULL, o->host));
+	a->socket = first_of(a->socket, NULL, SOCKET_PATH);
+	a->state_dir = first_of(a->state_dir, NULL, STATE_DIR);
+	a->default_network = first_of(a->default_network, getenv("MULTUS_CLUSTER_NETWORK"), NULL);
+	a->agent_namespace =
+		first_of(a->agent_namespace, getenv("SPIDERPOOL_AGENT_NAMESPACE"),
+	                 first_of(getenv("SPIDERPOOL_POD_NAMESPACE"), NULL, "kube-system"));
+	if (!a->health)
+		a->health = "0.0.0.0:5710";
+	return 0;
+}
+
+static int parse_args(int argc, char **argv, struct options *o, struct err *e)
+{
+	struct agent_config *a = &o->agent;
+	const struct args_option table[] = {
+		{ "store", 0, &a->store, NULL },
+		{ "context", 0, &a->context, NULL },
+		{ "node", 0, &a->node, NULL },
+		{ "socket", 0, &a->socket, NULL },
+		{ "state-dir", 0, &a->state_dir, NULL },
+		{ "default-network", 0, &a->default_network, NULL },
+		{ "agent-namespace", 0, &a->agent_namespace, NULL },
+		{ "health-addr", 0, &a->health, NULL },
+		{ "coordinator-mode", 0, &a->coordinator.mode, NULL },
+		{ "overlay-pod-cidr", 0, &a->coordinator.overlay_pod_cidr, NULL },
+		{ "service-cidr", 0, &a->coordinator.service_cidr, NULL },
+		{ "hijack-cidr", 0, &a->coordinator.hijack_cidr, NULL },
+		{ "log-level", 0, &o->log_level, NULL },
+		{ "log-format", 0, &o->log_format, NULL },
+		{ "log-file", 0, &o->log_file, NULL },
+		{ NULL, 0, NULL, NULL },
+	};
+	size_t words;
+
+	if (args_parse(argc, argv, table, NULL, 0, &words, e) < 0)
+		return -1;
+	return defaults(o, e);
+}
+
+static int start_log(const struct options *o, struct err *e)
+{
+	enum log_level level = LOG_LEVEL_INFO;
+	const char *format = first_of(o->log_format, NULL, "text");
+	int fd = STDERR_FILENO;
+
+	if (o->log_level && log_parse_level(o->log_level, &level, e) < 0) {
+		if (e)
+			e->kind = ERR_USAGE;
+		return err_wrap(e, "--log-level");
+	}
+	if (!streq(format, "text") && !streq(format, "json"))
+		return err_set(e, ERR_USAGE, "--log-format: \"%s\" is neither text nor json",
+		               format);
+	if (o->log_file) {
+		/* stays open for the life of the process */
+		fd = open(o->log_file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
+		if (fd < 0)
+			return err_sys(e, errno, "open %s", o->log_file);
+	}
+	log_init("agent", fd, streq(format, "json"), level);
+	return 0;
+}
+
+/* The socket is gone by now; a thread that waits for the store is all that can still hold us. */
+static void on_alarm(int sig)
+{
+	(void)sig;
+	_exit(0);
+}
+
+static int run(const struct options *o, struct err *e)
+{
+	struct agent *agent;
+	sigset_t set;
+	int sig = 0;
+
+	/* before the first thread, so that all inherit it */
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGALRM, on_alarm);
+	log_info("version %s, node %s, store %s, socket %s", version_string, o->agent.node,
+	         o->agent.store, o->agent.socket);
+	if (agent_start(&o->agent, &agent, e) < 0)
+		return -1;
+	while (sigwait(&set, &sig) != 0)
+		;
+	log_info("signal %d: stopping", sig);
+	alarm(STOP_SECONDS);
+	agent_stop(agent);
+	return 0;
+}
+
+static int agent_main(int argc, char **argv)
+{
+	struct options o = { .log_level = NULL };
+	struct err e;
+
+	if (parse_args(argc, argv, &o, &e) == 0 && start_log(&o, &e) == 0 && run(&o, &e) == 0)
+		return 0;
+	fprintf(stderr, "agent: %s\n", e.msg);
+	if (e.kind != ERR_USAGE)
+		return 1;
+	fputs(usage, stderr);
+	return 2;
+}
+
+const struct applet agent_applet = {
+	.name = "agent",
+	.aliases = { "spiderpool-agent" },
+	.summary = "the node's daemon: gives addresses to pods",
+	.usage = usage,
+	.main = agent_main,
+};
