@@ -124,7 +124,9 @@ sed -e "s#@INCLUDE@#/usr/include/$musl#; s#@LIB@#/usr/lib/$musl#g" "$here/musl-s
 printf '#!/bin/sh\nexec gcc "$@" -specs=%s/musl.specs\n' "$out" >"$work/cc"
 chmod +x "$work/cc"
 
+# unwind tables are for C++ and debuggers; they would be an eighth of the program
 flags='-Os -std=gnu11 -fPIE -ffunction-sections -fdata-sections -fstack-protector-strong -fstack-clash-protection'
+flags="$flags -fno-asynchronous-unwind-tables"
 [ "$arch" != amd64 ] || flags="$flags -fcf-protection"
 flags="$flags -ffile-prefix-map=$work=/deps -specs=$work/musl.specs"
 

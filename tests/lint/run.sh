@@ -127,7 +127,7 @@ shell() {
 	{
 		files '*.sh' build.sh .ci/run
 		files 'tests/*' | xargs grep -lE '^#!(/bin/|/bin/busybox )sh'
-	} | sort -u | xargs shellcheck
+	} | sort -u | xargs shellcheck -x
 }
 
 marks() {
