@@ -161,7 +161,8 @@ static const char *resolve(const char *s, struct scalar *out)
 	if (one_of(s, not_finite))
 		return "infinity and NaN are no JSON numbers; quote it if it is text";
 	for (const char *p = s; *p; p++)
-		if (*p != '_' || *s == '.')
+		/* after a leading point they count only between digits */
+		if (*p != '_' || (*s == '.' && !(is_digit(p[-1]) && is_digit(p[1]))))
 			str_addc(&digits, *p);
 	if (!resolve_int(digits.data, out, &too_big))
 		(void)resolve_real(digits.data, out, &too_big);
