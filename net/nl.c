@@ -361,7 +361,7 @@ static int converse(struct nl *nl, struct conversation *c, struct err *e)
 static int send_all(struct nl *nl, const void *data, size_t len, struct err *e)
 {
 	nl->requests++;
-	if (send(nl->fd, data, len, MSG_NOSIGNAL) < 0)
+	if (send(nl->fd, data, len, 0) < 0)
 		return err_sys(e, errno, "netlink: send");
 	return 0;
 }

@@ -934,7 +934,7 @@ static void ipvlan_in_every_mode(void **state)
 		int mode = modes[i / ARRAY_LEN(flags)], flag = flags[i % ARRAY_LEN(flags)];
 		struct link l;
 
-		OK(link_add_ipvlan(pod, host_ns, "eth0", master.index, mode, flag, 0, &e));
+		OK(link_add_ipvlan(host, pod_ns, "eth0", master.index, mode, flag, 0, &e));
 		OK(link_get(pod, "eth0", &l, &e));
 		assert_string_equal(l.name, "eth0");
 		assert_string_equal(l.kind, "ipvlan");
@@ -956,10 +956,10 @@ static void ipvlan_options(void **state)
 	struct link l;
 
 	(void)state;
-	OK(link_add_ipvlan(pod, host_ns, "eth0", master.index, IPVLAN_MODE_L2, 0, 1300, &e));
+	OK(link_add_ipvlan(host, pod_ns, "eth0", master.index, IPVLAN_MODE_L2, 0, 1300, &e));
 	OK(link_get(pod, "eth0", &l, &e));
 	assert_int_equal(l.mtu, 1300);
-	REFUSED(link_add_ipvlan(pod, host_ns, "eth0", master.index, IPVLAN_MODE_L2, 0, 0, &e),
+	REFUSED(link_add_ipvlan(host, pod_ns, "eth0", master.index, IPVLAN_MODE_L2, 0, 0, &e),
 	        ERR_SYS, EEXIST);
 	assert_non_null(strstr(e.msg, "create ipvlan interface eth0: kernel"));
 	REFUSED(link_set_mac(pod, l.index, mac("0a:00:00:00:00:09"), &e), ERR_SYS, EOPNOTSUPP);
@@ -967,16 +967,22 @@ static void ipvlan_options(void **state)
 	OK(link_add_ipvlan(host, -1, "slave0", master.index, IPVLAN_MODE_L2, 0, 0, &e));
 	OK(link_get(host, "slave0", &l, &e));
 	assert_int_equal(l.parent_nsid, -1);
-	REFUSED(link_add_ipvlan(pod, host_ns, "eth1", 9999, IPVLAN_MODE_L2, 0, 0, &e), ERR_SYS,
+	/* the latest slave decides for all of them */
+	OK(link_add_ipvlan(host, -1, "slave1", master.index, IPVLAN_MODE_L3S, IPVLAN_F_VEPA, 0,
+	                   &e));
+	OK(link_get(host, "slave0", &l, &e));
+	assert_int_equal(l.ipvlan_mode, IPVLAN_MODE_L3S);
+	assert_int_equal(l.ipvlan_flags, IPVLAN_F_VEPA);
+	REFUSED(link_add_ipvlan(host, pod_ns, "eth1", 9999, IPVLAN_MODE_L2, 0, 0, &e), ERR_SYS,
 	        ENODEV);
 	assert_non_null(strstr(e.msg, "create ipvlan interface eth1: kernel"));
-	REFUSED(link_add_ipvlan(pod, host_ns, "eth1", master.index, 7, 0, 0, &e), ERR_SYS, EINVAL);
-	REFUSED(link_add_ipvlan(pod, host_ns, "eth1", master.index, IPVLAN_MODE_L2,
+	REFUSED(link_add_ipvlan(host, pod_ns, "eth1", master.index, 7, 0, 0, &e), ERR_SYS, EINVAL);
+	REFUSED(link_add_ipvlan(host, pod_ns, "eth1", master.index, IPVLAN_MODE_L2,
 	                        IPVLAN_F_PRIVATE | IPVLAN_F_VEPA, 0, &e),
 	        ERR_SYS, EINVAL);
 	REFUSED(link_get(pod, "eth1", &l, &e), ERR_NOT_FOUND, 0);
 	/* the loopback cannot be one */
-	REFUSED(link_add_ipvlan(pod, host_ns, "eth1", 1, IPVLAN_MODE_L2, 0, 0, &e), ERR_SYS,
+	REFUSED(link_add_ipvlan(host, pod_ns, "eth1", 1, IPVLAN_MODE_L2, 0, 0, &e), ERR_SYS,
 	        EINVAL);
 	/* slaves die with their master */
 	OK(link_del(host, master.index, &e));
@@ -1002,8 +1008,8 @@ static void ipvlan_siblings_share_no_address(void **state)
 		assert_int_equal(setns(home, CLONE_NEWNET), 0);
 	}
 	OK(netns_nl(pod_ns, NETLINK_ROUTE, &pod, &e));
-	OK(link_add_ipvlan(pod, host_ns, "eth0", master.index, IPVLAN_MODE_L2, 0, 0, &e));
-	OK(link_add_ipvlan(second, host_ns, "eth0", master.index, IPVLAN_MODE_L2, 0, 0, &e));
+	OK(link_add_ipvlan(host, pod_ns, "eth0", master.index, IPVLAN_MODE_L2, 0, 0, &e));
+	OK(link_add_ipvlan(host, second_ns, "eth0", master.index, IPVLAN_MODE_L2, 0, 0, &e));
 	OK(link_get(pod, "eth0", &a, &e));
 	OK(link_get(second, "eth0", &b, &e));
 	/* down as they are */
