@@ -4,7 +4,6 @@
  */
 #include <errno.h>
 #include <linux/if_link.h>
-#include <linux/net_namespace.h>
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
 #include <stdio.h>
@@ -14,6 +13,7 @@
 
 #include "base/str.h"
 #include "net/link.h"
+#include "net/netns.h"
 
 struct mac_str mac_str(struct mac m)
 {
@@ -215,61 +215,19 @@ int link_list(struct nl *nl, struct link **out, size_t *count, struct err *e)
 	return 0;
 }
 
-static int visit_nsid(const struct nl_msg *m, void *arg, struct err *e)
+static int add_ipvlan(struct nl *nl, int ns, const char *name, int master, int mode, int flags,
+                      uint32_t mtu, struct err *e)
 {
-	const void *id = nl_attr(m, NETNSA_NSID, 4, NULL);
-
-	(void)e;
-	if (m->type == RTM_NEWNSID && id)
-		*(int32_t *)arg = *(const int32_t *)id;
-	return 0;
-}
-
-/* The number by which nl's namespace knows the one of fd; given one now if it has none. */
-static int namespace_id(struct nl *nl, int fd, int32_t *out, struct err *e)
-{
-	struct nl_req r;
-	struct err mine;
-
-	if (!e)
-		e = &mine;
-	nl_req_init(&r, RTM_NEWNSID, 0, sizeof(struct rtgenmsg));
-	nl_put_u32(&r, NETNSA_FD, (uint32_t)fd);
-	nl_put_u32(&r, NETNSA_NSID, (uint32_t)NETNSA_NSID_NOT_ASSIGNED); /* the kernel chooses */
-	if (nl_ack(nl, &r, e) < 0 && e->sys != EEXIST)
-		return err_wrap(e, "number a network namespace");
-	*out = NETNSA_NSID_NOT_ASSIGNED;
-	nl_req_init(&r, RTM_GETNSID, 0, sizeof(struct rtgenmsg));
-	nl_put_u32(&r, NETNSA_FD, (uint32_t)fd);
-	if (nl_query(nl, &r, sizeof(struct rtgenmsg), visit_nsid, NULL, out, e) < 0)
-		return err_wrap(e, "number of a network namespace");
-	if (*out == NETNSA_NSID_NOT_ASSIGNED)
-		return err_set(e, ERR_PROTO, "the kernel did not number a network namespace");
-	return 0;
-}
-
-/*
- * Asked for in the namespace where it is born, with the master's given by number: the other way
- * round, kernels before 6.14 compare the new name with the names in the master's namespace.
- */
-int link_add_ipvlan(struct nl *nl, int master_ns, const char *name, int master, int mode, int flags,
-                    uint32_t mtu, struct err *e)
-{
-	int32_t nsid = NETNSA_NSID_NOT_ASSIGNED;
 	struct nl_req r;
 	void *info, *data;
 
-	if (link_check_name(name, e) < 0)
-		return -1;
-	if (master_ns >= 0 && namespace_id(nl, master_ns, &nsid, e) < 0)
-		return err_wrap(e, "create ipvlan interface %s", name);
 	nl_req_init(&r, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, sizeof(struct ifinfomsg));
 	nl_put_str(&r, IFLA_IFNAME, name);
 	if (mtu)
 		nl_put_u32(&r, IFLA_MTU, mtu);
 	nl_put_u32(&r, IFLA_LINK, (uint32_t)master);
-	if (master_ns >= 0)
-		nl_put_u32(&r, IFLA_LINK_NETNSID, (uint32_t)nsid);
+	if (ns >= 0)
+		nl_put_u32(&r, IFLA_NET_NS_FD, (uint32_t)ns);
 	info = nl_nest(&r, IFLA_LINKINFO);
 	nl_put_str(&r, IFLA_INFO_KIND, "ipvlan");
 	data = nl_nest(&r, IFLA_INFO_DATA);
@@ -277,7 +235,59 @@ int link_add_ipvlan(struct nl *nl, int master_ns, const char *name, int master, 
 	nl_put_u16(&r, IFLA_IPVLAN_FLAGS, (uint16_t)flags);
 	nl_nest_end(&r, data);
 	nl_nest_end(&r, info);
-	return nl_ack(nl, &r, e) < 0 ? err_wrap(e, "create ipvlan interface %s", name) : 0;
+	return nl_ack(nl, &r, e);
+}
+
+static int rename_link(struct nl *nl, int index, const char *name, struct err *e)
+{
+	struct ifinfomsg *h;
+	struct nl_req r;
+
+	nl_req_init(&r, RTM_NEWLINK, 0, sizeof(*h));
+	h = nl_header(&r);
+	h->ifi_index = index;
+	nl_put_str(&r, IFLA_IFNAME, name);
+	return nl_ack(nl, &r, e);
+}
+
+/* By a name that nobody has, and renamed where it was born. */
+static int add_ipvlan_by_detour(struct nl *nl, int ns, const char *name, int master, int mode,
+                                int flags, uint32_t mtu, struct err *e)
+{
+	char other[IFNAMSIZ];
+	AUTO_NL *there = NULL;
+	struct link l;
+	uint32_t random;
+
+	if (getrandom(&random, sizeof(random), 0) != sizeof(random))
+		return err_sys(e, errno, "random bytes");
+	snprintf(other, sizeof(other), "new%08x", random);
+	if (netns_nl(ns, NETLINK_ROUTE, &there, e) < 0 ||
+	    add_ipvlan(nl, ns, other, master, mode, flags, mtu, e) < 0 ||
+	    link_get(there, other, &l, e) < 0)
+		return -1;
+	if (rename_link(there, l.index, name, e) < 0) {
+		IGNORE(link_del(there, l.index, NULL));
+		return -1;
+	}
+	return 0;
+}
+
+int link_add_ipvlan(struct nl *nl, int ns, const char *name, int master, int mode, int flags,
+                    uint32_t mtu, struct err *e)
+{
+	struct err mine;
+	int rc;
+
+	if (!e)
+		e = &mine;
+	if (link_check_name(name, e) < 0)
+		return -1;
+	rc = add_ipvlan(nl, ns, name, master, mode, flags, mtu, e);
+	/* kernels as old as 6.1 compare with the names in nl's namespace: nodes have an eth0 too */
+	if (rc < 0 && e->sys == EEXIST && ns >= 0)
+		rc = add_ipvlan_by_detour(nl, ns, name, master, mode, flags, mtu, e);
+	return rc < 0 ? err_wrap(e, "create ipvlan interface %s", name) : 0;
 }
 
 int link_add_veth(struct nl *nl, const struct veth_spec *v, struct err *e)

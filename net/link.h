@@ -48,12 +48,12 @@ int link_get_index(struct nl *nl, int index, struct link *out, struct err *e) MU
 int link_list(struct nl *nl, struct link **out, size_t *count, struct err *e) MUST_USE;
 
 /*
- * An ipvlan slave, created in nl's namespace with its final name, down, of the interface with index
- * master in the namespace master_ns (a descriptor; -1: nl's own).  mode: IPVLAN_MODE_*; flags:
- * IPVLAN_F_* (0 is bridge; the kernel keeps one mode and one set of flags per master: the latest
- * slave's); mtu 0: the master's.  EEXIST: the name is taken.
+ * An ipvlan slave of master (an index in nl's namespace), created straight in the namespace ns (a
+ * descriptor; -1: nl's own), down.  mode: IPVLAN_MODE_*; flags: IPVLAN_F_* (0 is bridge; the kernel
+ * keeps one mode and one set of flags per master: the latest slave's); mtu 0: the master's.
+ * EEXIST: the name is taken there.
  */
-int link_add_ipvlan(struct nl *nl, int master_ns, const char *name, int master, int mode, int flags,
+int link_add_ipvlan(struct nl *nl, int ns, const char *name, int master, int mode, int flags,
                     uint32_t mtu, struct err *e) MUST_USE;
 
 struct veth_spec {

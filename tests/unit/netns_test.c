@@ -951,6 +951,17 @@ static void ipvlan_in_every_mode(void **state)
 	}
 }
 
+/* No detour's name is left. */
+static void assert_only_links_of_the_pod(void)
+{
+	AUTO_FREE struct link *links = NULL;
+	size_t n;
+
+	OK(link_list(pod, &links, &n, &e));
+	for (size_t i = 0; i < n; i++)
+		assert_false(str_starts(links[i].name, "new"));
+}
+
 static void ipvlan_options(void **state)
 {
 	struct link l;
@@ -962,6 +973,15 @@ static void ipvlan_options(void **state)
 	REFUSED(link_add_ipvlan(host, pod_ns, "eth0", master.index, IPVLAN_MODE_L2, 0, 0, &e),
 	        ERR_SYS, EEXIST);
 	assert_non_null(strstr(e.msg, "create ipvlan interface eth0: kernel"));
+	/* a name that the master's namespace has too */
+	OK(link_add_ipvlan(host, pod_ns, "fabric", master.index, IPVLAN_MODE_L2, 0, 0, &e));
+	OK(link_get(pod, "fabric", &l, &e));
+	assert_string_equal(l.kind, "ipvlan");
+	REFUSED(link_add_ipvlan(host, pod_ns, "fabric", master.index, IPVLAN_MODE_L2, 0, 0, &e),
+	        ERR_SYS, EEXIST);
+	OK(link_del(pod, l.index, &e));
+	assert_only_links_of_the_pod();
+	OK(link_get(pod, "eth0", &l, &e));
 	REFUSED(link_set_mac(pod, l.index, mac("0a:00:00:00:00:09"), &e), ERR_SYS, EOPNOTSUPP);
 	/* the own namespace */
 	OK(link_add_ipvlan(host, -1, "slave0", master.index, IPVLAN_MODE_L2, 0, 0, &e));
