@@ -866,10 +866,11 @@ static void big_body_to_the_server(void **state)
 	stop(&s);
 }
 
-/* Delivers one byte at a time. */
+/* Delivers one byte at a time, and sends nothing once it is mute. */
 struct trickle {
 	struct stream base;
 	struct stream *under;
+	bool mute;
 };
 
 static int trickle_read(struct stream *s, void *buf, size_t len, size_t *got, struct mono deadline,
@@ -881,7 +882,11 @@ static int trickle_read(struct stream *s, void *buf, size_t len, size_t *got, st
 static int trickle_write(struct stream *s, const void *buf, size_t len, struct mono deadline,
                          struct err *e)
 {
-	return stream_write(((struct trickle *)s)->under, buf, len, deadline, e);
+	struct trickle *t = (struct trickle *)s;
+
+	if (t->mute)
+		return err_sys(e, EPIPE, "send");
+	return stream_write(t->under, buf, len, deadline, e);
 }
 
 static int trickle_flush(struct stream *s, struct mono deadline, struct err *e)
@@ -899,7 +904,8 @@ static const struct stream_ops trickle_ops = {
 	.read = trickle_read, .write = trickle_write, .flush = trickle_flush, .close = trickle_close
 };
 
-static struct stream *must_trickle(const struct tls_config *c, const struct server *s)
+static struct stream *must_trickle(const struct tls_config *c, const struct server *s,
+                                   struct trickle **under)
 {
 	struct trickle *t = xcalloc(1, sizeof(*t));
 	struct stream *out;
@@ -907,6 +913,7 @@ static struct stream *must_trickle(const struct tls_config *c, const struct serv
 
 	t->base.ops = &trickle_ops;
 	t->under = tcp(s, false);
+	*under = t;
 	if (tls_connect(c, &t->base, "127.0.0.1", mono_in(PATIENCE_MS), &out, &e) < 0)
 		fail_msg("%s", e.msg);
 	return out;
@@ -929,7 +936,7 @@ static void big_body_from_the_server(void **state)
 		size_t len = slow ? 20000 : strlen(big);
 
 		assert_int_equal(file_write(path, big, len, 0600, 0, &e), 0);
-		out = slow ? must_trickle(c, &s) : must_connect(c, &s);
+		out = slow ? must_trickle(c, &s, &(struct trickle *){ NULL }) : must_connect(c, &s);
 		assert_int_equal(stream_fd(out) >= 0, !slow);
 		say(out, "GET /big HTTP/1.0\r\n\r\n");
 		if (read_all(out, &got, &e) < 0)
@@ -985,6 +992,31 @@ static void a_goodbye_is_an_end(void **state)
 	assert_int_equal(got.len, len);
 	assert_int_equal(stream_write(out, "x", 1, mono_in(PATIENCE_MS), &e), -1);
 	assert_int_equal(e.kind, ERR_SYS); /* as of a socket: http1 then tries a fresh connection */
+	assert_int_equal(e.sys, EPIPE);
+	stream_close(out);
+	tls_config_free(c);
+	stop(&s);
+}
+
+/* The server's goodbye is the end even when ours finds nobody. */
+static void a_goodbye_without_answer(void **state)
+{
+	static const char *const args[] = { "-WWW", NULL };
+	struct server s = serve("p256.crt", "p256.key", false, args);
+	struct trickle *under;
+	struct err e;
+	struct tls_config *c = config("rca.crt", NULL, NULL, &e);
+	struct stream *out = must_trickle(c, &s, &under);
+	AUTO_STR got = STR_INIT;
+
+	(void)state;
+	say(out, "GET /conf HTTP/1.0\r\n\r\n");
+	under->mute = true;
+	if (read_all(out, &got, &e) < 0)
+		fail_msg("%s", e.msg);
+	assert_non_null(strstr(got.data, "[req]"));
+	assert_int_equal(read_all(out, &got, &e), 0);
+	assert_int_equal(stream_write(out, "x", 1, mono_in(PATIENCE_MS), &e), -1);
 	assert_int_equal(e.sys, EPIPE);
 	stream_close(out);
 	tls_config_free(c);
@@ -1123,6 +1155,7 @@ int main(void)
 		cmocka_unit_test(big_body_from_the_server),
 		cmocka_unit_test(a_cut_is_not_an_end),
 		cmocka_unit_test(a_goodbye_is_an_end),
+		cmocka_unit_test(a_goodbye_without_answer),
 		cmocka_unit_test(our_goodbye),
 		cmocka_unit_test(silence_ends_at_the_deadline),
 		cmocka_unit_test(a_peer_that_does_not_read),
