@@ -12,9 +12,12 @@
 #define AGENT_SOCKET "/var/run/spidernet/spiderpool.sock"
 
 /*
- * One request on a connection of its own.  body may be NULL.  *answer (may be NULL) is the JSON
- * body of a 200, owned, NULL when it is empty.  With wait, a socket that is not there or refuses is
- * waited for until the deadline; then, or at once without wait, ERR_UNREACHABLE.  Other statuses
+ * One request on a connection of its own.  path is whole: "/v1/ipam/ip".  body may be NULL.
+ * *answer (may be NULL) is the JSON body of a 200, owned, NULL when it is empty.
+ *
+ * With wait, a socket that is not there or refuses is waited for until the deadline, and so is an
+ * agent that went away with our request (the requests are idempotent); then, or at once without
+ * wait, ERR_UNREACHABLE.  ERR_TIMEOUT when the agent is there but does not answer.  Other statuses
  * are errors whose message is the agent's (a bare JSON string): 404 NOT_FOUND, 503 THROTTLED (not
  * ready yet), and 500 whose kind follows from the original's key phrases ("all IP addresses used
  * out" EXHAUSTED, "no IPPool available" NO_POOL), else PROTO.
