@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ipam.c - addresses from the node's agent.  One request per ADD; a DEL that finds no agent leaves
+ * a record for it and succeeds, because a pod that cannot be deleted helps nobody.
+ *
+ * Keys of "ipam": ipam_unix_socket_path, default_ipv4_ippool, default_ipv6_ippool, clean_gateway,
+ * match_master_subnet, those of plugin_log.h, and ours: state_dir (where the queue of releases is),
+ * timeout_ms (for a call as a whole; the default is CNI_CALL_MS).
+ */
+#include <string.h>
+#include <unistd.h>
+
+#include "cni/state.h"
+#include "http/url.h"
+#include "net/netns.h"
+#include "plugins/agent_client.h"
+#include "plugins/ipam.h"
+#include "plugins/plugin_log.h"
+
+#define DEL_MS 2000   /* patience with the agent */
+#define QUERY_MS 5000 /* for CHECK and STATUS */
+
+#define LOOK_AT                                                                                    \
+	"is it running? look at \"kubectl -n kube-system get pods -l app=spiderpool-agent -o "     \
+	"wide\", or on this node at \"systemctl status spiderpool-agent\" and \"journalctl -u "    \
+	"spiderpool-agent\""
+
+struct options {
+	const char *socket, *state_dir; /* borrowed from the configuration */
+	const json *ipv4_pools, *ipv6_pools;
+	bool clean_gateway, match_master_subnet;
+	int64_t timeout_ms;
+	struct mono deadline;
+	struct plugin_log log;
+};
+
+bool ipam_is_ours(const char *type)
+{
+	return streq(type, "spiderpool") || streq(type, "spiderbox") || streq(type, "ipam");
+}
+
+static int read_path(const json *ipam, const char *key, const char **out, struct err *e)
+{
+	const char *text = "";
+
+	if (json_opt_str(ipam, key, &text, e) < 0)
+		return -1;
+	if (*text && *text != '/')
+		return err_set(e, ERR_CONFIG, "%s: \"%s\" is not an absolute path", key, text);
+	if (*text)
+		*out = text;
+	return 0;
+}
+
+/* What is read before something bad is kept: see read_leniently(). */
+static int read_ipam(const json *ipam, struct options *o, struct err *e)
+{
+	if (read_path(ipam, "ipam_unix_socket_path", &o->socket, e) < 0 ||
+	    read_path(ipam, "state_dir", &o->state_dir, e) < 0 ||
+	    plugin_log_read(ipam, &o->log, e) < 0 ||
+	    json_opt_i64(ipam, "timeout_ms", &o->timeout_ms, e) < 0 ||
+	    json_opt_strs(ipam, "default_ipv4_ippool", &o->ipv4_pools, e) < 0 ||
+	    json_opt_strs(ipam, "default_ipv6_ippool", &o->ipv6_pools, e) < 0 ||
+	    json_opt_bool(ipam, "clean_gateway", &o->clean_gateway, e) < 0 ||
+	    json_opt_bool(ipam, "match_master_subnet", &o->match_master_subnet, e) < 0)
+		return -1;
+	if (o->timeout_ms < 1 || o->timeout_ms > CNI_CALL_MS) {
+		o->timeout_ms = CNI_CALL_MS;
+		return err_set(e, ERR_CONFIG, "timeout_ms: not between 1 and %d", CNI_CALL_MS);
+	}
+	return 0;
+}
+
+static void start(const struct cni_call *c, struct options *o)
+{
+	AUTO_STR context = STR_INIT;
+
+	o->deadline = mono_min(c->deadline, mono_in(o->timeout_ms));
+	plugin_log_open("ipam", &o->log);
+	str_addf(&context, "pod=%s/%s cid=%.13s if=%s", c->pod_namespace, c->pod_name,
+	         c->container_id, c->ifname);
+	log_ctx(context.data);
+}
+
+static const struct options defaults = {
+	.socket = AGENT_SOCKET,
+	.state_dir = STATE_DIR,
+	.timeout_ms = CNI_CALL_MS,
+	.log = { .level = LOG_LEVEL_INFO },
+};
+
+static int read_options(const struct cni_call *c, struct options *o, struct err *e)
+{
+	const json *ipam = NULL;
+
+	*o = defaults;
+	if (json_obj(c->conf, "ipam", &ipam, e) < 0 || read_ipam(ipam, o, e) < 0) {
+		if (e)
+			e->kind = ERR_CONFIG;
+		return err_wrap(e, ipam ? "configuration: ipam" : "configuration");
+	}
+	start(c, o);
+	return 0;
+}
+
+/* For DEL, which does what it can with a configuration that somebody broke since the ADD. */
+static void read_leniently(const struct cni_call *c, struct options *o)
+{
+	struct err e;
+
+	*o = defaults;
+	if (read_ipam(json_get(c->conf, "ipam"), o, &e) == 0) {
+		start(c, o);
+		return;
+	}
+	start(c, o);
+	log_warn_err(&e, "configuration: ipam");
+}
+
+static json *identity(const struct cni_call *c)
+{
+	json *j = json_new_object();
+
+	json_set_str(j, "containerID", c->container_id);
+	json_set_str(j, "ifName", c->ifname);
+	json_set_str(j, "netNamespace", c->netns);
+	json_set_str(j, "podNamespace", c->pod_namespace);
+	json_set_str(j, "podName", c->pod_name);
+	json_set_str(j, "podUID", c->pod_uid);
+	return j;
+}
+
+static json *add_request(const struct cni_call *c, const struct options *o)
+{
+	json *j = identity(c);
+
+	if (o->ipv4_pools)
+		json_set(j, "defaultIPv4IPPool", json_copy(o->ipv4_pools));
+	if (o->ipv6_pools)
+		json_set(j, "defaultIPv6IPPool", json_copy(o->ipv6_pools));
+	json_set_bool(j, "cleanGateway", o->clean_gateway);
+	json_set_bool(j, "matchMasterSubnet", o->match_master_subnet);
+	return j;
+}
+
+static int read_cidr(const json *j, const char *key, struct cidr *out, struct err *e)
+{
+	const char *text;
+
+	return json_str(j, key, &text, e) < 0 ? -1 : cidr_parse(text, out, e);
+}
+
+static int read_ip(const json *j, const char *key, struct ip *out, struct err *e)
+{
+	const char *text = "";
+
+	if (json_opt_str(j, key, &text, e) < 0)
+		return -1;
+	return *text ? ip_parse(text, out, e) : 0;
+}
+
+/* Is this member of the answer about our interface?  It holds those of all of the pod's. */
+static bool is_for(const json *j, const char *key, const char *ifname)
+{
+	const char *name = json_str_at(j, key, NULL);
+
+	return name && streq(name, ifname);
+}
+
+static int read_answer(const json *answer, const char *ifname, struct cni_result *r, struct err *e)
+{
+	const json *ips = NULL, *routes = NULL, *dns = NULL;
+
+	if (json_arr(answer, "ips", &ips, e) < 0 ||
+	    json_opt_arr(answer, "routes", &routes, e) < 0 ||
+	    json_opt_obj(answer, "dns", &dns, e) < 0)
+		return -1;
+	r->ips = xcalloc(json_count(ips) + 1, sizeof(*r->ips));
+	json_each(i, ips)
+	{
+		struct cni_ip *ip = &r->ips[r->n_ips];
+
+		if (!is_for(i, "nic", ifname))
+			continue;
+		ip->interface = -1;
+		if (read_cidr(i, "address", &ip->address, e) < 0 ||
+		    read_ip(i, "gateway", &ip->gateway, e) < 0)
+			return -1;
+		r->n_ips++;
+	}
+	r->routes = xcalloc(json_count(routes) + 1, sizeof(*r->routes));
+	json_each(i, routes)
+	{
+		struct cni_route *route = &r->routes[r->n_routes];
+
+		if (!is_for(i, "ifName", ifname))
+			continue;
+		if (read_cidr(i, "dst", &route->dst, e) < 0 || read_ip(i, "gw", &route->gw, e) < 0)
+			return -1;
+		r->n_routes++;
+	}
+	r->dns = json_count(dns) ? json_copy(dns) : NULL;
+	if (!r->n_ips)
+		return err_set(e, ERR_PROTO, "no address for interface %s", ifname);
+	return 0;
+}
+
+/* Nobody there, or nobody who answers: tell the reader of the pod's events where to look. */
+static int explain(const struct options *o, struct err *e)
+{
+	if (e->kind == ERR_UNREACHABLE)
+		return err_set(e, ERR_UNREACHABLE, "no agent at %s (%s): " LOOK_AT, o->socket,
+		               e->msg);
+	if (e->kind == ERR_TIMEOUT)
+		return err_set(e, ERR_TIMEOUT, "the agent at %s gave no answer in time: " LOOK_AT,
+		               o->socket);
+	return -1;
+}
+
+static int request_addresses(const struct cni_call *c, const struct options *o, json **result,
+                             struct err *e)
+{
+	AUTO_JSON *body = add_request(c, o);
+	AUTO_JSON *answer = NULL;
+	AUTO_CNI_RESULT r = { .dns = NULL };
+
+	if (agent_request(o->socket, "POST", "/v1/ipam/ip", body, true, &answer, o->deadline, e) <
+	    0) {
+		explain(o, e);
+		return err_wrap(e, "allocate addresses for %s of pod %s/%s", c->ifname,
+		                c->pod_namespace, c->pod_name);
+	}
+	if (read_answer(answer, c->ifname, &r, e) < 0) {
+		e->kind = ERR_PROTO;
+		return err_wrap(e, "answer of the agent at %s", o->socket);
+	}
+	for (size_t i = 0; i < r.n_ips; i++)
+		log_info("allocated %s", cidr_str(r.ips[i].address).s);
+	*result = cni_result_document(&r, c->version);
+	return 0;
+}
+
+int ipam_add(struct cni_call *c, json **result, int *code, struct err *e)
+{
+	struct err mine = { .kind = ERR_NONE };
+	AUTO_FD int netns = -1;
+	struct options o;
+
+	if (read_options(c, &o, &mine) < 0)
+		return err_copy(e, &mine);
+	/* an address for a pod without a network would be held for nothing */
+	if (netns_open(c->netns, &netns, &mine) < 0) {
+		*code = CNI_E_NETNS;
+		return err_copy(e, &mine);
+	}
+	if (request_addresses(c, &o, result, &mine) == 0)
+		return 0;
+	if (o.log.path)
+		log_err(&mine, "ADD");
+	return err_copy(e, &mine);
+}
+
+static int queue_release(const struct cni_call *c, const struct options *o, struct err *e)
+{
+	AUTO_FREE char *id = xstrdup(c->container_id);
+	AUTO_FREE char *ifname = xstrdup(c->ifname);
+	AUTO_FREE char *netns = xstrdup(c->netns);
+	AUTO_FREE char *namespace = xstrdup(c->pod_namespace);
+	AUTO_FREE char *name = xstrdup(c->pod_name);
+	AUTO_FREE char *uid = xstrdup(c->pod_uid);
+	const struct release r = { id, ifname, netns, namespace, name, uid };
+
+	return release_write(o->state_dir, &r, e);
+}
+
+int ipam_del(struct cni_call *c, int *code, struct err *e)
+{
+	AUTO_JSON *body = identity(c);
+	struct err agent;
+	struct options o;
+
+	read_leniently(c, &o);
+	if (agent_request(o.socket, "DELETE", "/v1/ipam/ip", body, true, NULL,
+	                  mono_min(o.deadline, mono_in(DEL_MS)), &agent) == 0) {
+		log_info("released");
+		return 0;
+	}
+	if (queue_release(c, &o, e) < 0) {
+		*code = CNI_E_IO;
+		return err_wrap(e, "release the addresses: %s; queue that for later", agent.msg);
+	}
+	log_warn_err(&agent, "the release is queued in %s for the agent", o.state_dir);
+	return 0;
+}
+
+/* Is this address recorded for the interface?  *seen lists what is. */
+static bool recorded(const json *interfaces, const char *ifname, struct ip want, struct str *seen)
+{
+	static const char *const keys[] = { "ipv4", "ipv6" };
+	struct cidr c;
+
+	json_each(i, interfaces)
+	{
+		if (!is_for(i, "interface", ifname))
+			continue;
+		for (size_t k = 0; k < ARRAY_LEN(keys); k++) {
+			const char *text = json_str_at(i, keys[k], NULL);
+
+			if (!text || cidr_parse(text, &c, NULL) < 0)
+				continue;
+			if (ip_equal(c.ip, want))
+				return true;
+			str_addf(seen, "%s%s", seen->len ? ", " : "", text);
+		}
+	}
+	return false;
+}
+
+/* Compares what the runtime remembers with what the agent does. */
+static int compare(const struct cni_call *c, const struct cni_result *r, const json *endpoint,
+                   struct err *e)
+{
+	size_t checked = 0;
+
+	for (size_t i = 0; i < r->n_ips; i++) {
+		int interface = r->ips[i].interface;
+		AUTO_STR seen = STR_INIT;
+
+		if (interface >= 0 && !streq(r->interfaces[interface].name, c->ifname))
+			continue;
+		checked++;
+		if (!recorded(json_get(endpoint, "interfaces"), c->ifname, r->ips[i].address.ip,
+		              &seen))
+			return err_set(
+				e, ERR_NOT_FOUND,
+				"address %s of %s is not recorded for pod %s/%s (there is: %s)",
+				ip_str(r->ips[i].address.ip).s, c->ifname, c->pod_namespace,
+				c->pod_name, seen.len ? seen.data : "none");
+	}
+	if (!checked)
+		return err_set(e, ERR_CONFIG, "prevResult has no address for %s", c->ifname);
+	return 0;
+}
+
+static int query_endpoint(const struct cni_call *c, const struct options *o, json **out,
+                          struct err *e)
+{
+	AUTO_STR path = STR_INIT;
+
+	str_add(&path, "/v1/workloadendpoint?podNamespace=");
+	url_encode(&path, c->pod_namespace);
+	str_add(&path, "&podName=");
+	url_encode(&path, c->pod_name);
+	return agent_request(o->socket, "GET", path.data, NULL, true, out,
+	                     mono_min(o->deadline, mono_in(QUERY_MS)), e);
+}
+
+int ipam_check(struct cni_call *c, int *code, struct err *e)
+{
+	AUTO_CNI_RESULT r = { .dns = NULL };
+	AUTO_JSON *endpoint = NULL;
+	struct err mine = { .kind = ERR_NONE };
+	struct options o;
+
+	(void)code;
+	if (read_options(c, &o, &mine) < 0)
+		return err_copy(e, &mine);
+	if (!c->prev_result)
+		return err_set(e, ERR_CONFIG, "CHECK needs a prevResult, and there is none");
+	if (cni_result_read(c->prev_result, &r, &mine) < 0) {
+		mine.kind = ERR_CONFIG;
+		err_prefix(&mine, "prevResult");
+		return err_copy(e, &mine);
+	}
+	if (query_endpoint(c, &o, &endpoint, &mine) < 0) {
+		explain(&o, &mine);
+		return err_copy(e, &mine);
+	}
+	return compare(c, &r, endpoint, e);
+}
+
+int ipam_status(struct cni_call *c, int *code, struct err *e)
+{
+	struct err mine = { .kind = ERR_NONE };
+	struct options o;
+
+	if (read_options(c, &o, &mine) < 0)
+		return err_copy(e, &mine);
+	if (agent_request(o.socket, "GET", "/v1/ipam/healthy", NULL, false, NULL,
+	                  mono_min(o.deadline, mono_in(QUERY_MS)), &mine) == 0)
+		return 0;
+	*code = CNI_E_NOT_AVAILABLE;
+	explain(&o, &mine);
+	return err_copy(e, &mine);
+}
+
+const struct cni_plugin ipam_plugin = {
+	.about = "spiderbox ipam: gives addresses of SpiderIPPools to pods, by way of the node's "
+		 "agent",
+	.add = ipam_add,
+	.del = ipam_del,
+	.check = ipam_check,
+	.status = ipam_status,
+};

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * plugin_log.c - log files of short-lived processes: opened per call, shared by all of them, and
+ * rotated by whoever finds them too large.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "plugins/plugin_log.h"
+
+#define COUNT_MAX 100 /* of renamed files */
+
+static int read_number(const json *o, const char *key, uint32_t max, uint32_t *out, struct err *e)
+{
+	const json *v = json_get(o, key);
+	int64_t n = 0;
+
+	if (!v || json_is_null(v))
+		return 0;
+	if (json_is_string(v) ? parse_i64(json_text(v), INT32_MIN, INT32_MAX, &n, e) < 0
+	                      : json_int(v, &n, e) < 0)
+		return err_wrap(e, "%s", key);
+	if (n > (int64_t)max)
+		return err_set(e, ERR_CONFIG, "%s: %lld is more than %u", key, (long long)n, max);
+	if (n > 0)
+		*out = (uint32_t)n;
+	return 0;
+}
+
+static int read_level(const json *o, enum log_level *out, struct err *e)
+{
+	const char *text = NULL;
+
+	if (json_opt_str(o, "log_level", &text, e) < 0)
+		return -1;
+	if (!text || !*text)
+		return 0;
+	if (strcasecmp(text, "fatal") == 0 || strcasecmp(text, "panic") == 0)
+		*out = LOG_LEVEL_ERROR;
+	else if (log_parse_level(text, out, e) < 0)
+		return err_wrap(e, "log_level");
+	return 0;
+}
+
+int plugin_log_read(const json *o, struct plugin_log *out, struct err *e)
+{
+	struct plugin_log l = { LOG_LEVEL_INFO, NULL, 100, 30, 10 };
+
+	if (read_level(o, &l.level, e) < 0 || json_opt_str(o, "log_file_path", &l.path, e) < 0 ||
+	    read_number(o, "log_file_max_size", 1024 * 1024, &l.max_mib, e) < 0 ||
+	    read_number(o, "log_file_max_age", 36500, &l.max_days, e) < 0 ||
+	    read_number(o, "log_file_max_count", COUNT_MAX, &l.max_count, e) < 0)
+		return -1;
+	if (l.path && !*l.path)
+		l.path = NULL;
+	*out = l;
+	return 0;
+}
+
+/* "PATH.1" is the youngest.  Failures leave a file too large: nothing to stop a call for. */
+static void rotate(const struct plugin_log *l)
+{
+	time_t oldest = time(NULL) - (time_t)l->max_days * 24 * 3600;
+
+	for (uint32_t i = COUNT_MAX; i > 0; i--) {
+		AUTO_FREE char *from =
+			i > 1 ? xasprintf("%s.%u", l->path, i - 1) : xstrdup(l->path);
+		AUTO_FREE char *to = xasprintf("%s.%u", l->path, i);
+		struct stat st;
+
+		if (stat(from, &st) < 0)
+			continue;
+		if (i > l->max_count || (i > 1 && st.st_mtime < oldest))
+			(void)unlink(from);
+		else
+			(void)rename(from, to);
+	}
+}
+
+static int open_file(const struct plugin_log *l, struct err *e)
+{
+	const char *slash = strrchr(l->path, '/');
+	AUTO_FREE char *dir =
+		slash && slash != l->path ? xstrndup(l->path, (size_t)(slash - l->path)) : NULL;
+	int fd;
+
+	if (dir && file_mkdirs(dir, 0755, e) < 0)
+		return -1;
+	fd = open(l->path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
+	if (fd < 0)
+		return err_sys(e, errno, "open %s", l->path);
+	return fd;
+}
+
+/* Too large, still the file of that name, and nobody else is at it. */
+static bool want_rotation(const struct plugin_log *l, int fd)
+{
+	struct stat st, named;
+
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) ||
+	    st.st_size < (off_t)l->max_mib * 1024 * 1024 || flock(fd, LOCK_EX | LOCK_NB) < 0)
+		return false;
+	return stat(l->path, &named) == 0 && named.st_ino == st.st_ino && named.st_dev == st.st_dev;
+}
+
+void plugin_log_open(const char *app, const struct plugin_log *l)
+{
+	struct err e;
+	int fd = -1;
+
+	log_init(app, STDERR_FILENO, false, l->level);
+	if (!l->path)
+		return;
+	fd = open_file(l, &e);
+	if (fd >= 0 && want_rotation(l, fd)) {
+		rotate(l);
+		close(fd);
+		fd = open_file(l, &e);
+	}
+	if (fd < 0)
+		log_warn_err(&e, "log_file_path");
+	else
+		log_init(app, fd, false, l->level);
+}
