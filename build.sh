@@ -10,7 +10,7 @@ usage: ./build.sh [VERB] [ARGUMENT]...
 
   build            build/spiderbox, the static binary (default)
   demo             build, then the main job on two simulated nodes, explained as it runs
-  test [SUITE]...  all test suites, or some of: lint build unit;
+  test [SUITE]...  all test suites, or some of: lint build unit cni;
                    unit/NAME runs one unit test program
   lint             the lint suite
   fmt              format the sources
@@ -205,7 +205,7 @@ run_suite() {
 
 run_tests() {
 	passed=0 failed=0
-	[ $# -gt 0 ] || set -- lint build unit
+	[ $# -gt 0 ] || set -- lint build unit cni
 	dependencies
 	for s; do
 		name=${s%%/*}
@@ -213,7 +213,7 @@ run_tests() {
 			say "there is no suite $name"
 			return 2
 		}
-		case $name in api | vm | demo | measure) build ;; esac
+		case $name in cni | api | vm | demo | measure) build ;; esac
 		case $s in
 		*/*) run_suite "$name" "${s#*/}" ;;
 		*) run_suite "$name" ;;

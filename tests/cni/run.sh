@@ -1,0 +1,219 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
+# The cni suite: the shipped binary as a runtime calls it, with input that is wrong, and without an
+# agent.  Each call's exit status and whole document are compared.  One TAP line per check.
+set -eu
+
+top=$(cd "$(dirname "$0")/../.." && pwd)
+: "${SPIDERBOX:=$top/build/spiderbox}"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+trap 'exit 130' INT TERM
+failed=0
+
+check() {
+	name=$1
+	shift
+	if "$@" >"$work/log" 2>&1; then
+		echo "ok - $name"
+	else
+		echo "not ok - $name"
+		sed 's/^/# /' "$work/log" | tail -n 40
+		failed=1
+	fi
+}
+
+# plugin COMMAND [NAME=VALUE]...: one call of ipam, to $work/out and $work/err; its status.  The
+# namespace is our own, so that no root is needed; the override says that this is meant.
+plugin() {
+	command=$1
+	shift
+	status=0
+	env -i CNI_COMMAND="$command" CNI_CONTAINERID=abc123 CNI_IFNAME=eth0 CNI_PATH=/opt/cni/bin \
+		CNI_NETNS=/proc/self/ns/net CNI_NETNS_OVERRIDE=1 "$@" \
+		timeout 20 "$SPIDERBOX" ipam >"$work/out" 2>"$work/err" || status=$?
+	return "$status"
+}
+
+# printed STATUS WANT DOCUMENT: an "@" in the document stands for any text
+printed() {
+	[ "$1" = "$2" ] || {
+		echo "exit status $1, wanted $2; stdout and stderr:"
+		cat "$work/out" "$work/err"
+		return 1
+	}
+	out=$(cat "$work/out")
+	case $3 in
+	*@*) case $out in "${3%%@*}"*"${3#*@}") return 0 ;; esac ;;
+	*) [ "$out" != "$3" ] || return 0 ;;
+	esac
+	printf 'wanted %s\nprinted %s\n' "$3" "$out"
+	return 1
+}
+
+# refused STDIN CODE MESSAGE DETAILS COMMAND [NAME=VALUE]...: the error document and nothing else
+refused() {
+	input=$1 code=$2 message=$3 details=$4
+	shift 4
+	status=0
+	printf '%s' "$input" | plugin "$@" || status=$?
+	printed "$status" 1 "{\"cniVersion\":\"${version:-1.1.0}\",\"code\":$code,\"msg\":\"$message\",\"details\":\"$details\"}"
+}
+
+# conf VERSION [MEMBERS OF ipam]: a configuration whose agent is away
+conf() {
+	printf '{"cniVersion":"%s","name":"net","type":"ipvlan","ipam":{"type":"spiderpool","ipam_unix_socket_path":"%s/no.sock","state_dir":"%s/state","timeout_ms":300%s}}' \
+		"$1" "$work" "$work" "${2:-}"
+}
+
+decode='decode the configuration on standard input'
+
+too_much() {
+	status=0
+	{
+		head -c 2097152 /dev/zero
+		echo $? >"$work/writer"
+	} | plugin ADD || status=$?
+	[ "$(cat "$work/writer")" = 0 ] || {
+		echo 'the writer did not get rid of its 2 MB'
+		return 1
+	}
+	printed "$status" 1 '{"cniVersion":"1.1.0","code":6,"msg":"the configuration on standard input is longer than 1048576 bytes","details":""}'
+}
+
+nul_byte() {
+	status=0
+	printf '{}\000' | plugin ADD || status=$?
+	printed "$status" 1 "{\"cniVersion\":\"1.1.0\",\"code\":6,\"msg\":\"$decode: a NUL at byte 2\",\"details\":\"\"}"
+}
+
+version_answer='{"cniVersion":"1.1.0","supportedVersions":["0.3.0","0.3.1","0.4.0","1.0.0","1.1.0"]}'
+
+# What is on stdin is still there afterwards.
+version_leaves_stdin() {
+	echo untouched >"$work/in"
+	{
+		plugin VERSION || return 1
+		cat >"$work/rest"
+	} <"$work/in"
+	printed 0 0 "$version_answer" && cmp "$work/in" "$work/rest"
+}
+
+version_alone() {
+	env -i CNI_COMMAND=VERSION "$SPIDERBOX" ipam <&- >"$work/out"
+	printed 0 0 "$version_answer"
+}
+
+other_name() {
+	ln -sf "$SPIDERBOX" "$work/spiderpool"
+	CNI_COMMAND=VERSION "$work/spiderpool" </dev/null >"$work/out"
+	printed 0 0 "$version_answer"
+}
+
+help() {
+	"$SPIDERBOX" ipam --help >"$work/out" 2>"$work/err" && [ ! -s "$work/err" ] &&
+		grep -q '^usage: ipam' "$work/out" && grep -q 'timeout_ms' "$work/out"
+}
+
+superfluous_argument() {
+	status=0
+	"$SPIDERBOX" ipam extra >"$work/out" 2>"$work/err" || status=$?
+	[ "$status" = 2 ] && [ ! -s "$work/out" ] && grep -q '^usage: ipam' "$work/err"
+}
+
+no_command() {
+	env -i "$SPIDERBOX" ipam </dev/null >"$work/out" 2>"$work/err" && [ ! -s "$work/out" ] &&
+		grep -q 'CNI protocol versions supported: 0.3.0, 0.3.1, 0.4.0, 1.0.0, 1.1.0' "$work/err"
+}
+
+missing_variables() {
+	status=0
+	env -i CNI_COMMAND=ADD CNI_IFNAME=eth0 "$SPIDERBOX" ipam </dev/null >"$work/out" 2>"$work/err" || status=$?
+	printed "$status" 1 '{"cniVersion":"1.1.0","code":4,"msg":"missing environment variables: CNI_CONTAINERID, CNI_NETNS, CNI_PATH","details":"CNI_COMMAND ADD needs them"}'
+}
+
+call='of network net, interface eth0 of container abc123 in /proc/self/ns/net'
+look='is it running? look at \"kubectl -n kube-system get pods -l app=spiderpool-agent -o wide\", or on this node at \"systemctl status spiderpool-agent\" and \"journalctl -u spiderpool-agent\"'
+away="no agent at $work/no.sock (connect to $work/no.sock: No such file or directory): $look"
+
+add_without_agent() {
+	begin=$(date +%s)
+	version=0.3.1 refused "$(conf 0.3.1)" 11 "allocate addresses for eth0 of pod default/web-0: $away" \
+		"ADD $call, pod default/web-0" ADD 'CNI_ARGS=K8S_POD_NAME=web-0;K8S_POD_NAMESPACE=default' || return 1
+	[ $(($(date +%s) - begin)) -lt 10 ]
+}
+
+del_without_agent() {
+	status=0
+	conf 0.3.1 | plugin DEL CNI_NETNS= 'CNI_ARGS=K8S_POD_NAME=web-0;K8S_POD_NAMESPACE=default;K8S_POD_UID=u1' || status=$?
+	printed "$status" 0 '' || return 1
+	grep -q 'the release is queued in' "$work/err" || return 1
+	cp "$work/state/releases/abc123-eth0.json" "$work/out"
+	printed 0 0 '{"containerID":"abc123","ifName":"eth0","netNamespace":"","podNamespace":"default","podName":"web-0","podUID":"u1"}'
+}
+
+# full COMMAND...: a result that cannot be written is a failure
+full() {
+	! "$@" >/dev/full 2>"$work/err" && grep -q 'standard output' "$work/err"
+}
+
+# The file that is opened first must not become stdout.
+closed_stdout() {
+	rm -rf "$work/log-file"
+	! conf 1.0.0 ",\"log_file_path\":\"$work/log-file\"" |
+		env CNI_COMMAND=ADD CNI_CONTAINERID=a CNI_IFNAME=e CNI_PATH=/p CNI_NETNS=/proc/self/ns/net CNI_NETNS_OVERRIDE=1 \
+			timeout 20 "$SPIDERBOX" ipam >&- 2>"$work/err" || return 1
+	[ -s "$work/log-file" ] && ! grep -q cniVersion "$work/log-file"
+}
+
+closed_stdin() {
+	status=0
+	plugin ADD <&- || status=$?
+	printed "$status" 1 '{"cniVersion":"1.1.0","code":5,"msg":"read standard input: Bad file descriptor","details":""}'
+}
+
+lists='the configuration wants [\"9.9.9\"], this plugin speaks [\"0.3.0\" \"0.3.1\" \"0.4.0\" \"1.0.0\" \"1.1.0\"]'
+
+check 'garbage on stdin' refused garbage 6 "$decode: not JSON: line 1 column 1: not a value" '' ADD
+check 'nothing on stdin' refused '' 6 "$decode: it is empty" '' ADD
+check 'a document cut short' refused '{"name":"net","ipam":{' 6 "$decode: not JSON: line 1 column 23: a member name is missing" '' ADD
+check 'text after the document' refused '{} x' 6 "$decode: not JSON: line 1 column 4: text after the end of the document" '' ADD
+check 'a member twice' refused '{"name":"a","name":"b"}' 6 "$decode: member \\\"name\\\" stands twice" '' DEL
+check 'a NUL byte' nul_byte
+check '2 MB on stdin, and its writer is not cut off' too_much
+check 'stdin is closed' closed_stdin
+check 'no network name' refused '{"cniVersion":"1.0.0"}' 7 'the configuration has no network name (\"name\")' '' ADD
+check 'an unknown version' refused "$(conf 9.9.9)" 1 'incompatible CNI versions: 9.9.9 is not supported' "$lists" ADD
+check 'CHECK before 0.4.0' refused "$(conf 0.3.1)" 1 'cniVersion 0.3.1 has no CHECK: it came with 0.4.0' '' CHECK
+check 'GC before 1.1.0' refused "$(conf 1.0.0)" 1 'cniVersion 1.0.0 has no GC: it came with 1.1.0' '' GC
+check 'an unknown command' refused '{}' 4 'unknown CNI_COMMAND \"PING\"' 'there are ADD, DEL, CHECK, GC, STATUS and VERSION' PING
+check 'missing variables are all named' missing_variables
+check 'a container id that is a path' refused "$(conf 1.0.0)" 4 'CNI_CONTAINERID \"../x\" may hold @' '' ADD CNI_CONTAINERID=../x
+check 'an interface name that is a path' refused "$(conf 1.0.0)" 4 'CNI_IFNAME: \"a/b\" is not an interface name' '' DEL CNI_IFNAME=a/b
+version=1.0.0
+check 'a namespace that is not there' refused "$(conf 1.0.0)" 8 'open network namespace \"/nonexistent\": No such file or directory' \
+	'ADD of network net, interface eth0 of container abc123 in /nonexistent' ADD CNI_NETNS=/nonexistent
+check 'a namespace that is none' refused "$(conf 1.0.0)" 8 "$work is not a network namespace (unknown FS magic 0x@)" \
+	"ADD of network net, interface eth0 of container abc123 in $work" ADD "CNI_NETNS=$work"
+check "the plugin's own namespace" refused "$(conf 1.0.0)" 8 \
+	'CNI_NETNS /proc/self/ns/net is the network namespace that the plugin itself runs in' "ADD $call" ADD CNI_NETNS_OVERRIDE=
+check 'an option of the wrong type' refused "$(conf 1.0.0 ',"clean_gateway":"yes"')" 7 \
+	'configuration: ipam: clean_gateway: not true or false' "ADD $call" ADD
+# $work/log is a file: no folder can be made below it
+check 'DEL that can neither ask nor queue' refused "$(conf 1.0.0 | sed 's|/state"|/log/x"|')" 5 \
+	"release the addresses: connect to $work/no.sock: No such file or directory; queue that for later: mkdir $work/log/x: Not a directory" "DEL $call" DEL
+version=
+check 'STATUS is 50 without an agent' refused "$(conf 1.1.0)" 50 "$away" "STATUS of network net, interface eth0 of container abc123 in /proc/self/ns/net" STATUS
+check 'ADD without an agent' add_without_agent
+check 'DEL without an agent succeeds and is queued' del_without_agent
+check 'VERSION' version_alone
+check 'VERSION does not read stdin' version_leaves_stdin
+check 'the name spiderpool' other_name
+check 'no command: an explanation' no_command
+check '--help' help
+check 'a superfluous argument' superfluous_argument
+check 'a full disk under the result' full env CNI_COMMAND=VERSION "$SPIDERBOX" ipam
+check 'a full disk under the error' full env CNI_COMMAND=ADD "$SPIDERBOX" ipam
+check 'stdout is closed' closed_stdout
+[ "$failed" = 0 ]
