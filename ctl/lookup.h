@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * lookup.h - what is known about one address.  Pure: objects in, a report out.
+ */
+#ifndef CTL_LOOKUP_H
+#define CTL_LOOKUP_H
+
+#include "net/ip.h"
+#include "json/json.h"
+
+/*
+ * From arrays of SpiderIPPools, SpiderReservedIPs and SpiderEndpoints (the latter two may be NULL).
+ * The report, owned:
+ *
+ *   address
+ *   pools     what each pool that has the address among ips, or a record of it, says: pool, subnet,
+ *             gateway, state, pod ("namespace/name"), podUid, nic, containerId, node, problem
+ *   reserved  names of the SpiderReservedIPs that have it
+ *   subnets   names of the other pools in whose subnet it lies
+ *   gateways  names of the pools whose gateway it is
+ *
+ * state: "allocated" (whatever else it is), "excluded", "reserved", "free".
+ */
+json *lookup_report(const json *pools, const json *reserved, const json *endpoints, struct ip ip);
+
+/* Does some pool have it? */
+bool lookup_found(const json *report);
+
+void lookup_text(const json *report, struct str *out);
+
+#endif
