@@ -10,7 +10,7 @@ usage: ./build.sh [VERB] [ARGUMENT]...
 
   build            build/spiderbox, the static binary (default)
   demo             build, then the main job on two simulated nodes, explained as it runs
-  test [SUITE]...  all test suites, or some of: lint build unit cni;
+  test [SUITE]...  all test suites, or some of: lint build unit cni ctl image;
                    unit/NAME runs one unit test program
   lint             the lint suite
   fmt              format the sources
@@ -161,6 +161,8 @@ suite_packages() {
 	case $1 in
 	lint) echo clang-format clang-tidy clang cppcheck shellcheck git ;;
 	build) echo git ;;
+	ctl) echo jq strace util-linux ;;
+	image) echo jq ;;
 	unit) echo clang libclang-rt-14-dev libcmocka-dev openssl libmnl-dev iproute2 nftables ;;
 	api) echo openssl curl jq python3 ;;
 	vm | demo) echo gcc libcmocka-dev libmnl-dev busybox-static iproute2 nftables iptables iputils-ping kmod curl conntrack tcpdump openssl jq python3 ;;
@@ -205,7 +207,7 @@ run_suite() {
 
 run_tests() {
 	passed=0 failed=0
-	[ $# -gt 0 ] || set -- lint build unit cni
+	[ $# -gt 0 ] || set -- lint build unit cni ctl image
 	dependencies
 	for s; do
 		name=${s%%/*}
@@ -213,7 +215,7 @@ run_tests() {
 			say "there is no suite $name"
 			return 2
 		}
-		case $name in cni | api | vm | demo | measure) build ;; esac
+		case $name in cni | ctl | image | api | vm | demo | measure) build ;; esac
 		case $s in
 		*/*) run_suite "$name" "${s#*/}" ;;
 		*) run_suite "$name" ;;
