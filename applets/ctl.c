@@ -164,8 +164,7 @@ static int fetch_named(struct store *s, const struct get *g, json *items)
 static void show(const struct get *g, const json *items)
 {
 	AUTO_STR text = STR_INIT;
-	AUTO_JSON *list = NULL;
-	const json *one = items;
+	AUTO_JSON *document = NULL;
 
 	switch (g->format) {
 	case FORMAT_TABLE:
@@ -177,12 +176,11 @@ static void show(const struct get *g, const json *items)
 		break;
 	case FORMAT_JSON:
 	case FORMAT_YAML:
-		list = get_list(items);
-		one = g->n_names == 1 ? json_first(items) : list;
+		document = get_document(items, g->n_names == 1);
 		if (g->format == FORMAT_JSON)
-			json_print_pretty(one, &text);
+			json_print_pretty(document, &text);
 		else
-			get_yaml(one, &text);
+			get_yaml(document, &text);
 		break;
 	}
 	print(&text);

@@ -236,13 +236,30 @@ void get_names(enum store_kind kind, const json *items, struct str *out)
 	}
 }
 
-json *get_list(const json *items)
+static json *without_bookkeeping(const json *object)
 {
-	json *list = json_new_object();
+	json *copy = json_copy(object), *metadata = json_get_mut(copy, "metadata");
 
+	if (metadata)
+		json_remove(metadata, "managedFields");
+	return copy;
+}
+
+json *get_document(const json *items, bool one)
+{
+	json *list, *copies;
+
+	if (one)
+		return without_bookkeeping(json_first(items));
+	list = json_new_object();
+	copies = json_new_array();
+	json_each(o, items)
+	{
+		json_append(copies, without_bookkeeping(o));
+	}
 	json_set_str(list, "apiVersion", "v1");
 	json_set_str(list, "kind", "List");
-	json_set(list, "items", json_copy(items));
+	json_set(list, "items", copies);
 	json_set_str(json_ensure_object(list, "metadata"), "resourceVersion", "");
 	return list;
 }

@@ -26,8 +26,8 @@ void get_table(enum store_kind kind, const json *items, bool wide, bool all_name
                struct str *out);
 void get_names(enum store_kind kind, const json *items, struct str *out);
 
-/* One object as it is, or a List of them; owned. */
-json *get_list(const json *items);
+/* The one object, or a List of all; without metadata.managedFields, as kubectl shows it.  Owned. */
+json *get_document(const json *items, bool one);
 
 /* Block YAML, every string quoted that could be read as something else. */
 void get_yaml(const json *value, struct str *out);

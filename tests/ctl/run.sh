@@ -297,7 +297,7 @@ full_disk() {
 	fresh
 	# shellcheck disable=SC2016 # expanded by the inner shell
 	in_mount size=64k sh -c '! "$1" ctl install --bin-dir "$2" 2>"$3" && [ -z "$(ls -A "$2")" ]' sh "$SPIDERBOX" "$bin" "$err" &&
-		grep -q "^error: write $bin/.spiderbox.*: No space left on device$" "$err"
+		echo "error: copy to $bin/spiderbox: No space left on device" | stderr
 }
 
 # whole: no name holds anything but a whole binary

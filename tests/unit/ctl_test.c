@@ -197,6 +197,26 @@ static void kinds(void **state)
 	                    "reservedips");
 }
 
+static void shown_documents(void **state)
+{
+	AUTO_JSON *items =
+		yaml("metadata: {name: a, managedFields: [{manager: m}]}\n---\n"
+	             "metadata: {name: b}\n");
+	AUTO_JSON *one = get_document(items, true);
+	AUTO_JSON *all = get_document(items, false);
+	AUTO_STR out = STR_INIT;
+
+	(void)state;
+	json_print(one, &out);
+	assert_string_equal(out.data, "{\"metadata\":{\"name\":\"a\"}}");
+	str_reset(&out, 0);
+	json_print(all, &out);
+	assert_string_equal(out.data,
+	                    "{\"apiVersion\":\"v1\",\"kind\":\"List\",\"items\":["
+	                    "{\"metadata\":{\"name\":\"a\"}},{\"metadata\":{\"name\":\"b\"}}],"
+	                    "\"metadata\":{\"resourceVersion\":\"\"}}");
+}
+
 static void names_and_order(void **state)
 {
 	AUTO_JSON *items =
@@ -541,6 +561,7 @@ int main(void)
 		cmocka_unit_test(ages),
 		cmocka_unit_test(kinds),
 		cmocka_unit_test(names_and_order),
+		cmocka_unit_test(shown_documents),
 		cmocka_unit_test(yaml_round_trip),
 		cmocka_unit_test(lookup),
 		cmocka_unit_test(lookup_twice),
