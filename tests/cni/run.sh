@@ -8,7 +8,8 @@ set -eu
 top=$(cd "$(dirname "$0")/../.." && pwd)
 : "${SPIDERBOX:=$top/build/spiderbox}"
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+agent=
+trap '[ -z "$agent" ] || kill "$agent"; rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
 failed=0
 
@@ -173,6 +174,84 @@ closed_stdin() {
 	printed "$status" 1 '{"cniVersion":"1.1.0","code":5,"msg":"read standard input: Bad file descriptor","details":""}'
 }
 
+# A pool of one address, and two pods.
+objects() {
+	mkdir -p "$work/store/spiderippools" "$work/store/pods"
+	cat >"$work/store/spiderippools/p1.json" <<'JSON'
+{"apiVersion":"spiderpool.spidernet.io/v2beta1","kind":"SpiderIPPool",
+ "metadata":{"name":"p1","uid":"p-1","resourceVersion":"1","generation":1},
+ "spec":{"ipVersion":4,"subnet":"172.31.192.0/20","ips":["172.31.199.185"],"gateway":"172.31.207.253","default":true}}
+JSON
+	for pod in a b; do
+		printf '{"apiVersion":"v1","kind":"Pod","metadata":{"name":"%s","namespace":"default","uid":"u-%s","resourceVersion":"1"},"spec":{"nodeName":"n1"},"status":{"phase":"Pending"}}' \
+			"$pod" "$pod" >"$work/store/pods/default.$pod.json"
+	done
+}
+
+start_agent() {
+	"$SPIDERBOX" agent --store "dir:$work/store" --node n1 --socket "$work/no.sock" --state-dir "$work/state" \
+		--health-addr '' >>"$work/agent.log" 2>&1 &
+	agent=$!
+}
+
+stop_agent() {
+	kill "$agent"
+	status=0
+	wait "$agent" || status=$?
+	agent=
+	[ "$status" = 0 ]
+}
+
+# pod COMMAND NAME [MEMBERS]: one call for that pod, with time for the agent to start
+pod() {
+	status=0
+	conf 1.1.0 | sed "s|\"timeout_ms\":300}|\"timeout_ms\":15000}${3:-}|" | plugin "$1" "CNI_CONTAINERID=cid-$2" \
+		"CNI_ARGS=IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=$2;K8S_POD_UID=u-$2" || status=$?
+}
+
+address='{"cniVersion":"1.1.0","ips":[{"address":"172.31.199.185/20","gateway":"172.31.207.253"}],"routes":[{"dst":"0.0.0.0/0","gw":"172.31.207.253"}]}'
+
+# The agent is started with the call, which waits for its socket.
+gives_address() {
+	pod ADD a
+	printed "$status" 0 "$address" || return 1
+	pod ADD a # again: the same
+	printed "$status" 0 "$address" || return 1
+	pod STATUS a
+	printed "$status" 0 ''
+}
+
+full_pool() {
+	pod ADD b
+	printed "$status" 1 '{"cniVersion":"1.1.0","code":11,"msg":"allocate addresses for eth0 of pod default/b: agent: all IP addresses used out@'
+}
+
+checks() {
+	pod CHECK a ',"prevResult":{"ips":[{"address":"172.31.199.185/20"}]}'
+	printed "$status" 0 '' || return 1
+	pod CHECK a ',"prevResult":{"ips":[{"address":"172.31.199.186/20"}]}'
+	printed "$status" 1 '{"cniVersion":"1.1.0","code":999,"msg":"address 172.31.199.186 of eth0 is not recorded for pod default/a (there is: 172.31.199.185/20)",@'
+}
+
+# Deleted while the agent is away, the address is free again when it is back.
+replays() {
+	stop_agent || return 1
+	pod DEL a
+	printed "$status" 0 '' || return 1
+	[ "$(find "$work/state/releases" -name '*.json' | wc -l)" = 1 ] || return 1
+	start_agent
+	tries=0
+	until [ -z "$(find "$work/state/releases" -name '*.json')" ]; do
+		tries=$((tries + 1))
+		[ "$tries" -lt 100 ] || return 1
+		sleep 0.1
+	done
+	pod ADD b
+	printed "$status" 0 "$address" || return 1
+	pod DEL b
+	printed "$status" 0 '' && stop_agent
+}
+
 lists='the configuration wants [\"9.9.9\"], this plugin speaks [\"0.3.0\" \"0.3.1\" \"0.4.0\" \"1.0.0\" \"1.1.0\"]'
 
 check 'garbage on stdin' refused garbage 6 "$decode: not JSON: line 1 column 1: not a value" '' ADD
@@ -216,4 +295,11 @@ check 'a superfluous argument' superfluous_argument
 check 'a full disk under the result' full env CNI_COMMAND=VERSION "$SPIDERBOX" ipam
 check 'a full disk under the error' full env CNI_COMMAND=ADD "$SPIDERBOX" ipam
 check 'stdout is closed' closed_stdout
+rm -rf "$work/state"
+objects
+start_agent
+check 'an address from the agent, twice the same' gives_address
+check 'a full pool' full_pool
+check 'CHECK' checks
+check 'a release that waited for the agent' replays
 [ "$failed" = 0 ]
