@@ -21,6 +21,7 @@
 #include <sys/file.h>
 #include <sys/inotify.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -55,6 +56,16 @@ static int check_name(const char *name, struct err *e)
 static char *folder_of(struct store *s, enum store_kind k)
 {
 	return xasprintf("%s/%s", dir_path(s), store_kind_info(k)->resource.plural);
+}
+
+/* Not with its parents: a store that was there at start and is not any more is not made anew. */
+static int make_folder(struct store *s, enum store_kind k, struct err *e)
+{
+	AUTO_FREE char *folder = folder_of(s, k);
+
+	if (mkdir(folder, 0755) < 0 && errno != EEXIST)
+		return err_sys(e, errno, "make %s", folder);
+	return 0;
 }
 
 /* The namespace is a folder, so that names with dots stay apart. */
@@ -163,9 +174,14 @@ static int load(struct store *s, enum store_kind k, const char *ns, const char *
 {
 	if (file_of(s, k, ns, name, path, e) < 0)
 		return -1;
-	if (read_object(*path, out, e) < 0)
-		return e && e->kind == ERR_NOT_FOUND ? not_found(k, name, e) : -1;
-	return 0;
+	if (read_object(*path, out, e) == 0)
+		return 0;
+	if (!e || e->kind != ERR_NOT_FOUND)
+		return -1;
+	/* nothing can be said about the objects of a store that is not there itself */
+	if (access(dir_path(s), X_OK) < 0)
+		return err_set(e, ERR_UNREACHABLE, "the store %s is not there", dir_path(s));
+	return not_found(k, name, e);
 }
 
 static int dir_get(struct store *s, enum store_kind k, const char *ns, const char *name, json **out,
@@ -342,14 +358,14 @@ static int dir_create(struct store *s, enum store_kind k, const json *object, js
 	const struct store_kind_info *info = store_kind_info(k);
 	const char *name = json_str_at(object, "metadata", "name", NULL);
 	const char *ns = json_str_at(object, "metadata", "namespace", NULL);
-	AUTO_FREE char *path = NULL, *folder = folder_of(s, k);
+	AUTO_FREE char *path = NULL;
 	AUTO_JSON *o = json_copy(object);
 	AUTO_FD int fd = -1;
 	char uid[37], stamp[32];
 	json *meta;
 
 	if (file_of(s, k, ns, name ? name : "", &path, e) < 0 || new_uid(uid, e) < 0 ||
-	    file_mkdirs(folder, 0755, e) < 0 || lock(s, LOCK_EX, deadline, &fd, e) < 0)
+	    make_folder(s, k, e) < 0 || lock(s, LOCK_EX, deadline, &fd, e) < 0)
 		return -1;
 	if (access(path, F_OK) == 0)
 		return err_set(e, ERR_EXISTS, "%s \"%s\" already exists", info->resource.plural,
@@ -722,7 +738,7 @@ static int start_watch(struct dir_watch *w, uint64_t after, struct err *e)
 	w->stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (w->inotify < 0 || w->stop < 0)
 		return err_sys(e, errno, "inotify");
-	if (file_mkdirs(folder, 0755, e) < 0)
+	if (make_folder(w->store, w->kind, e) < 0)
 		return -1;
 	if (inotify_add_watch(w->inotify, folder,
 	                      IN_MOVED_TO | IN_DELETE | IN_CREATE | IN_MOVED_FROM) < 0)
