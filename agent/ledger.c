@@ -485,11 +485,14 @@ static void slot_failed(struct ledger *l, struct slot *s, const struct job *j)
 		log_debug("IPPool %s: somebody else wrote first", s->at.p.name);
 	} else {
 		s->not_before = mono_in(backoff_ms(s->failures, TROUBLE_MAX_MS));
-		if (j->op != JOB_ADMIT || s->failures == 1)
+		if (s->failures == 1)
 			log_warn_err(&j->e, "IPPool %s", s->at.p.name);
 		set_trouble(l, j->e.msg);
 	}
-	if (j->op == JOB_WRITE && j->e.kind == ERR_FORBIDDEN)
+	if (j->e.retry_ms)
+		s->not_before = mono_in(j->e.retry_ms);
+	/* trying again does not help */
+	if (j->op == JOB_WRITE && (j->e.kind == ERR_FORBIDDEN || j->e.kind == ERR_CONFIG))
 		refuse_batch(l, s, &j->e);
 	if (j->op == JOB_ADMIT && j->e.kind != ERR_CONFLICT) {
 		/* not worth holding up requests for */

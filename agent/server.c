@@ -74,7 +74,6 @@ static bool respond(struct connection *k, const struct server_answer *a, bool cl
 static bool one_request(struct connection *k, bool first)
 {
 	const struct server_config *c = &k->server->config;
-	AUTO_STR body = STR_INIT;
 	struct server_answer a = { .status = 200, .body = STR_INIT };
 	struct http_incoming in;
 	struct err e;
@@ -361,13 +360,14 @@ int server_start_tcp(const char *address, const struct server_config *c, struct 
 
 unsigned int server_port(const struct server *s)
 {
-	struct sockaddr_storage addr;
+	struct sockaddr_storage addr = { .ss_family = AF_UNSPEC };
 	socklen_t len = sizeof(addr);
 
 	if (getsockname(s->listener, (struct sockaddr *)&addr, &len) < 0)
 		return 0;
-	return ntohs(addr.ss_family == AF_INET ? ((struct sockaddr_in *)&addr)->sin_port
-	                                       : ((struct sockaddr_in6 *)&addr)->sin6_port);
+	if (addr.ss_family == AF_INET)
+		return ntohs(((struct sockaddr_in *)&addr)->sin_port);
+	return ntohs(((struct sockaddr_in6 *)&addr)->sin6_port);
 }
 
 void server_stop(struct server *s)

@@ -1,0 +1,877 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* links: agent/ledger.c agent/plan.c agent/jobs.c agent/poolstate.c agent/pause.c agent/thread.c */
+/* links: store/store.c store/dir.c k8s/ippool.c pool/ net/ip.c json/json.c base/ */
+/* libs: cjson */
+/* tsan */
+/*
+ * ledger_test.c - the ledger over a directory store that fails as told: group commit, conflicts,
+ * lost answers, stale knowledge, deadlines, and who yields to whom.
+ */
+#include <poll.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "agent/ledger.h"
+#include "store/backend.h"
+
+/* There is no API server here. */
+int store_open_kube(const char *path, const char *context, struct store **out, struct err *e)
+{
+	(void)path;
+	(void)context;
+	(void)out;
+	return err_set(e, ERR_CONFIG, "no API server in this test");
+}
+
+/* A store that fails as told. */
+static struct {
+	struct store base;
+	struct store *real;
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	int conflicts;    /* so many status patches are refused */
+	int lost;         /* so many are done, and the answer gets lost */
+	enum err_kind no; /* every call fails so */
+	bool held;        /* status patches wait */
+	int waiting;      /* how many do */
+	int patches, gets, lists;
+} faulty;
+
+static enum err_kind fate(bool patch, bool *lose)
+{
+	enum err_kind k;
+
+	*lose = false;
+	pthread_mutex_lock(&faulty.lock);
+	faulty.waiting += patch;
+	pthread_cond_broadcast(&faulty.changed);
+	while (patch && faulty.held)
+		pthread_cond_wait(&faulty.changed, &faulty.lock);
+	faulty.waiting -= patch;
+	k = faulty.no;
+	if (patch) {
+		faulty.patches++;
+		if (!k && faulty.conflicts) {
+			faulty.conflicts--;
+			k = ERR_CONFLICT;
+		} else if (!k && faulty.lost) {
+			faulty.lost--;
+			*lose = true;
+		}
+	}
+	pthread_mutex_unlock(&faulty.lock);
+	return k;
+}
+
+static int count(int *n)
+{
+	int v;
+
+	pthread_mutex_lock(&faulty.lock);
+	v = *n;
+	pthread_mutex_unlock(&faulty.lock);
+	return v;
+}
+
+static void set(int *n, int v)
+{
+	pthread_mutex_lock(&faulty.lock);
+	*n = v;
+	pthread_mutex_unlock(&faulty.lock);
+}
+
+static void hold(bool on)
+{
+	pthread_mutex_lock(&faulty.lock);
+	faulty.held = on;
+	pthread_cond_broadcast(&faulty.changed);
+	pthread_mutex_unlock(&faulty.lock);
+}
+
+static void refuse(enum err_kind k)
+{
+	pthread_mutex_lock(&faulty.lock);
+	faulty.no = k;
+	pthread_mutex_unlock(&faulty.lock);
+}
+
+static void add_one(int *n)
+{
+	pthread_mutex_lock(&faulty.lock);
+	(*n)++;
+	pthread_mutex_unlock(&faulty.lock);
+}
+
+static int f_get(struct store *s, enum store_kind k, const char *ns, const char *name, json **out,
+                 struct mono deadline, struct err *e)
+{
+	bool lose;
+	enum err_kind no = fate(false, &lose);
+
+	(void)s;
+	add_one(&faulty.gets);
+	if (no)
+		return err_set(e, no, "the store is out of order");
+	return store_get(faulty.real, k, ns, name, out, deadline, e);
+}
+
+static int f_list(struct store *s, enum store_kind k, const char *ns,
+                  const struct k8s_selector *sel, json **items, char **version,
+                  struct mono deadline, struct err *e)
+{
+	bool lose;
+	enum err_kind no = fate(false, &lose);
+
+	(void)s;
+	add_one(&faulty.lists);
+	if (no)
+		return err_set(e, no, "the store is out of order");
+	return store_list(faulty.real, k, ns, sel, items, version, deadline, e);
+}
+
+static int f_patch(struct store *s, enum store_kind k, const char *ns, const char *name,
+                   bool status, const json *patch, json **out, struct mono deadline, struct err *e)
+{
+	bool lose;
+	enum err_kind no = fate(status, &lose);
+
+	(void)s;
+	if (no)
+		return err_set(e, no, "the store is out of order");
+	if (store_patch(faulty.real, k, ns, name, status, patch, lose ? NULL : out, deadline, e) <
+	    0)
+		return -1;
+	return lose ? err_set(e, ERR_UNREACHABLE, "the connection was lost") : 0;
+}
+
+static const struct store_ops faulty_ops = { .get = f_get, .list = f_list, .patch = f_patch };
+
+/* The fixture. */
+static char folder[64];
+static struct ledger *ledger;
+static int event;
+static pthread_mutex_t change_lock = PTHREAD_MUTEX_INITIALIZER;
+static char last_change[256];
+
+static void on_changed(void *ctx, struct pod_grants *g)
+{
+	(void)ctx;
+	pthread_mutex_lock(&change_lock);
+	snprintf(last_change, sizeof(last_change), "%s %s %zu", g->pod, g->uid, g->n);
+	pthread_mutex_unlock(&change_lock);
+	pod_grants_free(g);
+}
+
+static const struct ledger_config config = {
+	.store = &faulty.base,
+	.node = "master",
+	.agent_namespace = "kube-system",
+	.changed = on_changed,
+};
+
+static int setup(void **state)
+{
+	AUTO_FREE char *spec = NULL;
+	struct ip_set none = IP_SET_INIT;
+	struct err e;
+
+	(void)state;
+	memset(&faulty, 0, sizeof(faulty));
+	faulty.base.ops = &faulty_ops;
+	pthread_mutex_init(&faulty.lock, NULL);
+	pthread_cond_init(&faulty.changed, NULL);
+	snprintf(folder, sizeof(folder), "/tmp/ledger_test.XXXXXX");
+	if (!mkdtemp(folder))
+		return -1;
+	spec = xasprintf("dir:%s", folder);
+	event = eventfd(0, EFD_CLOEXEC | EFD_SEMAPHORE);
+	if (store_open(spec, NULL, &faulty.real, &e) < 0 || ledger_start(&config, &ledger, &e) < 0)
+		fail_msg("%s", e.msg);
+	ledger_reserved(ledger, &none);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	AUTO_FREE char *command = xasprintf("rm -rf %s", folder);
+
+	(void)state;
+	hold(false);
+	ledger_stop(ledger);
+	ledger_free(ledger);
+	store_close(faulty.real);
+	close(event);
+	pthread_mutex_destroy(&faulty.lock);
+	pthread_cond_destroy(&faulty.changed);
+	return system(command); /* NOLINT: a test's own temporary folder */
+}
+
+static struct mono soon(void)
+{
+	return mono_in(20000);
+}
+
+/* What the walkthrough's pools look like when admission is through. */
+static void make_pool(const char *name, const char *ips, const char *more)
+{
+	AUTO_FREE char *text = xasprintf(
+		"{\"metadata\":{\"name\":\"%s\",\"finalizers\":[\"spiderpool.spidernet.io\"]},"
+		"\"spec\":{\"ipVersion\":4,\"default\":true,\"subnet\":\"10.0.0.0/16\","
+		"\"gateway\":\"10.0.255.254\",\"ips\":[\"%s\"]%s},"
+		"\"status\":{\"allocatedIPCount\":0,\"totalIPCount\":%d}}",
+		name, ips, more, 0);
+	AUTO_JSON *o = NULL;
+	struct err e;
+
+	if (json_parse(text, strlen(text), 0, &o, &e) < 0 ||
+	    store_create(faulty.real, STORE_IPPOOL, o, NULL, soon(), &e) < 0)
+		fail_msg("%s", e.msg);
+}
+
+static struct pool_state read_pool(const char *name)
+{
+	struct pool_state s = { .total = 0 };
+	AUTO_JSON *o = NULL;
+	struct err e;
+
+	if (store_get(faulty.real, STORE_IPPOOL, NULL, name, &o, soon(), &e) < 0 ||
+	    pool_state_read(o, &s, &e) < 0)
+		fail_msg("%s", e.msg);
+	return s;
+}
+
+static size_t records(const char *name)
+{
+	struct pool_state s = read_pool(name);
+	size_t n = s.p.n_records;
+
+	pool_state_release(&s);
+	return n;
+}
+
+/* Tells the ledger what there is, and waits until admission has written its counts. */
+static void tell(const char *first)
+{
+	AUTO_JSON *items = NULL;
+	struct mono until = soon();
+	struct err e;
+
+	if (store_list(faulty.real, STORE_IPPOOL, NULL, NULL, &items, NULL, soon(), &e) < 0)
+		fail_msg("%s", e.msg);
+	ledger_pools_listed(ledger, items);
+	for (bool done = false; !done;) {
+		struct pool_state s = read_pool(first);
+
+		done = s.total == (int64_t)pool_total(&s.p) && s.has_version && s.finalizers;
+		pool_state_release(&s);
+		assert_false(mono_passed(until));
+		mono_sleep_until(mono_in(1));
+	}
+	set(&faulty.patches, 0);
+	set(&faulty.gets, 0);
+	set(&faulty.lists, 0);
+}
+
+static struct ledger_request *request(enum ledger_op op, const char *pod, const char *cid,
+                                      int64_t ms)
+{
+	AUTO_FREE char *full = xasprintf("default/%s", pod);
+	AUTO_FREE char *uid = xasprintf("uid-%s", pod);
+
+	return ledger_request_new(op, full, uid, "eth0", cid, mono_in(ms), event);
+}
+
+static void submit(struct ledger_request *r)
+{
+	assert_true(ledger_submit(ledger, r));
+}
+
+static void await_answers(size_t n)
+{
+	uint64_t one;
+
+	while (n--) {
+		struct pollfd p = { event, POLLIN, 0 };
+
+		assert_int_equal(poll(&p, 1, 30000), 1);
+		assert_int_equal(read(event, &one, sizeof(one)), sizeof(one));
+	}
+}
+
+static void await_patch(void)
+{
+	pthread_mutex_lock(&faulty.lock);
+	while (!faulty.waiting)
+		pthread_cond_wait(&faulty.changed, &faulty.lock);
+	pthread_mutex_unlock(&faulty.lock);
+}
+
+static struct ledger_request *run(struct ledger_request *r)
+{
+	submit(r);
+	await_answers(1);
+	return r;
+}
+
+static void add_gives(const char *pod, const char *cid, const char *address)
+{
+	struct ledger_request *r = run(request(LEDGER_ADD, pod, cid, 20000));
+
+	if (r->kind)
+		fail_msg("%s", r->text);
+	assert_string_equal(cidr_str(r->grant.address).s, address);
+	ledger_request_free(r);
+}
+
+static void add_fails(struct ledger_request *r, enum err_kind kind, const char *text)
+{
+	run(r);
+	assert_int_equal(r->kind, kind);
+	assert_string_equal(r->text, text);
+	ledger_request_free(r);
+}
+
+static void del(const char *pod, const char *cid, const char *address)
+{
+	struct ledger_request *r = run(request(LEDGER_DEL, pod, cid, 20000));
+
+	assert_int_equal(r->kind, ERR_NONE);
+	if (address)
+		assert_string_equal(ip_str(r->grant.address.ip).s, address);
+	else
+		assert_null(r->grant.pool);
+	ledger_request_free(r);
+}
+
+/* Tests. */
+static void admission_fills_in(void **state)
+{
+	AUTO_JSON *o = NULL;
+	AUTO_JSON *items = NULL;
+	struct pool_state s;
+	struct err e;
+	static const char text[] =
+		"{\"metadata\":{\"name\":\"a\",\"finalizers\":[\"x/y\"]},"
+		"\"spec\":{\"default\":true,\"subnet\":\"10.0.0.0/24\",\"ips\":[\"10.0.0.1-10.0."
+		"0.9\"],\"excludeIPs\":[\"10.0.0.9\"]}}";
+
+	(void)state;
+	assert_int_equal(json_parse(text, strlen(text), 0, &o, &e), 0);
+	assert_int_equal(store_create(faulty.real, STORE_IPPOOL, o, NULL, soon(), &e), 0);
+	make_pool("other", "10.0.1.1-10.0.1.5", ",\"nodeName\":[\"worker\"]");
+	tell("a");
+	s = read_pool("a");
+	assert_int_equal(s.total, 8);
+	assert_int_equal(s.recorded, 0);
+	assert_int_equal(json_count(s.finalizers), 2);
+	assert_string_equal(json_text(json_first(s.finalizers)), "x/y");
+	assert_string_equal(json_text(json_next(json_first(s.finalizers))),
+	                    "spiderpool.spidernet.io");
+	pool_state_release(&s);
+	/* not ours: left alone */
+	s = read_pool("other");
+	assert_int_equal(s.total, 0);
+	pool_state_release(&s);
+
+	/* deleted while in use: it stays; with its last address the finalizer goes */
+	add_gives("p", "c", "10.0.0.1/24");
+	assert_int_equal(store_delete(faulty.real, STORE_IPPOOL, NULL, "a", NULL, NULL, soon(), &e),
+	                 0);
+	assert_int_equal(
+		store_list(faulty.real, STORE_IPPOOL, NULL, NULL, &items, NULL, soon(), &e), 0);
+	ledger_pools_listed(ledger, items);
+	add_gives("p", "c", "10.0.0.1/24");
+	add_fails(request(LEDGER_ADD, "q", "d", 5000), ERR_NO_POOL,
+	          "no IPPool available, all IPv4 IPPools [other a] of eth0 filtered out: [other "
+	          "is not for node master; a is being deleted]");
+	del("p", "c", "10.0.0.1");
+	for (struct mono until = soon();; mono_sleep_until(mono_in(1))) {
+		s = read_pool("a");
+		if (json_count(s.finalizers) == 1)
+			break;
+		assert_false(mono_passed(until));
+		pool_state_release(&s);
+	}
+	assert_string_equal(json_text(json_first(s.finalizers)), "x/y");
+	pool_state_release(&s);
+}
+
+static void group_commit(void **state)
+{
+	struct ledger_request *r[100];
+	bool taken[256] = { false };
+
+	(void)state;
+	make_pool("a", "10.0.0.1-10.0.0.200", "");
+	tell("a");
+	hold(true);
+	for (int i = 0; i < 100; i++) {
+		char pod[16];
+
+		snprintf(pod, sizeof(pod), "p%d", i);
+		r[i] = request(LEDGER_ADD, pod, pod, 20000);
+		submit(r[i]);
+		if (i == 0)
+			await_patch(); /* the first is under way alone */
+	}
+	hold(false);
+	await_answers(100);
+	for (int i = 0; i < 100; i++) {
+		uint8_t last;
+
+		assert_int_equal(r[i]->kind, ERR_NONE);
+		assert_int_equal(r[i]->grant.address.len, 16);
+		assert_string_equal(r[i]->grant.pool, "a");
+		assert_string_equal(ip_str(r[i]->grant.gateway).s, "10.0.255.254");
+		last = r[i]->grant.address.ip.bytes[3];
+		assert_false(taken[last]);
+		taken[last] = true;
+		ledger_request_free(r[i]);
+	}
+	assert_int_equal(count(&faulty.patches), 2);
+	assert_int_equal(ledger_stats(ledger).adds, 100);
+	assert_int_equal(records("a"), 100);
+}
+
+static void batch_waits_for_arrivals(void **state)
+{
+	struct ledger_request *r[3];
+
+	(void)state;
+	make_pool("a", "10.0.0.1-10.0.0.9", "");
+	tell("a");
+	ledger_arriving(ledger, 1);
+	for (int i = 0; i < 3; i++) {
+		char pod[16];
+
+		snprintf(pod, sizeof(pod), "p%d", i);
+		r[i] = request(LEDGER_ADD, pod, pod, 20000);
+		submit(r[i]);
+	}
+	await_answers(3);
+	ledger_arriving(ledger, -1);
+	for (int i = 0; i < 3; i++)
+		ledger_request_free(r[i]);
+	/* on a machine that stalls for 5 ms between two submits there may be more writes than one
+	 */
+	assert_in_range(count(&faulty.patches), 1, 2);
+}
+
+static void conflicts_are_retried(void **state)
+{
+	(void)state;
+	make_pool("a", "10.0.0.1-10.0.0.9", "");
+	tell("a");
+	set(&faulty.conflicts, 5);
+	add_gives("p", "c", "10.0.0.1/16");
+	assert_int_equal(count(&faulty.patches), 6);
+	assert_int_equal(count(&faulty.gets), 5);
+	assert_int_equal(ledger_stats(ledger).conflicts, 5);
+
+	/* for as long as the request has time, and no longer */
+	set(&faulty.conflicts, 1000000);
+	add_fails(request(LEDGER_ADD, "q", "d", 300), ERR_TIMEOUT,
+	          "no decision in time: IPPool a is being written");
+	set(&faulty.conflicts, 0);
+	add_gives("q", "d", "10.0.0.2/16");
+}
+
+static void lost_answer_is_found(void **state)
+{
+	(void)state;
+	make_pool("a", "10.0.0.1-10.0.0.9", "");
+	tell("a");
+	set(&faulty.lost, 1);
+	add_gives("p", "c", "10.0.0.1/16");
+	assert_int_equal(count(&faulty.patches), 1);
+	assert_int_equal(records("a"), 1);
+}
+
+static void store_away(void **state)
+{
+	struct ledger_request *r;
+
+	(void)state;
+	make_pool("a", "10.0.0.1-10.0.0.9", "");
+	tell("a");
+	refuse(ERR_UNREACHABLE);
+	add_fails(request(LEDGER_ADD, "p", "c", 200), ERR_TIMEOUT,
+	          "no decision in time: IPPool a is being written; the store does not answer: the "
+	          "store is out of order");
+	/* comes back while somebody waits */
+	r = request(LEDGER_ADD, "p", "c", 20000);
+	submit(r);
+	refuse(ERR_NONE);
+	await_answers(1);
+	assert_int_equal(r->kind, ERR_NONE);
+	ledger_request_free(r);
+	refuse(ERR_FORBIDDEN);
+	add_fails(request(LEDGER_ADD, "q", "d", 5000), ERR_FORBIDDEN,
+	          "write IPPool a: the store is out of order");
+}
+
+static void same_pod_same_address(void **state)
+{
+	(void)state;
+	make_pool("a", "10.0.0.1-10.0.0.9", "");
+	tell("a");
+	add_gives("p", "c", "10.0.0.1/16");
+	/* the same again: looked up, not written */
+	add_gives("p", "c", "10.0.0.1/16");
+	assert_int_equal(count(&faulty.patches), 1);
+	assert_int_equal(count(&faulty.gets), 1);
+	/* a new sandbox takes the address over */
+	add_gives("p", "c2", "10.0.0.1/16");
+	assert_int_equal(count(&faulty.patches), 2);
+	/* the old sandbox frees nothing */
+	del("p", "c", NULL);
+	assert_int_equal(records("a"), 1);
+	del("p", "c2", "10.0.0.1");
+	assert_int_equal(records("a"), 0);
+	del("p", "c2", NULL);
+	assert_string_equal(last_change, "default/p uid-p 0");
+	/* round the pool, not the address that was freed just now */
+	add_gives("q", "d", "10.0.0.2/16");
+}
+
+static void freed_elsewhere_counts(void **state)
+{
+	static const char empty[] = "{\"status\":{\"allocatedIPs\":null,\"allocatedIPCount\":0}}";
+	AUTO_JSON *patch = NULL;
+	struct err e;
+
+	(void)state;
+	make_pool("a", "10.0.0.1", "");
+	tell("a");
+	add_gives("p", "c", "10.0.0.1/16");
+	add_fails(request(LEDGER_ADD, "q", "d", 5000), ERR_EXHAUSTED,
+	          "all IP addresses used out, IPv4 IPPools [a] of eth0: [a: 1 of 1 in use]");
+	/* behind our back: no event tells */
+	assert_int_equal(json_parse(empty, strlen(empty), 0, &patch, &e), 0);
+	assert_int_equal(
+		store_patch(faulty.real, STORE_IPPOOL, NULL, "a", true, patch, NULL, soon(), &e),
+		0);
+	add_gives("q", "d", "10.0.0.1/16");
+	/* and p's retry does not get the address that is q's now */
+	add_fails(request(LEDGER_ADD, "p", "c", 5000), ERR_EXHAUSTED,
+	          "all IP addresses used out, IPv4 IPPools [a] of eth0: [a: 1 of 1 in use]");
+}
+
+static void stale_record_is_not_trusted(void **state)
+{
+	static const char other[] =
+		"{\"status\":{\"allocatedIPs\":\"{\\\"10.0.0.1\\\":{\\\"pod\\\":\\\"default/z\\\","
+		"\\\"podUid\\\":\\\"z\\\"}}\",\"allocatedIPCount\":1}}";
+	AUTO_JSON *patch = NULL;
+	struct err e;
+
+	(void)state;
+	make_pool("a", "10.0.0.1-10.0.0.2", "");
+	tell("a");
+	add_gives("p", "c", "10.0.0.1/16");
+	assert_int_equal(json_parse(other, strlen(other), 0, &patch, &e), 0);
+	assert_int_equal(
+		store_patch(faulty.real, STORE_IPPOOL, NULL, "a", true, patch, NULL, soon(), &e),
+		0);
+	/* somebody else has p's address by now */
+	add_gives("p", "c", "10.0.0.2/16");
+}
+
+static void created_elsewhere_counts(void **state)
+{
+	struct ledger_request *r;
+
+	(void)state;
+	make_pool("far", "10.0.3.1", ",\"nodeName\":[\"worker\"]");
+	make_pool("near", "10.0.2.1", "");
+	tell("near");
+	make_pool("a", "10.0.0.1", "");
+	/* near first, then a, which nobody told us of */
+	add_gives("p", "c", "10.0.2.1/16");
+	add_gives("q", "d", "10.0.0.1/16");
+	/* named, in the user's order */
+	make_pool("z", "10.0.4.1-10.0.4.2", "");
+	r = request(LEDGER_ADD, "r", "e", 5000);
+	r->named = true;
+	r->pools = xcalloc(2, sizeof(*r->pools));
+	r->pools[r->n_pools++] = xstrdup("z");
+	r->pools[r->n_pools++] = xstrdup("near");
+	run(r);
+	assert_int_equal(r->kind, ERR_NONE);
+	assert_string_equal(r->grant.pool, "z");
+	ledger_request_free(r);
+	r = request(LEDGER_ADD, "s", "f", 5000);
+	r->named = true;
+	r->pools = xcalloc(1, sizeof(*r->pools));
+	r->pools[r->n_pools++] = xstrdup("nowhere");
+	add_fails(r, ERR_NO_POOL, "IPPool nowhere, named for eth0, does not exist");
+	r = request(LEDGER_ADD, "s", "f", 5000);
+	r->named = true;
+	r->pools = xcalloc(2, sizeof(*r->pools));
+	r->pools[r->n_pools++] = xstrdup("far");
+	r->pools[r->n_pools++] = xstrdup("near");
+	add_fails(r, ERR_EXHAUSTED,
+	          "all IP addresses used out, IPv4 IPPools [far near] of eth0: [near: 1 of 1 in "
+	          "use], filtered out: [far is not for node master]");
+}
+
+static void no_pool_at_all(void **state)
+{
+	AUTO_JSON *none = json_new_array();
+	struct ledger_request *r;
+
+	(void)state;
+	/* nothing is known yet: it waits */
+	add_fails(request(LEDGER_ADD, "p", "c", 100), ERR_TIMEOUT,
+	          "no decision in time: the IPPools were not known yet");
+	assert_false(ledger_synced(ledger));
+	ledger_pools_listed(ledger, none);
+	add_fails(
+		request(LEDGER_ADD, "p", "c", 5000), ERR_NO_POOL,
+		"no IPPool available, the network configuration names none and no IPv4 IPPool is a "
+		"cluster default (spec.default: true)");
+	assert_true(ledger_synced(ledger));
+	r = request(LEDGER_ADD, "p", "c", 5000);
+	r->named = true;
+	add_fails(r, ERR_NO_POOL,
+	          "no IPPool available, the network configuration names no IPv4 IPPool");
+}
+
+static void overlap_yields_to_the_older(void **state)
+{
+	(void)state;
+	make_pool("a", "10.0.0.1", "");
+	make_pool("b", "10.0.0.1-10.0.0.5",
+	          ""); /* younger, or of the same second and later named */
+	tell("a");
+	add_gives("p", "c", "10.0.0.1/16");
+	add_fails(
+		request(LEDGER_ADD, "q", "d", 5000), ERR_EXHAUSTED,
+		"all IP addresses used out, IPv4 IPPools [a b] of eth0: [a: 1 of 1 in use], "
+		"filtered out: [b is not ready: its 10.0.0.1-10.0.0.5 overlaps 10.0.0.1 of IPPool "
+		"a, which is older]");
+}
+
+static void reserved_and_excluded(void **state)
+{
+	struct ip_set set = IP_SET_INIT;
+	struct ip_range r;
+
+	(void)state;
+	make_pool("a", "10.0.0.1-10.0.0.4", ",\"excludeIPs\":[\"10.0.0.2\"]");
+	tell("a");
+	assert_int_equal(ip_range_parse("10.0.0.1", &r, NULL), 0);
+	ip_set_add(&set, r);
+	ledger_reserved(ledger, &set);
+	add_gives("p", "c", "10.0.0.3/16");
+	add_gives("q", "d", "10.0.0.4/16");
+	add_fails(request(LEDGER_ADD, "r", "e", 5000), ERR_EXHAUSTED,
+	          "all IP addresses used out, IPv4 IPPools [a] of eth0: [a: 2 of 3 in use]");
+}
+
+static void delete_stops_a_waiting_add(void **state)
+{
+	struct ledger_request *add, *d;
+
+	(void)state;
+	make_pool("a", "10.0.0.1-10.0.0.9", "");
+	tell("a");
+	/* the ADD is being written when its DEL comes, and its write is refused */
+	hold(true);
+	set(&faulty.conflicts, 1);
+	add = request(LEDGER_ADD, "p", "c", 20000);
+	submit(add);
+	await_patch();
+	d = request(LEDGER_DEL, "p", "c", 20000);
+	submit(d);
+	hold(false);
+	await_answers(2);
+	assert_int_equal(add->kind, ERR_NOT_FOUND);
+	assert_string_equal(add->text, "container c was deleted meanwhile");
+	assert_int_equal(d->kind, ERR_NONE);
+	assert_int_equal(records("a"), 0);
+	ledger_request_free(add);
+	ledger_request_free(d);
+
+	/* the write succeeds: the DEL takes it back */
+	hold(true);
+	add = request(LEDGER_ADD, "p", "c", 20000);
+	submit(add);
+	await_patch();
+	d = request(LEDGER_DEL, "p", "c", 20000);
+	submit(d);
+	hold(false);
+	await_answers(2);
+	assert_int_equal(d->kind, ERR_NONE);
+	assert_int_equal(records("a"), 0);
+	ledger_request_free(add);
+	ledger_request_free(d);
+}
+
+static void abandoned_is_not_planned(void **state)
+{
+	struct ledger_request *first, *second;
+
+	(void)state;
+	make_pool("a", "10.0.0.1-10.0.0.9", "");
+	tell("a");
+	hold(true);
+	first = request(LEDGER_ADD, "p", "c", 20000);
+	submit(first);
+	await_patch();
+	second = request(LEDGER_ADD, "q", "d", 20000);
+	submit(second);
+	assert_true(ledger_abandon(second)); /* the ledger's from here on */
+	hold(false);
+	await_answers(1);
+	assert_int_equal(first->kind, ERR_NONE);
+	ledger_request_free(first);
+	add_gives("r", "e", "10.0.0.2/16");
+	assert_int_equal(records("a"), 2);
+}
+
+static void old_news_is_ignored(void **state)
+{
+	AUTO_JSON *old = NULL;
+	struct err e;
+
+	(void)state;
+	make_pool("a", "10.0.0.1-10.0.0.9", "");
+	tell("a");
+	assert_int_equal(store_get(faulty.real, STORE_IPPOOL, NULL, "a", &old, soon(), &e), 0);
+	add_gives("p", "c", "10.0.0.1/16");
+	ledger_pool_event(ledger, K8S_MODIFIED, old);
+	add_gives("q", "d", "10.0.0.2/16");
+	assert_int_equal(ledger_stats(ledger).conflicts, 0);
+	/* a deletion of that very pool is never old */
+	ledger_pool_event(ledger, K8S_DELETED, old);
+	assert_int_equal(store_patch(faulty.real, STORE_IPPOOL, NULL, "a", false,
+	                             json_ensure_object(old, "none"), NULL, soon(), &e),
+	                 0);
+	add_gives("r", "e", "10.0.0.3/16"); /* it was there after all: a list finds it */
+}
+
+static void originals_records(void **state)
+{
+	static const char theirs[] =
+		"{\"status\":{\"allocatedIPs\":\"{\\\"10.0.0.7\\\":{\\\"pod\\\":\\\"default/p\\\","
+		"\\\"podUid\\\":\\\"uid-p\\\"}}\",\"allocatedIPCount\":1}}";
+	AUTO_JSON *patch = NULL;
+	struct err e;
+
+	(void)state;
+	make_pool("a", "10.0.0.1-10.0.0.9", "");
+	assert_int_equal(json_parse(theirs, strlen(theirs), 0, &patch, &e), 0);
+	assert_int_equal(
+		store_patch(faulty.real, STORE_IPPOOL, NULL, "a", true, patch, NULL, soon(), &e),
+		0);
+	tell("a");
+	/* a record without container is the pod's, whichever sandbox asks */
+	add_gives("p", "c", "10.0.0.7/16");
+	del("p", "other", NULL);
+	del("p", "c", "10.0.0.7");
+	/* and freed by the pod's uid when no ADD of ours came between */
+	assert_int_equal(
+		store_patch(faulty.real, STORE_IPPOOL, NULL, "a", true, patch, NULL, soon(), &e),
+		0);
+	tell("a");
+	del("p", "c9", "10.0.0.7");
+}
+
+static void queries_and_shows(void **state)
+{
+	struct ledger_request *r;
+
+	(void)state;
+	make_pool("a", "10.0.0.1-10.0.0.9",
+	          ",\"routes\":[{\"dst\":\"10.9.0.0/16\",\"gw\":\"10.0.0.200\"}]");
+	tell("a");
+	add_gives("p", "c", "10.0.0.1/16");
+	r = ledger_request_new(LEDGER_QUERY, "default/p", "", "", "", soon(), event);
+	run(r);
+	assert_int_equal(r->grants->n, 1);
+	assert_string_equal(r->grants->uid, "uid-p");
+	assert_string_equal(r->grants->v[0].nic, "eth0");
+	assert_int_equal(r->grants->v[0].n_routes, 1);
+	assert_string_equal(cidr_str(r->grants->v[0].routes[0].dst).s, "10.9.0.0/16");
+	ledger_request_free(r);
+	run(r = ledger_request_new(LEDGER_SHOW_HELD, "default/q", "", "", "", soon(), event));
+	ledger_request_free(r);
+	assert_string_equal(last_change, "default/p uid-p 1");
+	run(r = ledger_request_new(LEDGER_SHOW, "default/q", "", "", "", soon(), event));
+	ledger_request_free(r);
+	assert_string_equal(last_change, "default/q  0");
+}
+
+static void stop_answers(void **state)
+{
+	struct ledger_request *r;
+	AUTO_JSON *o = NULL;
+	struct err e;
+
+	(void)state;
+	make_pool("a", "10.0.0.1", "");
+	refuse(ERR_UNREACHABLE);
+	r = request(LEDGER_ADD, "p", "c", 20000);
+	submit(r);
+	ledger_stop(ledger);
+	await_answers(1);
+	assert_int_equal(r->kind, ERR_UNREACHABLE);
+	assert_string_equal(r->text, "the agent is being stopped");
+	assert_false(ledger_submit(ledger, r));
+	ledger_request_free(r);
+	ledger_free(ledger);
+	refuse(ERR_NONE);
+	assert_int_equal(store_get(faulty.real, STORE_IPPOOL, NULL, "a", &o, soon(), &e), 0);
+	if (ledger_start(&config, &ledger, &e) < 0)
+		fail_msg("%s", e.msg);
+}
+
+static void versions(void **state)
+{
+	(void)state;
+	assert_int_equal(version_compare("9", "10"), -1);
+	assert_int_equal(version_compare("10", "9"), 1);
+	assert_int_equal(version_compare("x", "x"), 0);
+	assert_int_equal(version_compare("x", "1"), 2);
+	assert_int_equal(version_compare("", "1"), 2);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(admission_fills_in),
+		TEST(group_commit),
+		TEST(batch_waits_for_arrivals),
+		TEST(conflicts_are_retried),
+		TEST(lost_answer_is_found),
+		TEST(store_away),
+		TEST(same_pod_same_address),
+		TEST(freed_elsewhere_counts),
+		TEST(stale_record_is_not_trusted),
+		TEST(created_elsewhere_counts),
+		TEST(no_pool_at_all),
+		TEST(overlap_yields_to_the_older),
+		TEST(reserved_and_excluded),
+		TEST(delete_stops_a_waiting_add),
+		TEST(abandoned_is_not_planned),
+		TEST(old_news_is_ignored),
+		TEST(originals_records),
+		TEST(queries_and_shows),
+		TEST(stop_answers),
+		cmocka_unit_test(versions),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
