@@ -493,13 +493,14 @@ int http_send(struct http *h, const struct http_request *req, struct http_respon
 	str_reset(&h->body, 0);
 	if (write_request(h, req, deadline, e) < 0) {
 		/* what the server did not read it did not do */
-		if (retryable && e && e->kind == ERR_SYS)
+		if (retryable && e && e->kind != ERR_TIMEOUT)
 			*retryable = true;
 		return -1;
 	}
 	do {
 		if (read_head(h, &f, &end, deadline, e) < 0) {
-			if (retryable && e && e->kind == ERR_SYS && !h->head.len)
+			/* reset, or ended without TLS saying so */
+			if (retryable && e && e->kind != ERR_TIMEOUT && !h->head.len)
 				*retryable = true;
 			return -1;
 		}

@@ -175,8 +175,9 @@ static void keep(struct k8s_client *c, struct k8s_conn *conn)
 /* Paths. */
 static int add_segment(struct str *out, const char *text, const char *what, struct err *e)
 {
-	/* an empty one would name the collection, dots another path: none is ever a name */
-	if (!text || !*text || streq(text, ".") || streq(text, ".."))
+	/* an empty one would name the collection, the others another path, encoded or not: an API
+	 * server decodes first and splits then */
+	if (!text || !*text || streq(text, ".") || streq(text, "..") || strpbrk(text, "/%"))
 		return err_set(e, ERR_CONFIG, "\"%s\" is no %s", text ? text : "", what);
 	str_addc(out, '/');
 	url_encode(out, text);

@@ -329,9 +329,9 @@ static void verbs(void **state)
 	(void)state;
 	snprintf(config.server.path, sizeof(config.server.path), "/prefix");
 	start(give_object);
-	assert_int_equal(k8s_get(client, &pods, "ns", "a/b c", &out, soon(), &e), 0);
+	assert_int_equal(k8s_get(client, &pods, "ns", "a?b c", &out, soon(), &e), 0);
 	assert_string_equal(json_str_at(out, "kind", NULL), "X");
-	expect_seen(0, "GET", "/prefix/api/v1/namespaces/ns/pods/a%2Fb%20c", "", "");
+	expect_seen(0, "GET", "/prefix/api/v1/namespaces/ns/pods/a%3Fb%20c", "", "");
 	assert_int_equal(k8s_create(client, &pools, NULL, o, NULL, soon(), &e), 0);
 	expect_seen(1, "POST", "/prefix/apis/x.io/v2/pools", "application/json", "{\"a\":1}");
 	assert_int_equal(k8s_patch(client, &pools, NULL, "a", "status", o, NULL, soon(), &e), 0);
@@ -355,7 +355,7 @@ static void verbs(void **state)
 /* What would become the path of something else never leaves. */
 static void names_are_names(void **state)
 {
-	static const char *const bad[] = { "", ".", ".." };
+	static const char *const bad[] = { "", ".", "..", "a/status", "a%2Fstatus" };
 	AUTO_JSON *o = parse("{}");
 	struct err e;
 
