@@ -470,21 +470,17 @@ static int dir_patch(struct store *s, enum store_kind k, const char *ns, const c
                      struct err *e)
 {
 	const char *want = json_str_at(patch, "metadata", "resourceVersion", NULL);
-	const char *want_uid = json_str_at(patch, "metadata", "uid", NULL);
 	AUTO_FREE char *path = NULL;
 	AUTO_JSON *old = NULL;
 	AUTO_JSON *o = NULL;
 	AUTO_FD int fd = -1;
 	struct err mine;
-	const char *uid;
 
 	if (!e)
 		e = &mine;
 	if (lock(s, LOCK_EX, deadline, &fd, e) < 0 || load(s, k, ns, name, &path, &old, e) < 0)
 		return -1;
-	uid = json_str_at(old, "metadata", "uid", NULL);
-	if ((want && !streq(want, json_str_at(old, "metadata", "resourceVersion", NULL))) ||
-	    (want_uid && (!uid || !streq(want_uid, uid))))
+	if (want && !streq(want, json_str_at(old, "metadata", "resourceVersion", NULL)))
 		return conflict(k, name, e);
 	if (status) {
 		o = json_copy(old);

@@ -70,18 +70,15 @@ static int kube_create(struct store *s, enum store_kind k, const json *object, j
 	return k8s_create(client_of(s), resource_of(k), ns, o, out, deadline, e);
 }
 
-/* The part of a patch that concerns the status: it, and the conditions. */
+/* The part of a patch that concerns the status: it, and the condition. */
 static json *status_of(const json *patch)
 {
 	const json *status = json_get(patch, "status");
 	const char *version = json_str_at(patch, "metadata", "resourceVersion", NULL);
-	const char *uid = json_str_at(patch, "metadata", "uid", NULL);
 	json *o = json_new_object();
 
 	if (version)
 		json_set_str(json_ensure_object(o, "metadata"), "resourceVersion", version);
-	if (uid)
-		json_set_str(json_ensure_object(o, "metadata"), "uid", uid);
 	if (status)
 		json_set(o, "status", json_copy(status));
 	return o;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* links: tests/store/conformance.c store/ k8s/ pool/ http/ json/ base/ net/ip.c net/addr.c */
+/* links: tests/store/conformance.c store/ k8s/client.c k8s/request.c k8s/watch.c k8s/config.c */
+/* links: http/ json/ base/ */
 /* libs: cjson yaml bearssl */
 /*
  * usage: main SPEC [CONTEXT]
