@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <time.h>
@@ -27,7 +28,8 @@ static struct {
 	enum log_level level;
 } state = { "spiderbox", STDERR_FILENO, false, LOG_LEVEL_INFO };
 
-static _Thread_local char context[CONTEXT_LEN];
+/* A pointer: what is larger than musl's built-in storage costs every start a mapping. */
+static _Thread_local char *context;
 
 static const char *const level_names[] = { "error", "warn", "info", "debug" };
 
@@ -56,7 +58,8 @@ int log_parse_level(const char *s, enum log_level *out, struct err *e)
 
 void log_ctx(const char *text)
 {
-	snprintf(context, sizeof(context), "%s", text ? text : "");
+	free(context);
+	context = text && *text ? xstrndup(text, strnlen(text, CONTEXT_LEN - 1)) : NULL;
 }
 
 /* A line under construction: a message that does not fit is cut, the rest always fits. */
@@ -110,10 +113,9 @@ static void put_escaped(struct line *l, const char *s, bool json, size_t end)
 /* "a=b c=d" as JSON members; a value ends at the next blank. */
 static void put_context_json(struct line *l)
 {
-	char copy[sizeof(context)];
+	AUTO_FREE char *copy = xstrdup(context);
 	char *save = copy, *word;
 
-	memcpy(copy, context, sizeof(copy));
 	while ((word = strsep(&save, " "))) {
 		char *value = strchr(word, '=');
 
@@ -159,7 +161,8 @@ static void emit(enum log_level level, const char *msg)
 		put(&l, "\",\"msg\":\"");
 		put_escaped(&l, msg, true, sizeof(l.buf) - LINE_TAIL);
 		put(&l, "\"");
-		put_context_json(&l);
+		if (context)
+			put_context_json(&l);
 		put(&l, "}");
 	} else {
 		put(&l, stamp);
@@ -169,7 +172,7 @@ static void emit(enum log_level level, const char *msg)
 		put(&l, state.app);
 		put(&l, ": ");
 		put_escaped(&l, msg, false, sizeof(l.buf) - LINE_TAIL);
-		if (*context) {
+		if (context) {
 			put(&l, " ");
 			put_escaped(&l, context, false, sizeof(l.buf) - 16);
 		}

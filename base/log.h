@@ -28,7 +28,8 @@ int log_parse_level(const char *s, enum log_level *out, struct err *e) MUST_USE;
 
 /*
  * The context of this thread: "key=value key=value" text added to each of its lines, such as
- * "pod=default/web-0 cid=abc"; NULL or "" removes it.  Copied; cut at 255 bytes.
+ * "pod=default/web-0 cid=abc"; NULL or "" removes it, as a thread does before it ends.  Copied; cut
+ * at 255 bytes.
  */
 void log_ctx(const char *text);
 

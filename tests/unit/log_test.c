@@ -245,6 +245,7 @@ static void *talk(void *arg)
 	log_ctx(text);
 	for (int i = 0; i < 20; i++)
 		log_info("%s says %d", name, i);
+	log_ctx(NULL);
 	return NULL;
 }
 
