@@ -20,10 +20,11 @@
 #define DEL_MS 2000   /* patience with the agent */
 #define QUERY_MS 5000 /* for CHECK and STATUS */
 
+/* The label is the one of deploy/'s DaemonSet, and of the original's. */
 #define LOOK_AT                                                                                    \
-	"is it running? look at \"kubectl -n kube-system get pods -l app=spiderpool-agent -o "     \
-	"wide\", or on this node at \"systemctl status spiderpool-agent\" and \"journalctl -u "    \
-	"spiderpool-agent\""
+	"is it running? look at \"kubectl get pods -A -o wide -l "                                 \
+	"app.kubernetes.io/component=spiderpool-agent\", or on this node at \"systemctl status "   \
+	"spiderpool-agent\" and \"journalctl -u spiderpool-agent\""
 
 struct options {
 	const char *socket, *state_dir; /* borrowed from the configuration */

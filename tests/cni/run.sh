@@ -135,7 +135,7 @@ missing_variables() {
 }
 
 call='of network net, interface eth0 of container abc123 in /proc/self/ns/net'
-look='is it running? look at \"kubectl -n kube-system get pods -l app=spiderpool-agent -o wide\", or on this node at \"systemctl status spiderpool-agent\" and \"journalctl -u spiderpool-agent\"'
+look='is it running? look at \"kubectl get pods -A -o wide -l app.kubernetes.io/component=spiderpool-agent\", or on this node at \"systemctl status spiderpool-agent\" and \"journalctl -u spiderpool-agent\"'
 away="no agent at $work/no.sock (connect to $work/no.sock: No such file or directory): $look"
 
 add_without_agent() {

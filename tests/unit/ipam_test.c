@@ -269,8 +269,9 @@ static void add_failures(void **state)
 		assert_error(&out, bad[i].code, bad[i].msg);
 	}
 	/* the last one says what to look at */
-	assert_non_null(
-		strstr(out.data, "kubectl -n kube-system get pods -l app=spiderpool-agent"));
+	assert_non_null(strstr(
+		out.data,
+		"kubectl get pods -A -o wide -l app.kubernetes.io/component=spiderpool-agent"));
 	assert_non_null(strstr(out.data, "journalctl -u spiderpool-agent"));
 	assert_non_null(strstr(out.data, path));
 }
