@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * coordinator_plan.c - the pure half of the coordinator.
+ */
+#include <linux/neighbour.h>
+#include <linux/rtnetlink.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "plugins/coordinator_plan.h"
+
+void coordinator_host_veth(const char *container_id, char out[IFNAMSIZ])
+{
+	snprintf(out, IFNAMSIZ, "veth%.11s", container_id);
+}
+
+static bool reachable(struct ip a)
+{
+	return a.family && !ip_is_multicast(a) && !ip_is_link_local(a) && !ip_is_loopback(a) &&
+	       !ip_is_unspecified(a);
+}
+
+static bool contains(const struct ip *v, size_t n, struct ip a)
+{
+	for (size_t i = 0; i < n; i++)
+		if (ip_equal(v[i], a))
+			return true;
+	return false;
+}
+
+static const struct ip *first_of(const struct ip *v, size_t n, uint8_t family)
+{
+	for (size_t i = 0; i < n; i++)
+		if (v[i].family == family)
+			return &v[i];
+	return NULL;
+}
+
+struct ips {
+	struct ip *v;
+	size_t n, cap;
+};
+
+static void push(struct ips *all, struct ip a)
+{
+	if (!reachable(a) || contains(all->v, all->n, a))
+		return;
+	all->v = xgrow(all->v, &all->cap, all->n + 1, sizeof(a));
+	all->v[all->n++] = a;
+}
+
+void coordinator_pod_ips(const struct addr *addrs, size_t count, int nic, struct ip **out,
+                         size_t *n)
+{
+	struct ips all = { NULL, 0, 0 };
+
+	for (size_t i = 0; i < count; i++)
+		if (addrs[i].index == nic)
+			push(&all, addrs[i].local.ip);
+	*out = all.v;
+	*n = all.n;
+}
+
+/* Interfaces that belong to a container network, whose addresses are not what a pod calls "the
+ * node". */
+static bool of_containers(const char *name)
+{
+	static const char *const prefixes[] = {
+		"docker", "cbr",     "dummy",     "virbr", "lxcbr",         "veth",
+		"cali",   "flannel", "kube-ipvs", "cni",   "vx-submariner", "cilium",
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(prefixes); i++)
+		if (str_starts(name, prefixes[i]))
+			return true;
+	return streq(name, "lo");
+}
+
+static const char *name_of(const struct link *links, size_t n, int index)
+{
+	for (size_t i = 0; i < n; i++)
+		if (links[i].index == index)
+			return links[i].name;
+	return "lo"; /* gone since: as good as none */
+}
+
+void coordinator_node_ips(const struct ip *preferred, size_t n_preferred, const struct link *links,
+                          size_t n_links, const struct addr *addrs, size_t n_addrs,
+                          const struct ip *pod, size_t n_pod, struct ip **out, size_t *n)
+{
+	struct ips all = { NULL, 0, 0 };
+
+	for (size_t i = 0; i < n_preferred; i++)
+		if (!contains(pod, n_pod, preferred[i]))
+			push(&all, preferred[i]);
+	for (size_t i = 0; i < n_addrs; i++) {
+		struct ip a = addrs[i].local.ip;
+
+		if (first_of(pod, n_pod, a.family) && !contains(pod, n_pod, a) &&
+		    !of_containers(name_of(links, n_links, addrs[i].index)))
+			push(&all, a);
+	}
+	*out = all.v;
+	*n = all.n;
+}
+
+/* What making a plan works with. */
+struct plan_maker {
+	const struct coordinator_conf *conf;
+	const struct coordinator_facts *f;
+	struct coordinator_plan *p;
+};
+
+static void pod_route(struct plan_maker *m, struct route r)
+{
+	const struct ip *src = first_of(m->f->pod_ips, m->f->n_pod_ips, 4);
+
+	/* IPv6 chooses well by itself, and routes with a source had a bug of their own there */
+	if (r.oif == m->f->veth && r.dst.ip.family == 4 && src)
+		r.prefsrc = *src;
+	m->p->pod_routes[m->p->n_pod_routes++] = r;
+}
+
+static void reach_node(struct plan_maker *m)
+{
+	const struct coordinator_facts *f = m->f;
+
+	for (size_t i = 0; i < f->n_node_ips; i++) {
+		struct route r = { .dst = cidr_host(f->node_ips[i]),
+			           .oif = f->veth,
+			           .scope = RT_SCOPE_LINK,
+			           .table = COORDINATOR_FIRST_TABLE };
+
+		m->p->pod_neighs[m->p->n_pod_neighs++] = (struct neigh){ .index = f->veth,
+			                                                 .ip = f->node_ips[i],
+			                                                 .mac = f->host_mac,
+			                                                 .state = NUD_PERMANENT };
+		pod_route(m, r);
+		r.table = RT_TABLE_MAIN;
+		pod_route(m, r);
+	}
+}
+
+/* What goes to the node, and what answers to what came from it. */
+static void by_node(struct plan_maker *m, struct ip gw)
+{
+	for (size_t i = 0; i < m->conf->n_hijack; i++) {
+		struct cidr dst = m->conf->hijack[i];
+
+		if (dst.ip.family != gw.family ||
+		    (dst.len == ip_bits(dst.ip) &&
+		     contains(m->f->node_ips, m->f->n_node_ips, dst.ip)))
+			continue; /* not ours to speak, or an address of the node: has its route */
+		pod_route(m, (struct route){ .dst = dst,
+		                             .gw = gw,
+		                             .oif = m->f->veth,
+		                             .table = RT_TABLE_MAIN });
+	}
+	pod_route(m, (struct route){ .dst = { .ip = { .family = gw.family } },
+	                             .gw = gw,
+	                             .oif = m->f->veth,
+	                             .table = COORDINATOR_REPLY_TABLE });
+	m->p->pod_rules[m->p->n_pod_rules++] = (struct rule){ .family = gw.family,
+		                                              .priority = COORDINATOR_RULE_PRIORITY,
+		                                              .table = COORDINATOR_REPLY_TABLE,
+		                                              .fwmark = COORDINATOR_MARK,
+		                                              .fwmask = COORDINATOR_MARK };
+}
+
+static void reach_pod(struct plan_maker *m, struct ip gw)
+{
+	const struct coordinator_facts *f = m->f;
+
+	for (size_t i = 0; i < f->n_pod_ips; i++) {
+		if (f->pod_ips[i].family != gw.family)
+			continue;
+		m->p->host_neighs[m->p->n_host_neighs++] = (struct neigh){ .index = f->host_veth,
+			                                                   .ip = f->pod_ips[i],
+			                                                   .mac = f->mac,
+			                                                   .state = NUD_PERMANENT };
+		/* the node's end has no address: without a source the kernel would take the first
+		 * one it finds anywhere, such as a virtual one on lo */
+		m->p->host_routes[m->p->n_host_routes++] =
+			(struct route){ .dst = cidr_host(f->pod_ips[i]),
+			                .oif = f->host_veth,
+			                .scope = RT_SCOPE_LINK,
+			                .prefsrc = gw.family == 4 ? gw : (struct ip){ .family = 0 },
+			                .table = m->conf->host_rule_table };
+	}
+	m->p->host_rules[m->p->n_host_rules++] =
+		(struct rule){ .family = gw.family,
+		               .priority = COORDINATOR_RULE_PRIORITY,
+		               .table = m->conf->host_rule_table };
+}
+
+static void policy(struct plan_maker *m)
+{
+	for (size_t i = 0; i < m->conf->n_policy; i++) {
+		const struct coordinator_route *r = &m->conf->policy[i];
+
+		if (first_of(m->f->pod_ips, m->f->n_pod_ips, r->gw.family))
+			pod_route(m, (struct route){ .dst = cidr_network(r->dst),
+			                             .gw = r->gw,
+			                             .oif = m->f->nic,
+			                             .table = RT_TABLE_MAIN });
+	}
+}
+
+int coordinator_plan_make(const struct coordinator_conf *conf, const struct coordinator_facts *f,
+                          struct coordinator_plan *out, struct err *e)
+{
+	AUTO_COORDINATOR_PLAN p = { .n_pod_routes = 0 };
+	struct plan_maker m = { conf, f, &p };
+
+	p.pod_neighs = xcalloc(f->n_node_ips + 1, sizeof(*p.pod_neighs));
+	p.host_neighs = xcalloc(f->n_pod_ips + 1, sizeof(*p.host_neighs));
+	p.host_routes = xcalloc(f->n_pod_ips + 1, sizeof(*p.host_routes));
+	p.pod_routes = xcalloc(2 * f->n_node_ips + conf->n_hijack + conf->n_policy + 2,
+	                       sizeof(*p.pod_routes));
+	p.pod_rules = xcalloc(2, sizeof(*p.pod_rules));
+	p.host_rules = xcalloc(2, sizeof(*p.host_rules));
+	reach_node(&m);
+	for (uint8_t family = 4; family <= 6; family += 2) {
+		const struct ip *gw = first_of(f->node_ips, f->n_node_ips, family);
+		const struct ip *pod = first_of(f->pod_ips, f->n_pod_ips, family);
+
+		if (pod && !gw)
+			return err_set(e, ERR_CONFIG,
+			               "this node has no IPv%d address by which pod address %s "
+			               "could reach it",
+			               family, ip_str(*pod).s);
+		if (!pod)
+			continue;
+		by_node(&m, *gw);
+		reach_pod(&m, *gw);
+	}
+	policy(&m);
+	*out = p;
+	p = (struct coordinator_plan){ .n_pod_routes = 0 };
+	return 0;
+}
+
+void coordinator_plan_release(struct coordinator_plan *p)
+{
+	free(p->pod_neighs);
+	free(p->host_neighs);
+	free(p->pod_routes);
+	free(p->host_routes);
+	free(p->pod_rules);
+	free(p->host_rules);
+	*p = (struct coordinator_plan){ .n_pod_routes = 0 };
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * coordinator_plan.h - which routes, neighbours and rules make a pod and its node reach each other
+ * over the pair of veth interfaces.  Pure: facts in, lists out.
+ *
+ * Numbers and names that other programs and people's dumps know:
+ */
+#ifndef PLUGINS_COORDINATOR_PLAN_H
+#define PLUGINS_COORDINATOR_PLAN_H
+
+#include "net/addr.h"
+#include "net/route.h"
+#include "plugins/coordinator_conf.h"
+
+#define COORDINATOR_VETH "veth0"       /* the pod's end */
+#define COORDINATOR_RULE_PRIORITY 1000 /* of both rules, in the pod and on the node */
+#define COORDINATOR_MARK 0x1           /* flows that came in by veth0 */
+#define COORDINATOR_REPLY_TABLE 100    /* in the pod: the way back for them */
+#define COORDINATOR_FIRST_TABLE 101    /* in the pod: the first interface's own routes */
+#define COORDINATOR_NFT_TABLE "spiderbox"
+
+/* The node's end: "veth" and the first 11 bytes of the container's id. */
+void coordinator_host_veth(const char *container_id, char out[IFNAMSIZ]);
+
+/*
+ * The addresses of the pod's interface nic that others can reach: neither link-local nor multicast.
+ * Owned array, NULL when there is none.
+ */
+void coordinator_pod_ips(const struct addr *addrs, size_t count, int nic, struct ip **out,
+                         size_t *n);
+
+/*
+ * The node's addresses that the pod is to reach by veth0, each once: first those in preferred (what
+ * the node would use to talk to the pod), then all on its interfaces, but for interfaces of
+ * container networks, and for addresses of the pod itself.  Only families that the pod has.  Owned
+ * array.
+ */
+void coordinator_node_ips(const struct ip *preferred, size_t n_preferred, const struct link *links,
+                          size_t n_links, const struct addr *addrs, size_t n_addrs,
+                          const struct ip *pod, size_t n_pod, struct ip **out, size_t *n);
+
+struct coordinator_facts {
+	int nic, veth;            /* indexes in the pod */
+	int host_veth;            /* index on the node */
+	struct mac mac, host_mac; /* of the two ends */
+	const struct ip *pod_ips; /* of the nic */
+	size_t n_pod_ips;
+	const struct ip *node_ips;
+	size_t n_node_ips;
+};
+
+/* Owned arrays, in the order in which they are to be added. */
+struct coordinator_plan {
+	struct neigh *pod_neighs, *host_neighs;
+	struct route *pod_routes, *host_routes;
+	struct rule *pod_rules, *host_rules;
+	size_t n_pod_neighs, n_host_neighs, n_pod_routes, n_host_routes, n_pod_rules, n_host_rules;
+};
+
+#define AUTO_COORDINATOR_PLAN                                                                      \
+	__attribute__((cleanup(coordinator_plan_release))) struct coordinator_plan
+
+/* ERR_CONFIG when the node has no address of a family that the pod has. */
+int coordinator_plan_make(const struct coordinator_conf *conf, const struct coordinator_facts *f,
+                          struct coordinator_plan *out, struct err *e) MUST_USE;
+void coordinator_plan_release(struct coordinator_plan *p);
+
+#endif

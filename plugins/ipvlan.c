@@ -1,0 +1,453 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ipvlan.c - an ipvlan interface for a pod, on a network card of the node: a drop-in for the
+ * reference plugin of that name.
+ *
+ * Theory of operation: the interface is born in the pod's namespace, and down; so nothing of it is
+ * ever visible on the node.  It exists before the address is asked for, which makes a wrong master
+ * or a taken name cost no address.  An address is on at most one interface of a master, the kernel
+ * refuses it elsewhere; therefore DEL takes the interface away before it gives the address back.
+ */
+#include <errno.h>
+#include <linux/rtnetlink.h>
+#include <stdlib.h>
+
+#include "net/addr.h"
+#include "net/netns.h"
+#include "net/route.h"
+#include "net/sysctl.h"
+#include "plugins/ipam.h"
+#include "plugins/ipvlan.h"
+#include "plugins/ipvlan_conf.h"
+
+/* One call and the sockets it works with. */
+struct work {
+	struct cni_call *call;
+	struct ipvlan_conf conf;
+	int *code;
+	int pod_ns;
+	struct nl *pod, *host;
+	struct link master, link;
+};
+
+static void work_release(struct work *w)
+{
+	nl_close(w->pod);
+	nl_close(w->host);
+	mem_cleanup_fd(&w->pod_ns);
+}
+
+#define AUTO_WORK __attribute__((cleanup(work_release))) struct work
+
+static int read_conf(struct work *w, struct err *e)
+{
+	if (ipvlan_conf_read(w->call->conf, &w->conf, e) == 0)
+		return 0;
+	*w->code = CNI_E_CONFIG;
+	return -1;
+}
+
+static int open_namespaces(struct work *w, struct err *e)
+{
+	if (netns_open(w->call->netns, &w->pod_ns, e) < 0) {
+		*w->code = CNI_E_NETNS;
+		return -1;
+	}
+	if (nl_open(NETLINK_ROUTE, &w->host, e) < 0 ||
+	    netns_nl(w->pod_ns, NETLINK_ROUTE, &w->pod, e) < 0)
+		return -1;
+	return 0;
+}
+
+static int read_prev(struct work *w, struct cni_result *out, struct err *e)
+{
+	if (cni_result_read(w->call->prev_result, out, e) == 0)
+		return 0;
+	*w->code = CNI_E_DECODE;
+	return err_wrap(e, "prevResult");
+}
+
+static int default_master(struct nl *nl, struct link *out, struct err *e)
+{
+	int index = 0;
+
+	for (int family = 4; family <= 6 && !index; family += 2) {
+		AUTO_FREE struct route *routes = NULL;
+		size_t count;
+
+		if (route_list(nl, family, RT_TABLE_MAIN, &routes, &count, e) < 0)
+			return -1;
+		index = ipvlan_default_master(routes, count);
+	}
+	if (!index)
+		return err_set(e, ERR_CONFIG,
+		               "master: not given, and no default route tells which one");
+	return link_get_index(nl, index, out, e);
+}
+
+static int find_master(struct work *w, struct err *e)
+{
+	struct nl *nl = w->conf.link_in_container ? w->pod : w->host;
+	AUTO_CNI_RESULT prev = { .n_ips = 0 };
+	const char *name = w->conf.master;
+	struct err mine;
+
+	if (!e)
+		e = &mine;
+	*w->code = CNI_E_CONFIG;
+	if (streq(name, "") && !w->call->prev_result)
+		return default_master(nl, &w->master, e);
+	if (streq(name, "") &&
+	    (read_prev(w, &prev, e) < 0 || ipvlan_chained_master(&prev, &name, e) < 0))
+		return -1;
+	if (link_get(nl, name, &w->master, e) < 0) {
+		if (e->kind != ERR_NOT_FOUND)
+			return -1;
+		return err_set(e, ERR_NOT_FOUND, "master \"%s\": there is no such interface %s",
+		               name, w->conf.link_in_container ? "in the pod" : "on this node");
+	}
+	return 0;
+}
+
+static int create(struct work *w, struct err *e)
+{
+	const char *name = w->call->ifname;
+	struct err mine;
+
+	if (!e)
+		e = &mine;
+	*w->code = 0;
+	if (link_add_ipvlan(w->conf.link_in_container ? w->pod : w->host, w->pod_ns, name,
+	                    w->master.index, w->conf.mode, 0, w->conf.mtu, e) < 0) {
+		if (e->sys == EEXIST)
+			return err_set(e, ERR_EXISTS, "interface %s is already in the pod (%s)",
+			               name, w->call->netns);
+		if (e->sys == EBUSY)
+			return err_wrap(e,
+			                "%s is in use by something that shares it with nobody (a "
+			                "bridge, a macvlan)",
+			                w->master.name);
+		return err_wrap(e, "on %s", w->master.name);
+	}
+	return 0;
+}
+
+/* Calls the IPAM plugin, in this process if it is ours. */
+static int ipam(struct work *w, enum cni_command command, json **result, struct err *e)
+{
+	struct cni_call *c = w->call;
+
+	if (streq(w->conf.ipam_type, ""))
+		return 0;
+	if (!ipam_is_ours(w->conf.ipam_type))
+		return cni_delegate(c, w->conf.ipam_type, command, c->conf_text.data,
+		                    c->conf_text.len, result, w->code, e);
+	switch (command) {
+	case CNI_ADD:
+		return ipam_add(c, result, w->code, e);
+	case CNI_DEL:
+		return ipam_del(c, w->code, e);
+	case CNI_CHECK:
+		return ipam_check(c, w->code, e);
+	case CNI_STATUS:
+		return ipam_status(c, w->code, e);
+	case CNI_GC: /* the agent collects what is left over, by itself */
+	case CNI_VERSION:
+		break;
+	}
+	return 0;
+}
+
+/* The addresses: from the IPAM plugin, or, without one, from the chain before us. */
+static int get_addresses(struct work *w, struct cni_result *out, struct err *e)
+{
+	AUTO_JSON *document = NULL;
+
+	if (streq(w->conf.ipam_type, "")) {
+		if (w->call->prev_result && read_prev(w, out, e) < 0)
+			return -1;
+		if (out->n_ips)
+			return 0;
+		*w->code = CNI_E_CONFIG;
+		return err_set(e, ERR_CONFIG,
+		               "there is no ipam.type, and no prevResult with addresses");
+	}
+	if (ipam(w, CNI_ADD, &document, e) < 0)
+		return -1;
+	if (cni_result_read(document, out, e) < 0)
+		return err_wrap(e, "result of the IPAM plugin %s", w->conf.ipam_type);
+	if (!out->n_ips)
+		return err_set(e, ERR_PROTO, "the IPAM plugin %s gave no address",
+		               w->conf.ipam_type);
+	return 0;
+}
+
+static int add_address(struct work *w, struct cidr a, struct err *e)
+{
+	struct err mine;
+
+	if (!e)
+		e = &mine;
+	if (addr_add(w->pod, w->link.index, a, e) == 0)
+		return 0;
+	if (e->sys == EADDRINUSE)
+		return err_set(
+			e, ERR_EXISTS,
+			"address %s is already on another ipvlan interface of %s: a pod that "
+			"still exists on this node has it",
+			cidr_str(a).s, w->master.name);
+	return -1;
+}
+
+/* The kernel would accept an address of the node on the pod, and take it from the node. */
+static int spare_node(struct work *w, const struct cni_result *r, struct err *e)
+{
+	AUTO_FREE struct addr *node = NULL;
+	const struct cni_ip *own;
+	size_t count;
+
+	if (addr_list(w->host, 0, 0, &node, &count, e) < 0)
+		return -1;
+	own = ipvlan_own_address(r, node, count);
+	if (own)
+		return err_set(e, ERR_EXISTS,
+		               "address %s is one of this node's own: exclude it from the pool",
+		               cidr_str(own->address).s);
+	return 0;
+}
+
+static int allow_ipv6(struct work *w, struct err *e)
+{
+	AUTO_FREE char *own = xasprintf("ipv6/conf/%s/disable_ipv6", w->link.name);
+	AUTO_FREE char *keep = xasprintf("ipv6/conf/%s/keep_addr_on_down", w->link.name);
+
+	if (sysctl_write(w->pod_ns, "ipv6/conf/lo/disable_ipv6", "0", e) < 0 ||
+	    sysctl_write(w->pod_ns, own, "0", e) < 0 || sysctl_write(w->pod_ns, keep, "1", e) < 0)
+		return err_wrap(e, "allow IPv6 in the pod");
+	return 0;
+}
+
+/* Neighbours hear of the address when the interface comes up: the kernel announces it. */
+static void announce_at_up(struct work *w)
+{
+	AUTO_FREE char *arp = xasprintf("ipv4/conf/%s/arp_notify", w->link.name);
+	AUTO_FREE char *nd = xasprintf("ipv6/conf/%s/ndisc_notify", w->link.name);
+
+	IGNORE(sysctl_write(w->pod_ns, arp, "1", NULL));
+	IGNORE(sysctl_write(w->pod_ns, nd, "1", NULL));
+}
+
+static int add_routes(struct work *w, const struct cni_result *r, struct err *e)
+{
+	struct err mine;
+
+	if (!e)
+		e = &mine;
+	for (size_t i = 0; i < r->n_routes; i++) {
+		struct route t = ipvlan_route(r, &r->routes[i], w->link.index);
+
+		/* the connected route and a route named twice are there already */
+		if (route_add(w->pod, &t, ROUTE_PREPEND, e) < 0 && e->sys != EEXIST)
+			return -1;
+	}
+	return 0;
+}
+
+static int configure(struct work *w, const struct cni_result *r, struct err *e)
+{
+	bool ipv6 = false;
+
+	if (spare_node(w, r, e) < 0)
+		return -1;
+	announce_at_up(w);
+	for (size_t i = 0; i < r->n_ips; i++)
+		ipv6 = ipv6 || r->ips[i].address.ip.family == 6;
+	if (ipv6 && allow_ipv6(w, e) < 0)
+		return -1;
+	for (size_t i = 0; i < r->n_ips; i++)
+		if (add_address(w, r->ips[i].address, e) < 0)
+			return -1;
+	if (link_set_up(w->pod, w->link.index, e) < 0)
+		return -1;
+	return add_routes(w, r, e);
+}
+
+static int add(struct cni_call *c, json **result, int *code, struct err *e)
+{
+	AUTO_WORK w = { .call = c, .code = code, .pod_ns = -1 };
+	AUTO_CNI_RESULT r = { .n_ips = 0 };
+	int ignored = 0;
+
+	if (read_conf(&w, e) < 0 || open_namespaces(&w, e) < 0 || find_master(&w, e) < 0 ||
+	    create(&w, e) < 0)
+		return -1;
+	if (link_get(w.pod, c->ifname, &w.link, e) < 0 || get_addresses(&w, &r, e) < 0)
+		goto remove;
+	if (configure(&w, &r, e) < 0)
+		goto release;
+	ipvlan_result(&r, &w.link, c->netns, w.conf.dns);
+	*result = cni_result_document(&r, c->version);
+	return 0;
+
+release:
+	/* the address goes back only when it is on no interface any more */
+	if (link_del(w.pod, w.link.index, NULL) == 0) {
+		w.code = &ignored;
+		IGNORE(ipam(&w, CNI_DEL, NULL, NULL));
+	}
+	return -1;
+remove:
+	IGNORE(link_del(w.pod, w.link.index, NULL));
+	return -1;
+}
+
+/* Gone already, in whichever way, is what is wanted. */
+static int remove_link(struct work *w, struct err *e)
+{
+	struct err mine;
+
+	if (!e)
+		e = &mine;
+	if (netns_open(w->call->netns, &w->pod_ns, e) < 0)
+		/* what is left of a namespace file when it is unmounted is no namespace */
+		return e->kind == ERR_NOT_FOUND || e->kind == ERR_CONFIG ? 0 : -1;
+	if (netns_nl(w->pod_ns, NETLINK_ROUTE, &w->pod, e) < 0)
+		return -1;
+	if (link_get(w->pod, w->call->ifname, &w->link, e) < 0)
+		return e->kind == ERR_NOT_FOUND ? 0 : -1;
+	if (!streq(w->link.kind, "ipvlan"))
+		return 0; /* somebody else's */
+	if (link_del(w->pod, w->link.index, e) < 0 && e->kind != ERR_NOT_FOUND)
+		return -1;
+	return 0;
+}
+
+static int del(struct cni_call *c, int *code, struct err *e)
+{
+	AUTO_WORK w = { .call = c, .code = code, .pod_ns = -1 };
+
+	if (read_conf(&w, e) < 0 || remove_link(&w, e) < 0)
+		return -1;
+	return ipam(&w, CNI_DEL, NULL, e);
+}
+
+/* The entry of the result that an ADD of this attachment has made. */
+static int check_interface(struct work *w, const struct cni_result *r, struct err *e)
+{
+	struct cni_call *c = w->call;
+	const struct cni_interface *i = NULL;
+
+	for (size_t k = 0; k < r->n_interfaces && !i; k++)
+		if (streq(r->interfaces[k].name, c->ifname) &&
+		    streq(r->interfaces[k].sandbox, c->netns))
+			i = &r->interfaces[k];
+	if (!i)
+		return err_set(e, ERR_CONFIG, "prevResult has no interface %s in %s", c->ifname,
+		               c->netns);
+	if (link_get(w->pod, c->ifname, &w->link, e) < 0)
+		return err_wrap(e, "in the pod");
+	if (!streq(w->link.kind, "ipvlan"))
+		return err_set(e, ERR_CONFIG, "interface %s in the pod is no ipvlan interface",
+		               c->ifname);
+	if (w->master.index && w->link.parent != w->master.index)
+		return err_set(e, ERR_CONFIG, "interface %s in the pod is not on master %s",
+		               c->ifname, w->master.name);
+	if (w->link.ipvlan_mode != w->conf.mode)
+		return err_set(e, ERR_CONFIG, "interface %s in the pod has mode %s, not %s",
+		               c->ifname, ipvlan_mode_text(w->link.ipvlan_mode),
+		               ipvlan_mode_text(w->conf.mode));
+	if (i->mac[0] && !streq(i->mac, mac_str(w->link.mac).s))
+		return err_set(e, ERR_CONFIG, "interface %s in the pod has MAC address %s, not %s",
+		               c->ifname, mac_str(w->link.mac).s, i->mac);
+	return 0;
+}
+
+static int check_addresses(struct work *w, const struct cni_result *r, struct err *e)
+{
+	AUTO_FREE struct addr *addrs = NULL;
+	size_t count;
+
+	if (addr_list(w->pod, 0, w->link.index, &addrs, &count, e) < 0)
+		return -1;
+	for (size_t i = 0; i < r->n_ips; i++) {
+		const struct cni_ip *want = &r->ips[i];
+		bool there = false;
+
+		if (want->interface >= 0 &&
+		    !((size_t)want->interface < r->n_interfaces &&
+		      streq(r->interfaces[want->interface].name, w->link.name)))
+			continue; /* of another interface */
+		for (size_t k = 0; k < count && !there; k++)
+			there = ip_equal(addrs[k].local.ip, want->address.ip) &&
+			        addrs[k].local.len == want->address.len;
+		if (!there)
+			return err_set(e, ERR_CONFIG, "interface %s in the pod lacks address %s",
+			               w->link.name, cidr_str(want->address).s);
+	}
+	return 0;
+}
+
+static int check_routes(struct work *w, const struct cni_result *r, struct err *e)
+{
+	for (size_t i = 0; i < r->n_routes; i++) {
+		struct route want = ipvlan_route(r, &r->routes[i], w->link.index);
+		AUTO_FREE struct route *routes = NULL;
+		bool there = false;
+		size_t count;
+
+		if (route_list(w->pod, want.dst.ip.family, 0, &routes, &count, e) < 0)
+			return -1;
+		for (size_t k = 0; k < count && !there; k++)
+			there = cidr_equal_network(routes[k].dst, want.dst) &&
+			        (ip_equal(routes[k].gw, want.gw) || routes[k].multipath);
+		if (!there)
+			return err_set(e, ERR_CONFIG, "the pod lacks the route to %s",
+			               cidr_str(want.dst).s);
+	}
+	return 0;
+}
+
+static int check(struct cni_call *c, int *code, struct err *e)
+{
+	AUTO_WORK w = { .call = c, .code = code, .pod_ns = -1 };
+	AUTO_CNI_RESULT r = { .n_ips = 0 };
+
+	if (read_conf(&w, e) < 0 || ipam(&w, CNI_CHECK, NULL, e) < 0)
+		return -1;
+	if (!c->prev_result) {
+		*code = CNI_E_CONFIG;
+		return err_set(e, ERR_CONFIG, "CHECK needs prevResult");
+	}
+	if (open_namespaces(&w, e) < 0 || read_prev(&w, &r, e) < 0)
+		return -1;
+	/* prevResult is what ADD made and says nothing of a master that was not given */
+	if (!streq(w.conf.master, "") && find_master(&w, e) < 0)
+		return -1;
+	*code = CNI_E_GENERIC;
+	if (check_interface(&w, &r, e) < 0 || check_addresses(&w, &r, e) < 0)
+		return -1;
+	return check_routes(&w, &r, e);
+}
+
+static int status(struct cni_call *c, int *code, struct err *e)
+{
+	struct work w = { .call = c, .code = code, .pod_ns = -1 };
+
+	return read_conf(&w, e) < 0 ? -1 : ipam(&w, CNI_STATUS, NULL, e);
+}
+
+static int gc(struct cni_call *c, int *code, struct err *e)
+{
+	struct work w = { .call = c, .code = code, .pod_ns = -1 };
+
+	return read_conf(&w, e) < 0 ? -1 : ipam(&w, CNI_GC, NULL, e);
+}
+
+const struct cni_plugin ipvlan_plugin = {
+	.about = "ipvlan: an ipvlan interface for a pod (Spiderbox)",
+	.add = add,
+	.del = del,
+	.check = check,
+	.gc = gc,
+	.status = status,
+};
