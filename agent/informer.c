@@ -16,6 +16,7 @@
 #define LIST_MS 30000
 #define WATCH_TRIES 3
 #define PAUSE_MAX_MS 10000
+#define ABSENT_MS 60000 /* between looks for a kind that is not installed */
 
 struct informer {
 	struct store *store;
@@ -29,6 +30,7 @@ struct informer {
 	struct store_watch *watch; /* under the lock: interrupted from another thread */
 	bool stopping;             /* under the lock */
 	bool complained;           /* once per outage */
+	bool absent;               /* the kind is not installed, which was said */
 };
 
 static bool stopping(struct informer *i)
@@ -52,23 +54,29 @@ static void complain(struct informer *i, const struct err *e)
 		i->ops->trouble(i->ctx, e);
 }
 
+/* The kind is not installed: there are none of it, and it may come later. */
+static void pass_by(struct informer *i)
+{
+	AUTO_JSON *none = json_new_array();
+
+	if (!i->absent)
+		log_info("%s are not installed", store_kind_info(i->kind)->resource.plural);
+	i->absent = true;
+	i->ops->listed(i->ctx, none);
+	pause_until(&i->pause, mono_in(ABSENT_MS));
+}
+
 static int list(struct informer *i, char **version, struct err *e)
 {
 	struct k8s_selector sel = { NULL, i->fields };
 	AUTO_JSON *items = NULL;
 
-	if (store_list(i->store, i->kind, NULL, &sel, &items, version, mono_in(LIST_MS), e) < 0) {
-		if (e->kind == ERR_NOT_FOUND) {
-			/* the kind is not installed: there are none, and it may come later */
-			items = json_new_array();
-			i->ops->listed(i->ctx, items);
-		}
+	if (store_list(i->store, i->kind, NULL, &sel, &items, version, mono_in(LIST_MS), e) < 0)
 		return -1;
-	}
 	i->ops->listed(i->ctx, items);
 	if (i->complained)
 		log_info("watch %s: works again", store_kind_info(i->kind)->resource.plural);
-	i->complained = false;
+	i->complained = i->absent = false;
 	return 0;
 }
 
@@ -119,6 +127,10 @@ static void round_of(struct informer *i, int *failures)
 
 	if (list(i, &version, &e) < 0 ||
 	    store_watch_open(i->store, i->kind, NULL, &sel, version, &w, &e) < 0) {
+		if (e.kind == ERR_NOT_FOUND) {
+			pass_by(i);
+			return;
+		}
 		if (e.kind != ERR_GONE)
 			complain(i, &e);
 		pause_backoff(&i->pause, ++*failures, PAUSE_MAX_MS);
