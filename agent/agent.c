@@ -87,11 +87,11 @@ static void look_at(struct agent *a, enum ledger_op op, const char *pod, const c
 		ledger_request_free(r);
 }
 
-static void on_pod_gone(void *ctx, const char *ns, const char *name)
+static void on_pod_gone(void *ctx, const char *ns, const char *name, const char *uid)
 {
 	AUTO_FREE char *pod = xasprintf("%s/%s", ns, name);
 
-	look_at(ctx, LEDGER_SHOW, pod, "");
+	look_at(ctx, LEDGER_SHOW, pod, uid);
 }
 
 static void show_pod(void *ctx, const char *ns, const char *name, const char *uid)
@@ -120,6 +120,37 @@ static void show_attachments(struct agent *a)
 	free(v);
 }
 
+/* Endpoints of this node whose addresses were given back before an end without warning. */
+static void show_endpoints(struct agent *a)
+{
+	AUTO_FREE char *labels = xasprintf("%s=%s", ENDPOINT_NODE_LABEL, a->config.node);
+	struct k8s_selector sel = { labels, NULL };
+	AUTO_JSON *items = NULL;
+	struct err e;
+
+	for (int tries = 1; strlen(a->config.node) <= LABEL_VALUE_MAX; tries++) {
+		if (store_list(a->store, STORE_ENDPOINT, NULL, &sel, &items, NULL, mono_in(10000),
+		               &e) == 0)
+			break;
+		if (tries == 1)
+			log_warn_err(&e, "list this node's spiderendpoints");
+		if (!pause_backoff(&a->pause, tries, 30000))
+			return;
+	}
+	json_each(o, items)
+	{
+		const char *ns = json_str_at(o, "metadata", "namespace", NULL);
+		const char *name = json_str_at(o, "metadata", "name", NULL);
+		const char *uid = json_str_at(o, "status", "current", "uid", NULL);
+		AUTO_FREE char *pod = NULL;
+
+		if (!ns || !name || !uid || !*uid)
+			continue;
+		pod = xasprintf("%s/%s", ns, name);
+		look_at(a, LEDGER_SHOW, pod, uid);
+	}
+}
+
 /* Once everything is known, endpoints that a crash left behind are made to fit. */
 static void *rebuild_main(void *arg)
 {
@@ -131,6 +162,7 @@ static void *rebuild_main(void *arg)
 	log_info("the agent of node %s is ready", a->config.node);
 	pods_each(a->pods, show_pod, a);
 	show_attachments(a);
+	show_endpoints(a);
 	return NULL;
 }
 
@@ -215,12 +247,24 @@ static int start(struct agent *a, struct err *e)
 	return 0;
 }
 
+/* Distinguishes attachments made before a reboot; without it none is. */
+static void read_boot_id(struct agent *a)
+{
+	AUTO_STR text = STR_INIT;
+
+	if (file_read("/proc/sys/kernel/random/boot_id", sizeof(a->boot_id) - 1, &text, NULL) < 0)
+		return;
+	memcpy(a->boot_id, text.data, text.len);
+	a->boot_id[strcspn(a->boot_id, "\n")] = '\0';
+}
+
 int agent_start(const struct agent_config *config, struct agent **out, struct err *e)
 {
 	struct agent *a = xcalloc(1, sizeof(*a));
 
 	a->config = *config;
 	pause_init(&a->pause);
+	read_boot_id(a);
 	if (start(a, e) < 0) {
 		agent_stop(a);
 		return -1;

@@ -25,6 +25,7 @@ struct agent {
 	pthread_t rebuild;
 	bool rebuilding;
 	struct pause pause; /* of the rebuilding */
+	char boot_id[64];
 };
 
 bool agent_synced(struct agent *a);

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "agent/agent_impl.h"
@@ -201,6 +202,7 @@ static void keep_attachment(const struct call *c, const struct identity *id, con
                             const struct grant *g)
 {
 	struct cidr address = g->address;
+	struct stat st;
 	struct attachment a = {
 		.container_id = (char *)(uintptr_t)id->cid,
 		.ifname = (char *)(uintptr_t)id->nic,
@@ -211,9 +213,12 @@ static void keep_attachment(const struct call *c, const struct identity *id, con
 		.pool = g->pool,
 		.addresses = &address,
 		.n_addresses = 1,
+		.boot_id = c->agent->boot_id,
 	};
 	struct err e;
 
+	if (*id->netns && stat(id->netns, &st) == 0)
+		a.netns_inode = st.st_ino;
 	if (attachment_write(c->agent->config.state_dir, &a, &e) < 0)
 		log_warn_err(&e, "attachment of %s", id->cid);
 }
@@ -242,6 +247,9 @@ static int prepare_add(struct call *c, const struct identity *id, struct ledger_
 	if (*id->name) {
 		if (pods_find(a->pods, id->ns, id->name, id->uid, r->deadline, &f, &found, e) < 0)
 			return -1;
+	} else if (!store_is_dir(a->store)) {
+		return err_set(e, ERR_NOT_FOUND,
+		               "podName: empty, and the API server knows pods by name");
 	} else {
 		f = (struct pod_facts){ .uid = xstrdup(id->uid),
 			                .node = xstrdup(""),

@@ -154,7 +154,10 @@ static int get(struct endpoints *ep, const char *ns, const char *name, json **ou
 static int create(struct endpoints *ep, const struct endpoint *want, struct err *e)
 {
 	AUTO_JSON *object = endpoint_object(want);
+	json *meta = json_ensure_object(object, "metadata");
 
+	if (strlen(ep->node) <= LABEL_VALUE_MAX)
+		json_set_str(json_ensure_object(meta, "labels"), ENDPOINT_NODE_LABEL, ep->node);
 	return store_create(ep->store, STORE_ENDPOINT, object, NULL, mono_in(CALL_MS), e);
 }
 
@@ -259,7 +262,8 @@ static bool try(struct endpoints *ep, struct todo *t)
 
 	if (settle(ep, t->want, &e) == 0)
 		return true;
-	if (e.kind == ERR_CONFIG) {
+	/* no name for an object, or the namespace is gone: trying again does not help */
+	if (e.kind == ERR_CONFIG || e.kind == ERR_NOT_FOUND) {
 		log_warn_err(&e, "no endpoint for %s", t->want->pod);
 		return true;
 	}

@@ -9,6 +9,10 @@
 #include "agent/ledger.h"
 #include "agent/pods.h"
 
+/* On the endpoints of each node, so that an agent can ask for its own. */
+#define ENDPOINT_NODE_LABEL "ipam.spidernet.io/node"
+#define LABEL_VALUE_MAX 63
+
 struct endpoints;
 
 /* Strings are borrowed. */

@@ -15,6 +15,7 @@
 
 #define LIST_MS 30000
 #define WATCH_TRIES 3
+#define RESYNC_MS (30 * 60 * 1000) /* a watch is replaced by a list now and then, in case */
 #define PAUSE_MAX_MS 10000
 #define ABSENT_MS 60000 /* between looks for a kind that is not installed */
 
@@ -95,9 +96,10 @@ static bool publish(struct informer *i, struct store_watch *w)
 
 static void follow(struct informer *i, struct store_watch *w, int *failures)
 {
+	struct mono until = mono_in(RESYNC_MS);
 	int tries = 0;
 
-	while (!stopping(i)) {
+	while (!stopping(i) && !mono_passed(until)) {
 		enum k8s_event_type type;
 		AUTO_JSON *object = NULL;
 		struct err e;

@@ -316,6 +316,7 @@ static struct slot *apply(struct ledger *l, struct pool_state *state)
 			unplan(l, s);
 	}
 	memset(state, 0, sizeof(*state));
+	s->touched = l->clock;
 	consider_admission(l, s);
 	return s;
 }
@@ -332,7 +333,8 @@ static void apply_news(struct ledger *l, struct pool_state *state)
 		s->want_read = true;
 }
 
-static void drop_missing(struct ledger *l, const struct news *n)
+/* Not those of which we were told after the list was asked for. */
+static void drop_missing(struct ledger *l, const struct news *n, uint64_t asked)
 {
 	for (size_t i = 0; i < l->n_slots;) {
 		struct slot *s = l->slots[i];
@@ -340,16 +342,16 @@ static void drop_missing(struct ledger *l, const struct news *n)
 
 		for (size_t k = 0; k < n->n_states && !there; k++)
 			there = streq(n->states[k].p.name, s->at.p.name);
-		if (there || s->busy)
+		if (there || s->busy || s->touched >= asked)
 			i++;
 		else
 			remove_slot(l, s);
 	}
 }
 
-static void pools_listed(struct ledger *l, struct news *n)
+static void pools_listed(struct ledger *l, struct news *n, uint64_t asked)
 {
-	drop_missing(l, n);
+	drop_missing(l, n, asked);
 	for (size_t i = 0; i < n->n_states; i++)
 		apply_news(l, &n->states[i]);
 	l->know_pools = true;
@@ -539,7 +541,7 @@ static void list_done(struct ledger *l, struct job *j)
 	}
 	l->list_failures = 0;
 	set_trouble(l, NULL);
-	pools_listed(l, &n);
+	pools_listed(l, &n, j->number);
 	l->listed = j->number;
 	for (size_t i = 0; i < l->n_slots; i++)
 		if (!l->slots[i]->busy)
@@ -558,8 +560,8 @@ static void job_done(struct ledger *l, struct job *j)
 		s->busy = false;
 		if (j->rc == 0)
 			slot_done(l, s, j);
-		else if (j->e.kind == ERR_NOT_FOUND)
-			remove_slot(l, s);
+		else if (j->e.kind == ERR_NOT_FOUND && s->touched < j->number)
+			remove_slot(l, s); /* and not made anew meanwhile */
 		else
 			slot_failed(l, s, j);
 	}
@@ -600,7 +602,8 @@ static void receive_news(struct ledger *l, struct news *n)
 {
 	switch (n->message.type) {
 	case MESSAGE_POOLS:
-		pools_listed(l, n);
+		/* the informer's list: what it does not hold yet, its events bring */
+		pools_listed(l, n, UINT64_MAX);
 		break;
 	case MESSAGE_POOL:
 		pool_event(l, n);

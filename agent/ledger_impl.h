@@ -17,6 +17,7 @@ struct slot {
 	bool want_read; /* what we know may be stale: read before anything else */
 	bool want_admit;
 	uint64_t fresh;                             /* clock of the last read or own write */
+	uint64_t touched;                           /* clock when we were last told anything */
 	struct ledger_request *batch, **batch_tail; /* committed by the next write, or this one */
 	struct mono not_before, admit_not_before;
 	int failures;

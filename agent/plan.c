@@ -333,8 +333,9 @@ static enum verdict plan_del(struct ledger *l, struct ledger_request *r)
 		pool_remove(change(s), r->pod, r->uid, r->nic, r->cid);
 		return join(s, r);
 	}
-	/* also when nothing was there: the endpoint may be what an earlier try left */
-	if (*r->pod)
+	/* also when nothing was there: the endpoint may be what an earlier try left.  Without a
+	 * uid it could be that of another pod */
+	if (*r->uid)
 		l->config.changed(l->config.ctx, ledger_grants(l, r->pod, r->uid));
 	atomic_fetch_add(&l->dels, 1);
 	ledger_answer(l, r, ERR_NONE, NULL);

@@ -162,17 +162,19 @@ static void put(struct pods *p, const json *pod)
 
 static void drop(struct pods *p, const char *ns, const char *name)
 {
+	AUTO_FREE char *uid = NULL;
 	struct entry *en;
 
 	pthread_mutex_lock(&p->lock);
 	en = find(p, ns, name);
 	if (en) {
+		uid = xstrdup(en->facts.uid);
 		entry_release(en);
 		*en = p->v[--p->n];
 	}
 	pthread_mutex_unlock(&p->lock);
-	if (p->ops.gone)
-		p->ops.gone(p->ops.ctx, ns, name);
+	if (uid && *uid)
+		p->ops.gone(p->ops.ctx, ns, name, uid);
 }
 
 static bool is_listed(const json *items, const struct entry *en)

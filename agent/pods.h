@@ -22,7 +22,8 @@ void pod_facts_release(struct pod_facts *f);
 struct pods;
 
 struct pods_ops {
-	void (*gone)(void *ctx, const char *ns, const char *name); /* on the informer's thread */
+	/* on the informer's thread */
+	void (*gone)(void *ctx, const char *ns, const char *name, const char *uid);
 	void *ctx;
 };
 

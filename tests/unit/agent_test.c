@@ -483,6 +483,49 @@ static void endpoints_follow(void **state)
 	remove_object(STORE_ENDPOINT, "default", "c");
 	start_node(&worker);
 	await_endpoint("c", "172.31.199.191/20");
+
+	/* given back, and killed before the endpoint followed */
+	stop_node(&worker);
+	{
+		AUTO_JSON *p = parse("{\"status\":{\"allocatedIPs\":null}}");
+		struct err e;
+
+		assert_int_equal(store_patch(store, STORE_IPPOOL, NULL, "worker-172", true, p, NULL,
+		                             soon(), &e),
+		                 0);
+	}
+	start_node(&worker);
+	await_endpoint("c", NULL);
+}
+
+/* An endpoint belongs to the pod that is there now, on whichever node. */
+static void pod_moves(void **state)
+{
+	AUTO_JSON *o = NULL;
+
+	(void)state;
+	make_guide();
+	start_node(&master);
+	start_node(&worker);
+	await_healthy(&master);
+	await_healthy(&worker);
+	make_pod("s-0", "uid-s-0", "master", "\"x\":\"y\"");
+	add_gives(&master, "s-0", "c1", "eth0", "172.31.199.185/20", "master-172");
+	await_endpoint("s-0", "172.31.199.185/20");
+	remove_object(STORE_POD, "default", "s-0");
+	make_pod("s-0", "uid-new", "worker", "\"x\":\"y\"");
+	o = add(&worker, "s-0", "uid-new", "c2", "eth0", "");
+	await_endpoint("s-0", "172.31.199.190/20");
+	del(&master, "s-0", "c1", "eth0");
+	del(&master, "s-0", "c1", "eth0");
+	json_free(take_ptr(&o));
+	/* what the old node had to say about it has no effect */
+	stop_node(&master);
+	o = get(STORE_ENDPOINT, "default", "s-0");
+	assert_string_equal(json_str_at(o, "status", "current", "uid", NULL), "uid-new");
+	assert_string_equal(json_str_at(o, "status", "current", "node", NULL), "worker");
+	assert_int_equal(in_use("master-172"), 0);
+	assert_int_equal(in_use("worker-172"), 1);
 }
 
 struct burst {
@@ -578,6 +621,28 @@ static void two_nodes_one_pool(void **state)
 	}
 }
 
+/* What a later look for dead containers needs to know. */
+static void check_attachment(void)
+{
+	struct attachment *v;
+	struct err e;
+	size_t n;
+
+	assert_int_equal(attachment_list(master.state_dir, &v, &n, &e), 0);
+	assert_int_equal(n, 1);
+	assert_string_equal(v->container_id, "c1");
+	assert_string_equal(v->ifname, "eth0");
+	assert_string_equal(v->pod_namespace, "default");
+	assert_string_equal(v->pod_name, "a");
+	assert_string_equal(v->pod_uid, "uid-a");
+	assert_string_equal(v->pool, "master-172");
+	assert_int_equal(strlen(v->boot_id), 36);
+	assert_int_equal(v->n_addresses, 1);
+	assert_string_equal(cidr_str(v->addresses[0]).s, "172.31.199.185/20");
+	attachment_release(v);
+	free(v);
+}
+
 static void retry_and_release(void **state)
 {
 	(void)state;
@@ -587,7 +652,7 @@ static void retry_and_release(void **state)
 	await_healthy(&master);
 	add_gives(&master, "a", "c1", "eth0", "172.31.199.185/20", "master-172");
 	add_gives(&master, "a", "c1", "eth0", "172.31.199.185/20", "master-172");
-	assert_true(exists(master.state_dir, "attachments/c1-eth0.json"));
+	check_attachment();
 	/* a new sandbox of the same pod, then the DEL of the old one */
 	add_gives(&master, "a", "c2", "eth0", "172.31.199.185/20", "master-172");
 	del(&master, "a", "c1", "eth0");
@@ -1080,12 +1145,24 @@ static void networks(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(right_pool),         TEST(endpoints_follow),      TEST(hundred_at_once),
-		TEST(two_nodes_one_pool), TEST(retry_and_release),     TEST(release_queue),
-		TEST(store_away),         TEST(pods_that_get_nothing), TEST(pools_change),
-		TEST(named_pools),        TEST(bad_requests),          TEST(coordinator_answer),
-		TEST(bad_options),        TEST(socket_is_roots),       TEST(probes),
-		TEST(client_hangs_up),    cmocka_unit_test(networks),
+		TEST(right_pool),
+		TEST(endpoints_follow),
+		TEST(pod_moves),
+		TEST(hundred_at_once),
+		TEST(two_nodes_one_pool),
+		TEST(retry_and_release),
+		TEST(release_queue),
+		TEST(store_away),
+		TEST(pods_that_get_nothing),
+		TEST(pools_change),
+		TEST(named_pools),
+		TEST(bad_requests),
+		TEST(coordinator_answer),
+		TEST(bad_options),
+		TEST(socket_is_roots),
+		TEST(probes),
+		TEST(client_hangs_up),
+		cmocka_unit_test(networks),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

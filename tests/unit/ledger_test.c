@@ -42,6 +42,7 @@ static struct {
 	int lost;         /* so many are done, and the answer gets lost */
 	enum err_kind no; /* every call fails so */
 	bool held;        /* status patches wait */
+	bool held_lists;  /* lists wait, before they tell what they read */
 	int waiting;      /* how many do */
 	int patches, gets, lists;
 } faulty;
@@ -132,10 +133,17 @@ static int f_list(struct store *s, enum store_kind k, const char *ns,
 	enum err_kind no = fate(false, &lose);
 
 	(void)s;
-	add_one(&faulty.lists);
 	if (no)
 		return err_set(e, no, "the store is out of order");
-	return store_list(faulty.real, k, ns, sel, items, version, deadline, e);
+	if (store_list(faulty.real, k, ns, sel, items, version, deadline, e) < 0)
+		return -1;
+	pthread_mutex_lock(&faulty.lock);
+	faulty.lists++;
+	pthread_cond_broadcast(&faulty.changed);
+	while (faulty.held_lists)
+		pthread_cond_wait(&faulty.changed, &faulty.lock);
+	pthread_mutex_unlock(&faulty.lock);
+	return 0;
 }
 
 static int f_patch(struct store *s, enum store_kind k, const char *ns, const char *name,
@@ -151,6 +159,14 @@ static int f_patch(struct store *s, enum store_kind k, const char *ns, const cha
 	    0)
 		return -1;
 	return lose ? err_set(e, ERR_UNREACHABLE, "the connection was lost") : 0;
+}
+
+static void hold_lists(bool on)
+{
+	pthread_mutex_lock(&faulty.lock);
+	faulty.held_lists = on;
+	pthread_cond_broadcast(&faulty.changed);
+	pthread_mutex_unlock(&faulty.lock);
 }
 
 static const struct store_ops faulty_ops = { .get = f_get, .list = f_list, .patch = f_patch };
@@ -206,6 +222,7 @@ static int teardown(void **state)
 
 	(void)state;
 	hold(false);
+	hold_lists(false);
 	ledger_stop(ledger);
 	ledger_free(ledger);
 	store_close(faulty.real);
@@ -646,6 +663,35 @@ static void no_pool_at_all(void **state)
 	          "no IPPool available, the network configuration names no IPv4 IPPool");
 }
 
+static void list_does_not_undo_news(void **state)
+{
+	AUTO_JSON *none = json_new_array();
+	AUTO_JSON *made = NULL;
+	struct ledger_request *r;
+	struct err e;
+
+	(void)state;
+	ledger_pools_listed(ledger, none);
+	hold_lists(true);
+	r = request(LEDGER_ADD, "p", "c", 20000);
+	submit(r);
+	pthread_mutex_lock(&faulty.lock);
+	while (!faulty.lists)
+		pthread_cond_wait(&faulty.changed, &faulty.lock);
+	pthread_mutex_unlock(&faulty.lock);
+	/* made after the list was read; its event is quicker than the list's answer */
+	make_pool("a", "10.0.0.1", "");
+	assert_int_equal(store_get(faulty.real, STORE_IPPOOL, NULL, "a", &made, soon(), &e), 0);
+	ledger_pool_event(ledger, K8S_ADDED, made);
+	hold_lists(false);
+	await_answers(1);
+	assert_int_equal(r->kind, ERR_NONE);
+	ledger_request_free(r);
+	/* and it is still known */
+	add_gives("p", "c", "10.0.0.1/16");
+	assert_int_equal(count(&faulty.lists), 1);
+}
+
 static void overlap_yields_to_the_older(void **state)
 {
 	(void)state;
@@ -862,6 +908,7 @@ int main(void)
 		TEST(stale_record_is_not_trusted),
 		TEST(created_elsewhere_counts),
 		TEST(no_pool_at_all),
+		TEST(list_does_not_undo_news),
 		TEST(overlap_yields_to_the_older),
 		TEST(reserved_and_excluded),
 		TEST(delete_stops_a_waiting_add),
