@@ -360,14 +360,17 @@ int server_start_tcp(const char *address, const struct server_config *c, struct 
 
 unsigned int server_port(const struct server *s)
 {
-	struct sockaddr_storage addr = { .ss_family = AF_UNSPEC };
+	union {
+		struct sockaddr any;
+		struct sockaddr_in v4;
+		struct sockaddr_in6 v6;
+	} addr;
 	socklen_t len = sizeof(addr);
 
-	if (getsockname(s->listener, (struct sockaddr *)&addr, &len) < 0)
+	memset(&addr, 0, sizeof(addr));
+	if (getsockname(s->listener, &addr.any, &len) < 0)
 		return 0;
-	if (addr.ss_family == AF_INET)
-		return ntohs(((struct sockaddr_in *)&addr)->sin_port);
-	return ntohs(((struct sockaddr_in6 *)&addr)->sin6_port);
+	return ntohs(addr.any.sa_family == AF_INET ? addr.v4.sin_port : addr.v6.sin6_port);
 }
 
 void server_stop(struct server *s)
