@@ -23,6 +23,8 @@
 #define FIRST_REQUEST_MS 10000
 #define WRITE_MS 10000
 #define BACKLOG 512
+#define LINGER_MS 1000
+#define LINGER_BYTES (1024 * 1024)
 
 struct connection {
 	struct server *server;
@@ -70,6 +72,28 @@ static bool respond(struct connection *k, const struct server_answer *a, bool cl
 	return false;
 }
 
+/*
+ * Answers what was not read to its end.  The rest is thrown away for a moment: closing over it
+ * would reset the connection, and the client could lose the answer.
+ */
+static void refuse(struct connection *k, int status, const char *text)
+{
+	struct server_answer a = { .status = status, .body = STR_INIT };
+	struct mono deadline = mono_in(LINGER_MS);
+	size_t total = 0, n = 1;
+	char buf[4096];
+
+	server_arrived(&k->c, &k->server->config);
+	answer_text(&a, status, text);
+	if (respond(k, &a, true)) {
+		(void)shutdown(k->c.fd, SHUT_WR);
+		while (n && total < LINGER_BYTES &&
+		       stream_read(http_stream(k->http), buf, sizeof(buf), &n, deadline, NULL) == 0)
+			total += n;
+	}
+	str_release(&a.body);
+}
+
 /* True when another request may follow. */
 static bool one_request(struct connection *k, bool first)
 {
@@ -84,10 +108,8 @@ static bool one_request(struct connection *k, bool first)
 		if (e.kind == ERR_PROTO) {
 			bool large = str_starts(e.msg, "a body longer");
 
-			answer_text(&a, large ? 413 : 400,
-			            large ? "the body is too large" : "not an HTTP/1.1 request");
-			respond(k, &a, true);
-			str_release(&a.body);
+			refuse(k, large ? 413 : 400,
+			       large ? "the body is too large" : "not an HTTP/1.1 request");
 		}
 		return false;
 	}
@@ -115,11 +137,7 @@ static void *connection_main(void *arg)
 	bool more = true;
 
 	if (s->config.root_only && !is_root(k->c.fd)) {
-		struct server_answer a = { .status = 403, .body = STR_INIT };
-
-		answer_text(&a, 403, "only root may talk to the agent");
-		respond(k, &a, true);
-		str_release(&a.body);
+		refuse(k, 403, "only root may talk to the agent");
 		more = false;
 	}
 	for (bool first = true; more; first = false)

@@ -871,6 +871,24 @@ static void named_pools(void **state)
 	}
 }
 
+/* No request at all gets an answer too. */
+static void say_nonsense(const char *text)
+{
+	char buf[256] = "";
+	struct stream *s = NULL;
+	size_t n = 0;
+	struct err e;
+
+	if (stream_connect_unix(master.socket, soon(), &s, &e) < 0 ||
+	    stream_write(s, text, strlen(text), soon(), &e) < 0 ||
+	    stream_read(s, buf, sizeof(buf) - 1, &n, soon(), &e) < 0)
+		fail_msg("%s", e.msg);
+	assert_true(n > 13);
+	assert_int_equal(strncmp(buf, "HTTP/1.1 400 ", 13), 0);
+	assert_non_null(strstr(buf, "\r\n\r\n\"not an HTTP/1.1 request\""));
+	stream_close(s);
+}
+
 static void bad_requests(void **state)
 {
 	static const char no_nic[] =
@@ -905,6 +923,10 @@ static void bad_requests(void **state)
 	expect(&master, "GET", "/v1/workloadendpoint?podName=x", NULL, 400,
 	       "\"podNamespace: missing\"");
 	expect(&master, "POST", "/v1/ipam/ips", "{}", 200, "");
+	say_nonsense("hello\r\n\r\n");
+	say_nonsense(
+		"POST /v1/ipam/ip HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: "
+		"chunked\r\n\r\n");
 	memset(huge, ' ', 70000);
 	huge[70000] = '\0';
 	expect(&master, "POST", "/v1/ipam/ip", huge, 413, "\"the body is too large\"");
