@@ -74,12 +74,12 @@ pki_ca() {
 }
 
 # pki_sign CA NAME SUBJECT SANS [FROM-DAY TO-DAY]: for clients and servers alike; SANS may be empty;
-# the days count from today and may be negative
+# the days count from today and may be negative; PKI_USAGE: other extended key usages
 pki_sign() {
 	{
 		echo 'basicConstraints=critical,CA:FALSE'
 		echo 'keyUsage=critical,digitalSignature'
-		echo 'extendedKeyUsage=clientAuth,serverAuth'
+		echo "extendedKeyUsage=${PKI_USAGE:-clientAuth,serverAuth}"
 		[ -z "$4" ] || echo "subjectAltName=$4"
 	} >"$2.ext"
 	mkdir -p "$2.ca"
@@ -139,7 +139,7 @@ _healthy() {
 }
 
 _ready() {
-	gone "$API_PID" || curl -sf --max-time 5 --cacert "$API_DIR/ca.crt" --cert "$API_DIR/admin.crt" \
+	gone "$API_PID" || curl -sf --max-time 5 --cacert "$API_DIR/trust.crt" --cert "$API_DIR/admin.crt" \
 		--key "$API_DIR/admin.key" "$API_URL/readyz" >/dev/null
 }
 
@@ -190,7 +190,8 @@ api_server_stop() {
 	API_PID=
 }
 
-# _pki: an EC certification authority and all that is signed by it; client-ca.crt may get more
+# _pki: an EC certification authority and all that is signed by it.  trust.crt is what clients trust,
+# client-ca.crt whose clients the server trusts: more may be added to both.
 _pki() {
 	_names="DNS:localhost,DNS:kubernetes.default.svc,IP:127.0.0.1,IP:10.96.0.1,IP:$API_HOST${API_SANS:+,$API_SANS}"
 	pki_ca "$API_DIR/ca" ec test-ca &&
@@ -198,7 +199,8 @@ _pki() {
 		pki_cert "$API_DIR/ca" "$API_DIR/admin" ec /O=system:masters/CN=admin '' &&
 		_openssl genrsa -out "$API_DIR/sa.key" 2048 &&
 		_openssl rsa -in "$API_DIR/sa.key" -pubout -out "$API_DIR/sa.pub" &&
-		cp "$API_DIR/ca.crt" "$API_DIR/client-ca.crt"
+		cp "$API_DIR/ca.crt" "$API_DIR/client-ca.crt" &&
+		cp "$API_DIR/ca.crt" "$API_DIR/trust.crt"
 }
 
 api_start() {
@@ -211,7 +213,7 @@ api_start() {
 	KUBECONFIG=$API_DIR/admin.conf
 	export KUBECONFIG
 	_pki || return 1
-	api_kubeconfig "$KUBECONFIG" "$API_URL" "$API_DIR/ca.crt" "$API_DIR/admin.crt" "$API_DIR/admin.key"
+	api_kubeconfig "$KUBECONFIG" "$API_URL" "$API_DIR/trust.crt" "$API_DIR/admin.crt" "$API_DIR/admin.key"
 	: >"$API_DIR/apiserver.log"
 	_etcd_start && api_server_start
 }
