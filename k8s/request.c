@@ -222,9 +222,10 @@ static enum err_kind kind_of(int code, const char *reason)
 		return ERR_CONFIG; /* what we sent is not a valid object */
 	case 409:
 		return streq(reason, "AlreadyExists") ? ERR_EXISTS : ERR_CONFLICT;
+	case 500:
 	case 502:
 	case 503:
-		return ERR_UNREACHABLE; /* there is a proxy, or a server that is not up yet */
+		return ERR_UNREACHABLE; /* a server that is ill, not up yet, or behind a proxy */
 	case 408:
 	case 504:
 		return ERR_TIMEOUT;

@@ -3,6 +3,8 @@
 /* libs: cjson yaml bearssl */
 /*
  * usage: client CONFIG get PATH       the body, or "KIND: message" and status 1
+ *        client CONFIG fill NAMESPACE N    makes that many ConfigMaps there
+ *        client CONFIG count NAMESPACE     lists them all: their number, then each name
  *        client CONFIG repeat PATH    ten times a second until SIGTERM; prints what failed, and
  *                                     "N answers" at the end
  *        client CONFIG watch NAMESPACE  the ConfigMaps there until SIGTERM: "ADDED name" and so on,
@@ -64,7 +66,7 @@ static int get(struct k8s_client *c, const char *path)
 	AUTO_STR body = STR_INIT;
 	struct err e;
 
-	if (k8s_get_raw(c, path, &body, mono_in(10000), &e) < 0)
+	if (k8s_get_raw(c, path, &body, mono_in(5000), &e) < 0)
 		return complain(&e);
 	printf("%s\n", body.data);
 	return 0;
@@ -85,6 +87,36 @@ static int repeat(struct k8s_client *c, const char *path)
 		mono_sleep_until(mono_in(100));
 	}
 	printf("%d answers\n", answers);
+	return 0;
+}
+
+static int fill(struct k8s_client *c, const char *ns, const char *count)
+{
+	uint32_t n = 0;
+	struct err e;
+
+	if (parse_u32(count, 1, 10000, &n, &e) < 0)
+		return complain(&e);
+	for (uint32_t i = 0; i < n; i++) {
+		AUTO_FREE char *name = xasprintf("n%u", i);
+		AUTO_JSON *o = json_new_object();
+
+		json_set_str(json_ensure_object(o, "metadata"), "name", name);
+		if (k8s_create(c, &configmaps, ns, o, NULL, mono_in(10000), &e) < 0)
+			return complain(&e);
+	}
+	return 0;
+}
+
+static int count(struct k8s_client *c, const char *ns)
+{
+	AUTO_JSON *items = NULL;
+	struct err e;
+
+	if (k8s_list(c, &configmaps, ns, NULL, &items, NULL, mono_in(10000), &e) < 0)
+		return complain(&e);
+	printf("%zu\n", json_count(items));
+	json_each(o, items) printf("%s\n", json_str_at(o, "metadata", "name", NULL));
 	return 0;
 }
 
@@ -211,7 +243,7 @@ int main(int argc, char **argv)
 	struct err e;
 	int rc = 2;
 
-	if (argc != 4)
+	if (argc < 4)
 		return 2;
 	signal(SIGTERM, on_signal);
 	if (str_starts(argv[1], "in-cluster:") ? k8s_config_in_cluster(argv[1] + 11, &config, &e)
@@ -220,6 +252,10 @@ int main(int argc, char **argv)
 	c = k8s_client_new(&config);
 	if (streq(argv[2], "get"))
 		rc = get(c, argv[3]);
+	else if (streq(argv[2], "fill") && argc > 4)
+		rc = fill(c, argv[3], argv[4]);
+	else if (streq(argv[2], "count"))
+		rc = count(c, argv[3]);
 	else if (streq(argv[2], "repeat"))
 		rc = repeat(c, argv[3]);
 	else if (streq(argv[2], "watch"))

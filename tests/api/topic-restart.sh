@@ -62,5 +62,17 @@ api_server_stop TERM
 check 'a restart by SIGTERM' api_server_start
 check 'one more object' configmap e
 check 'it is told too' told 'ADDED e'
+
+# A server that hangs: connections open, nobody answers.
+hangs() {
+	kill -s STOP "$API_PID"
+	rc=0
+	says TIMEOUT "API server 127.0.0.1:$API_PORT" "$client" "$KUBECONFIG" get /version || rc=1
+	kill -s CONT "$API_PID"
+	return "$rc"
+}
+
+check 'a server that hangs' hangs
+check 'it goes on' "$client" "$KUBECONFIG" get /version
 end "$watch_pid"
 check 'each event was told once' each_once

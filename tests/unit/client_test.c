@@ -258,7 +258,7 @@ static const struct {
 	{ 410, STATUS(410, "Expired", "too old"), ERR_GONE, "too old" },
 	{ 422, STATUS(422, "Invalid", "spec.subnet: Required value"), ERR_CONFIG,
 	  "spec.subnet: Required value" },
-	{ 500, STATUS(500, "InternalError", ""), ERR_PROTO, "InternalError" },
+	{ 500, STATUS(500, "InternalError", ""), ERR_UNREACHABLE, "InternalError" },
 	{ 504, STATUS(504, "Timeout", "slow"), ERR_TIMEOUT, "slow" },
 	{ 502, "<html>\nbad gateway", ERR_UNREACHABLE,
 	  "HTTP status 502 for GET /apis/x.io/v2/pools/a: <html> bad gateway" },
@@ -902,7 +902,7 @@ static void watch_refuses_nonsense(void **state)
 	expect_watch_error(w, ERR_PROTO, "watch: an event without a resourceVersion", 20000);
 	expect_watch_error(w, ERR_PROTO, "watch: an event of type \"WHAT\"", 20000);
 	expect_watch_error(w, ERR_PROTO, "watch: not JSON: line 1", 20000);
-	expect_watch_error(w, ERR_PROTO, "watch: ill", 20000);
+	expect_watch_error(w, ERR_UNREACHABLE, "watch: ill", 20000);
 	expect_event(w, K8S_ADDED, "a");
 	assert_true(str_ends(seen_at(5).target, "&resourceVersion=1"));
 	k8s_watch_close(w);
