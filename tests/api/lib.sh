@@ -4,7 +4,8 @@
 # lib.sh - an etcd and a kube-apiserver for tests, sourced.  Needs SERVERS_DIR (set by build.sh),
 # openssl and curl; keeps everything in one folder, ends what it started by its process id.
 #
-#   api_start DIR        PKI, etcd, API server; sets API_DIR, API_URL, KUBECONFIG (an administrator's)
+#   api_start DIR        PKI, etcd, API server; sets API_DIR, API_URL, KUBECONFIG (an administrator's);
+#                        a DIR that was used before keeps its certificates and objects
 #   api_stop             ends both
 #   api_server_stop SIGNAL, api_server_start     the API server alone, on the same etcd and port
 #   kubectl ARGUMENT...  with a time limit
@@ -13,7 +14,8 @@
 #
 # Before api_start, and kept by api_server_start: API_BIND (127.0.0.1) to listen on, API_HOST
 # (127.0.0.1) under which clients find it, API_PORT and ETCD_PORT (free ones), API_SANS (more names
-# of the certificate, such as "IP:10.96.0.1"), API_FLAGS (for the API server).
+# of the certificate, such as "IP:10.1.2.3"), API_FLAGS (for the API server), API_SECONDS (180) for it
+# to become ready: in a simulated machine it takes ten times as long as the five seconds of a real one.
 
 # wait_until SECONDS COMMAND...: polls
 wait_until() {
@@ -135,7 +137,7 @@ api_kubeconfig() {
 }
 
 _healthy() {
-	curl -sf --max-time 5 "http://127.0.0.1:$ETCD_PORT/health" >/dev/null
+	gone "$ETCD_PID" || curl -sf --max-time 5 "http://127.0.0.1:$ETCD_PORT/health" >/dev/null
 }
 
 _ready() {
@@ -156,10 +158,10 @@ _etcd_start() {
 		--listen-peer-urls "http://127.0.0.1:$_peer" --initial-advertise-peer-urls "http://127.0.0.1:$_peer" \
 		--initial-cluster "default=http://127.0.0.1:$_peer" >"$API_DIR/etcd.log" 2>&1 </dev/null &
 	ETCD_PID=$!
-	wait_until 60 _healthy || {
+	if ! wait_until "${API_SECONDS:-180}" _healthy || gone "$ETCD_PID"; then
 		_logged etcd 'etcd does not become healthy'
 		return 1
-	}
+	fi
 }
 
 # No controllers run beside it, so nothing makes the service accounts that pods would wait for.
@@ -178,7 +180,7 @@ api_server_start() {
 		--service-account-signing-key-file "$API_DIR/sa.key" --service-cluster-ip-range 10.96.0.0/16 \
 		--disable-admission-plugins ServiceAccount ${API_FLAGS:-} >>"$API_DIR/apiserver.log" 2>&1 </dev/null &
 	API_PID=$!
-	if ! wait_until 120 _ready || gone "$API_PID"; then
+	if ! wait_until "${API_SECONDS:-180}" _ready || gone "$API_PID"; then
 		_logged apiserver 'the API server does not become ready'
 		return 1
 	fi
@@ -212,7 +214,7 @@ api_start() {
 	API_URL=https://$API_HOST:$API_PORT
 	KUBECONFIG=$API_DIR/admin.conf
 	export KUBECONFIG
-	_pki || return 1
+	[ -e "$API_DIR/trust.crt" ] || _pki || return 1
 	api_kubeconfig "$KUBECONFIG" "$API_URL" "$API_DIR/trust.crt" "$API_DIR/admin.crt" "$API_DIR/admin.key"
 	: >"$API_DIR/apiserver.log"
 	_etcd_start && api_server_start
