@@ -10,8 +10,9 @@ usage: ./build.sh [VERB] [ARGUMENT]...
 
   build            build/spiderbox, the static binary (default)
   demo             build, then the main job on two simulated nodes, explained as it runs
-  test [SUITE]...  all test suites, or some of: lint build unit cni ctl image;
-                   unit/NAME runs one unit test program
+  test [SUITE]...  all test suites, or some of: lint build unit cni ctl image
+                   api vm demo measure;
+                   unit/NAME runs one unit test program, vm/TOPIC and api/TOPIC one topic
   lint             the lint suite
   fmt              format the sources
   image            build/spiderbox-image.tar, an OCI archive holding the one binary
@@ -93,7 +94,7 @@ product_makefile() {
 	[ -z "${CI:-}" ] || cflags="$cflags -Werror"
 	# What every start runs lies together, with what it needs of libc: fewer pages to map.  A plugin's
 	# VERSION is that and no more.
-	first='build/o/main.o build/o/base.relro.o build/o/cni.cni.o build/o/applets.ipam.o'
+	first='build/o/main.o build/o/base.relro.o build/o/cni.cni.o build/o/applets.coordinator.o build/o/applets.ipam.o build/o/applets.ipvlan_setup.o'
 	{
 		printf 'CFLAGS = %s\n' "$(echo "$cflags" | tr -s ' \t\n' '   ')"
 		printf 'all: build/spiderbox\n'
@@ -210,7 +211,7 @@ run_suite() {
 
 run_tests() {
 	passed=0 failed=0
-	[ $# -gt 0 ] || set -- lint build unit cni ctl image
+	[ $# -gt 0 ] || set -- lint build unit cni ctl image api vm demo measure
 	dependencies
 	for s; do
 		name=${s%%/*}
@@ -240,7 +241,7 @@ demo)
 	# shellcheck disable=SC2046
 	need $(suite_packages demo)
 	kernel
-	SPIDERBOX=$build/spiderbox BUILD_DIR=$build tests/demo/run.sh
+	SPIDERBOX=$build/spiderbox tests/demo/show.sh
 	;;
 fmt)
 	need clang-format git

@@ -38,9 +38,6 @@ bad() {
 	echo "WRONG: $*"
 	wrong=1
 }
-now_ms() {
-	echo $(($(date +%s%N) / 1000000))
-}
 ctl() {
 	"$SPIDERBOX" ctl "$@" --store "dir:$store"
 }
@@ -86,6 +83,7 @@ done | column -t
 title "The guide's four pools go into the directory store; one agent on each node"
 ctl apply -f "$here/../data/walkthrough/20-ippools.yaml"
 for node in master worker; do
+	on "$node" mkdir -p /etc/cni/net.d
 	on "$node" "$SPIDERBOX" ctl install --bin-dir /opt/cni/bin --conf-dir /etc/cni/net.d >/run/demo/install.log 2>&1 || {
 		cat /run/demo/install.log
 		exit 1
@@ -105,11 +103,12 @@ for node in master worker; do
 		}
 		sleep 0.05
 	done
-	echo "$node: agent $(head -n 1 "/run/demo/agent-$node.log")"
+	echo "$node: $(head -n 1 "/run/demo/agent-$node.log" | cut -d' ' -f2-)"
 done
 
 title "Four pods through the chain ipvlan -> ipam -> coordinator"
 echo "$pods" | while read -r name node network; do
+	echo ---
 	jq -n --arg name "$name" --arg node "$node" --arg network "kube-system/$network" '{apiVersion: "v1", kind: "Pod",
 		metadata: {name: $name, namespace: "default", annotations: {"v1.multus-cni.io/default-network": $network}},
 		spec: {nodeName: $node, containers: []}}'
@@ -119,22 +118,21 @@ done | ctl apply -f - >/run/demo/pods.log || {
 }
 echo "$pods" >/run/demo/pods
 : >/run/demo/addresses
+printf '%-18s %-7s %-12s %-18s %-11s %s\n' POD NODE NETWORK ADDRESS POOL MAC
 while read -r name node network; do
 	pod_new "$name"
-	begin=$(now_ms)
-	if ! result=$(of_pod ADD "$name" "$node" "$network"); then
+	if ! result=$(of_pod ADD "$name" "$node" "$network" 2>>/run/demo/plugins.log); then
 		echo "$result"
-		cat /run/demo/agent-*.log
+		cat /run/demo/plugins.log /run/demo/agent-*.log
 		exit 1
 	fi
-	ms=$(($(now_ms) - begin))
 	address=$(echo "$result" | jq -r '.ips[0].address')
-	pool=$(ctl ip "${address%/*}" -o json | jq -r '.pools[0].name')
+	pool=$(ctl ip "${address%/*}" -o json | jq -r '.pools[0].pool')
 	echo "$name ${address%/*}" >>/run/demo/addresses
 	[ "$pool" = "$node-$([ "$network" = ipvlan-eth0 ] && echo 172 || echo 192)" ] ||
 		bad "$name got its address from pool $pool"
-	printf '%-18s %-7s %-12s %-18s %-11s %s  %s ms\n' "$name" "$node" "$network" "$address" "$pool" \
-		"$(echo "$result" | jq -r '.interfaces[0].mac')" "$ms"
+	printf '%-18s %-7s %-12s %-18s %-11s %s\n' "$name" "$node" "$network" "$address" "$pool" \
+		"$(echo "$result" | jq -r '.interfaces[0].mac')"
 done </run/demo/pods
 
 title "spiderbox ctl get ippools"
@@ -186,7 +184,7 @@ echo "$((asked - lost)) of $asked answered; frames the fabric dropped as spoofed
 [ "$dropped" = 0 ] || bad "the fabric dropped frames of ours"
 
 title "Control: the same card and address with macvlan, which gives the pod a MAC of its own"
-of_pod DEL test-app-2-master master ipvlan-eth1 || bad "DEL of test-app-2-master"
+of_pod DEL test-app-2-master master ipvlan-eth1 2>>/run/demo/plugins.log || bad "DEL of test-app-2-master"
 pod_del test-app-2-master
 pod_new macvlan-pod
 on master ip link add m0 link eth1 netns macvlan-pod type macvlan mode bridge
@@ -205,15 +203,15 @@ esac
 title "The pods go"
 while read -r name node network; do
 	[ "$name" != test-app-2-master ] || continue
-	of_pod DEL "$name" "$node" "$network" || bad "DEL of $name"
+	of_pod DEL "$name" "$node" "$network" 2>>/run/demo/plugins.log || bad "DEL of $name"
 	pod_del "$name"
 done </run/demo/pods
 ctl get ippools
 ctl get ippools -o json | jq -e '[.items[].status.allocatedIPs] | all(. == null)' >/run/demo/empty.log ||
 	bad "a pool is not empty"
 for node in master worker; do
-	left=$(on "$node" ip -o link show type veth | grep -c 'veth' || true)
-	[ "$left" = 2 ] || bad "$node has $((left - 2)) veth links left" # its two cards are veth ends
+	left=$(on "$node" ip -o link | grep -c ': veth' || true)
+	[ "$left" = 0 ] || bad "$node has $left links of pods left"
 done
 [ "$wrong" = 0 ] || {
 	printf '\nNot everything was as it should be.\n'

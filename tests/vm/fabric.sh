@@ -75,7 +75,9 @@ fabric_allow() {
 	in_vpc nft add element bridge fabric assigned "{ \"$1\" . $2 . $3 }"
 }
 
-# _card NODE DEVICE SWITCH MAC ADDRESS/LEN POOL: a network card and what the cloud assigned to it
+# _card NODE DEVICE SWITCH MAC ADDRESS/LEN POOL: a network card and what the cloud assigned to it.
+# Like the clouds' images, the node has a table for each card, so that an answer leaves by the card
+# whose address it carries; what left by the other card would be dropped.
 _card() {
 	_port=$(echo "$1" | cut -c1)-$2
 	in_vpc ip link add "$_port" type veth peer name "$2" netns "$1" address "$4"
@@ -84,6 +86,13 @@ _card() {
 	ip -n "$1" address add "$5" dev "$2"
 	fabric_allow "$_port" "$4" "${5%/*}"
 	fabric_allow "$_port" "$4" "$6"
+	case $2 in
+	eth0) _table=1001 _net=172.31.192.0/20 _gateway=172.31.207.253 ;;
+	eth1) _table=1002 _net=192.168.0.0/24 _gateway=192.168.0.253 ;;
+	esac
+	ip -n "$1" route add "$_net" dev "$2" table "$_table"
+	ip -n "$1" route add default via "$_gateway" dev "$2" table "$_table"
+	ip -n "$1" rule add from "${5%/*}" lookup "$_table" priority 1500
 }
 
 _node() {
