@@ -47,7 +47,7 @@ test_libraries() {
 	mv -T "$work" "$DEPS/glibc" || rm -rf "$work" # another run was quicker
 }
 
-# compile_test SOURCE KIND PROGRAM: KIND is gcc or clang (ASan, UBSan) or tsan
+# compile_test SOURCE KIND PROGRAM: KIND is gcc or clang (ASan, UBSan), tsan, or plain (for times)
 compile_test() {
 	libs=
 	for l in $(words libs "$1"); do
@@ -57,6 +57,7 @@ compile_test() {
 	gcc) cc='gcc -fsanitize=address,undefined -fno-sanitize-recover=all' ;;
 	clang) cc='clang -fsanitize=address,undefined -fno-sanitize-recover=all' ;;
 	tsan) cc='clang -fsanitize=thread' ;;
+	plain) cc=gcc ;;
 	esac
 	# shellcheck disable=SC2046,SC2086 # lists of words
 	$cc -std=gnu11 -D_GNU_SOURCE -DTESTING -O1 -g -fno-omit-frame-pointer -Wall -Wextra -Wno-unknown-warning-option \
