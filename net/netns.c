@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
@@ -87,6 +88,21 @@ static void leave(int home)
 		perror("spiderbox: return to the own network namespace");
 		abort();
 	}
+}
+
+int netns_lock(int fd, bool exclusive, struct err *e)
+{
+	int rc;
+
+	do
+		rc = flock(fd, exclusive ? LOCK_EX : LOCK_SH);
+	while (rc < 0 && errno == EINTR);
+	return rc < 0 ? err_sys(e, errno, "lock the network namespace") : 0;
+}
+
+void netns_unlock(int fd)
+{
+	(void)flock(fd, LOCK_UN); /* fails only on what was never locked */
 }
 
 int netns_nl(int fd, int protocol, struct nl **out, struct err *e)

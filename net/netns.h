@@ -23,6 +23,13 @@ int netns_same(int a, int b, bool *same, struct err *e) MUST_USE;
 /* Inode of the namespace: with the boot id it names it for ever. */
 int netns_inode(int fd, uint64_t *out, struct err *e) MUST_USE;
 
+/*
+ * flock(2) on the namespace itself, for what several of its processes may change at once: shared or
+ * exclusive, waited for, given up by netns_unlock or with the descriptor.
+ */
+int netns_lock(int fd, bool exclusive, struct err *e) MUST_USE;
+void netns_unlock(int fd);
+
 /* A netlink socket that lives in the namespace fd refers to. */
 int netns_nl(int fd, int protocol, struct nl **out, struct err *e) MUST_USE;
 

@@ -403,17 +403,10 @@ static int set_up_pod(struct work *w, struct err *e)
 	return 0;
 }
 
-static int set_up_host(struct work *w, struct err *e)
+static int add_host_routes(struct work *w, struct err *e)
 {
 	const struct coordinator_plan *p = &w->plan;
-	struct err mine;
 
-	if (!e)
-		e = &mine;
-	for (size_t i = 0; i < p->n_host_neighs; i++)
-		if (neigh_replace(w->host, &p->host_neighs[i], e) < 0)
-			return -1;
-	/* one for all pods of the node: it stays */
 	for (size_t i = 0; i < p->n_host_rules; i++)
 		if (rule_add(w->host, &p->host_rules[i], e) < 0 && e->sys != EEXIST)
 			return -1;
@@ -422,6 +415,41 @@ static int set_up_host(struct work *w, struct err *e)
 		if (route_add(w->host, &p->host_routes[i], ROUTE_REPLACE, e) < 0)
 			return -1;
 	return 0;
+}
+
+/* The rule is of all pods of the node: it goes with the last route of its table. */
+static void drop_rule(struct nl *host, int host_ns, int family, uint32_t table)
+{
+	const struct rule rule = { .family = family,
+		                   .priority = COORDINATOR_RULE_PRIORITY,
+		                   .table = table };
+	AUTO_FREE struct route *routes = NULL;
+	size_t count;
+
+	if (netns_lock(host_ns, true, NULL) < 0)
+		return;
+	if (route_list(host, family, table, &routes, &count, NULL) == 0 && !count)
+		IGNORE(rule_del(host, &rule, NULL));
+	netns_unlock(host_ns);
+}
+
+static int set_up_host(struct work *w, struct err *e)
+{
+	const struct coordinator_plan *p = &w->plan;
+	struct err mine;
+	int rc;
+
+	if (!e)
+		e = &mine;
+	for (size_t i = 0; i < p->n_host_neighs; i++)
+		if (neigh_replace(w->host, &p->host_neighs[i], e) < 0)
+			return -1;
+	/* shared with other pods; drop_rule() must not come between the rule and our route */
+	if (netns_lock(w->host_ns, false, e) < 0)
+		return -1;
+	rc = add_host_routes(w, e);
+	netns_unlock(w->host_ns);
+	return rc;
 }
 
 static int mark_replies(struct work *w, struct err *e)
@@ -462,6 +490,8 @@ static void undo(struct work *w)
 		else
 			IGNORE(route_del(w->pod, &u->made, NULL));
 	}
+	for (int family = 4; family <= 6; family += 2)
+		drop_rule(w->host, w->host_ns, family, w->conf.host_rule_table);
 }
 
 static int add(struct cni_call *c, json **result, int *code, struct err *e)
@@ -494,6 +524,39 @@ static int add(struct cni_call *c, json **result, int *code, struct err *e)
 	return 0;
 }
 
+/* The table of our routes over that interface, per family; 0: none.  What cannot be read is none.
+ */
+static uint32_t table_of(struct nl *host, int family, int index)
+{
+	AUTO_FREE struct route *routes = NULL;
+	size_t count;
+
+	if (route_list(host, family, 0, &routes, &count, NULL) < 0)
+		return 0;
+	for (size_t i = 0; i < count; i++)
+		if (routes[i].oif == index && routes[i].table != RT_TABLE_MAIN &&
+		    routes[i].dst.len == ip_bits(routes[i].dst.ip))
+			return routes[i].table;
+	return 0;
+}
+
+/* The pair, and with it all routes and neighbours over it; then the rule if that was the last. */
+static int del_pair(struct nl *host, int index, struct err *e)
+{
+	uint32_t tables[] = { table_of(host, 4, index), table_of(host, 6, index) };
+	AUTO_FD int ns = -1;
+
+	if (link_del(host, index, e) < 0 && e->kind != ERR_NOT_FOUND)
+		return -1;
+	/* an empty table harms nobody: no reason to fail */
+	if (netns_open_self(&ns, NULL) < 0)
+		return 0;
+	for (size_t i = 0; i < ARRAY_LEN(tables); i++)
+		if (tables[i])
+			drop_rule(host, ns, i ? 6 : 4, tables[i]);
+	return 0;
+}
+
 /*
  * Needs nothing but the container's id: the pair's end on the node takes the other end, the routes
  * and the neighbours with it.  What is in the pod goes with the pod.
@@ -517,9 +580,7 @@ static int del(struct cni_call *c, int *code, struct err *e)
 		return e->kind == ERR_NOT_FOUND ? 0 : -1;
 	if (!streq(l.kind, "veth"))
 		return 0; /* somebody else's */
-	if (link_del(nl, l.index, e) < 0 && e->kind != ERR_NOT_FOUND)
-		return -1;
-	return 0;
+	return del_pair(nl, l.index, e);
 }
 
 static int has_route(struct nl *nl, const char *where, const struct route *want, struct err *e)
