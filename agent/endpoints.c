@@ -70,7 +70,10 @@ static void make(struct endpoints *ep, const char *ns, const char *name, struct 
 {
 	struct pods *pods = ep->pods;
 	struct pod_facts facts;
-	bool known = pods && pods_known(pods, ns, name, &facts);
+	bool found = false;
+	/* who cannot be asked about, or is gone, stands for itself */
+	bool known = pods &&
+	             pods_find(pods, ns, name, g->uid, mono_in(CALL_MS), &facts, &found, NULL) == 0;
 
 	qsort(g->v, g->n, sizeof(*g->v), compare_grants);
 	memset(out, 0, sizeof(*out));
@@ -78,8 +81,8 @@ static void make(struct endpoints *ep, const char *ns, const char *name, struct 
 	out->name = xstrdup(name);
 	out->pod_uid = xstrdup(g->uid);
 	out->node = xstrdup(ep->node);
-	out->owner_type = xstrdup(known ? facts.owner_type : "Pod");
-	out->owner_name = xstrdup(known ? facts.owner_name : name);
+	out->owner_type = xstrdup(found ? facts.owner_type : "Pod");
+	out->owner_name = xstrdup(found ? facts.owner_name : name);
 	out->ips = xcalloc(g->n, sizeof(*out->ips));
 	for (; out->n_ips < g->n; out->n_ips++)
 		fill_ip(&out->ips[out->n_ips], &g->v[out->n_ips]);
@@ -176,6 +179,43 @@ static int remove_endpoint(struct endpoints *ep, const char *ns, const char *nam
 	return drop(ep, ns, name, have, e);
 }
 
+/*
+ * Does that pod still stand behind its name?  What an agent has to say about a pod that is gone
+ * must not replace the endpoint of one that came after it, perhaps on another node.
+ */
+static int is_current(struct endpoints *ep, const struct endpoint *want, bool *current,
+                      struct err *e)
+{
+	struct pod_facts facts;
+	struct err why;
+	bool found;
+
+	*current = true;
+	if (!ep->pods)
+		return 0;
+	if (pods_read(ep->pods, want->namespace, want->name, want->pod_uid, mono_in(CALL_MS),
+	              &facts, &found, &why) == 0) {
+		pod_facts_release(&facts);
+		return 0;
+	}
+	*current = false;
+	return why.kind == ERR_NOT_FOUND ? 0 : err_copy(e, &why);
+}
+
+static int replace(struct endpoints *ep, const struct endpoint *want, const json *have,
+                   struct err *e)
+{
+	bool current;
+
+	if (is_current(ep, want, &current, e) < 0)
+		return -1;
+	if (!current)
+		return 0;
+	if (drop(ep, want->namespace, want->name, have, e) < 0)
+		return -1;
+	return create(ep, want, e);
+}
+
 static int update(struct endpoints *ep, struct endpoint *want, const struct pod_grants *g,
                   struct err *e)
 {
@@ -193,9 +233,7 @@ static int update(struct endpoints *ep, struct endpoint *want, const struct pod_
 	    json_at(have, "metadata", "deletionTimestamp", NULL)) {
 		if (usable)
 			endpoint_release(&read);
-		if (drop(ep, want->namespace, want->name, have, e) < 0)
-			return -1;
-		return create(ep, want, e);
+		return replace(ep, want, have, e);
 	}
 	keep_clean(want, g, &read);
 	equal = same(want, &read);
@@ -263,7 +301,7 @@ static bool try(struct endpoints *ep, struct todo *t)
 	if (settle(ep, t->want, &e) == 0)
 		return true;
 	/* no name for an object, or the namespace is gone: trying again does not help */
-	if (e.kind == ERR_CONFIG || e.kind == ERR_NOT_FOUND) {
+	if (e.kind == ERR_CONFIG || (e.kind == ERR_NOT_FOUND && t->failures)) {
 		log_warn_err(&e, "no endpoint for %s", t->want->pod);
 		return true;
 	}

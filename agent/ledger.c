@@ -524,6 +524,9 @@ static void slot_done(struct ledger *l, struct slot *s, struct job *j)
 	/* an event of a later write may have been quicker than the answer to ours */
 	if (j->n_states && version_compare(j->states[0].p.version, s->at.p.version) != -1)
 		apply(l, &j->states[0]);
+	/* a server that drops what we fill in must not be asked again and again */
+	if (j->op == JOB_ADMIT && s->want_admit)
+		s->admit_not_before = mono_in(ADMIT_AGAIN_MS);
 	if (write)
 		commit(l, s);
 }

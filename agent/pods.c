@@ -339,25 +339,44 @@ static int live(struct pods *p, const char *ns, const char *name, const char *ui
 	return 0;
 }
 
+/* Takes what was found, unless it is another pod of that name. */
+static int check_uid(const char *ns, const char *name, const char *uid, bool there,
+                     struct pod_facts *f, struct pod_facts *out, bool *found, struct err *e)
+{
+	if (there && *uid && !streq(uid, f->uid)) {
+		err_fill(e, ERR_NOT_FOUND, "pod %s/%s has the uid %s, not %s: it was replaced", ns,
+		         name, f->uid, uid);
+		pod_facts_release(f);
+		return -1;
+	}
+	*out = *f;
+	*found = there;
+	return 0;
+}
+
+int pods_read(struct pods *p, const char *ns, const char *name, const char *uid,
+              struct mono deadline, struct pod_facts *out, bool *found, struct err *e)
+{
+	struct pod_facts f;
+	bool there = true;
+
+	if (live(p, ns, name, uid, deadline, &f, &there, e) < 0)
+		return -1;
+	return check_uid(ns, name, uid, there, &f, out, found, e);
+}
+
 int pods_find(struct pods *p, const char *ns, const char *name, const char *uid,
               struct mono deadline, struct pod_facts *out, bool *found, struct err *e)
 {
 	struct pod_facts f;
-	bool known = pods_known(p, ns, name, &f), there = true;
 
-	if (known && *uid && !streq(uid, f.uid)) {
+	if (!pods_known(p, ns, name, &f))
+		return pods_read(p, ns, name, uid, deadline, out, found, e);
+	if (*uid && !streq(uid, f.uid)) {
 		pod_facts_release(&f); /* of an earlier pod of that name, perhaps */
-		known = false;
-	}
-	if (!known && live(p, ns, name, uid, deadline, &f, &there, e) < 0)
-		return -1;
-	if (there && *uid && !streq(uid, f.uid)) {
-		err_fill(e, ERR_NOT_FOUND, "pod %s/%s has the uid %s, not %s: it was replaced", ns,
-		         name, f.uid, uid);
-		pod_facts_release(&f);
-		return -1;
+		return pods_read(p, ns, name, uid, deadline, out, found, e);
 	}
 	*out = f;
-	*found = there;
+	*found = true;
 	return 0;
 }

@@ -44,6 +44,10 @@ bool pods_synced(struct pods *p);
 int pods_find(struct pods *p, const char *ns, const char *name, const char *uid,
               struct mono deadline, struct pod_facts *out, bool *found, struct err *e) MUST_USE;
 
+/* The same, always by a live read. */
+int pods_read(struct pods *p, const char *ns, const char *name, const char *uid,
+              struct mono deadline, struct pod_facts *out, bool *found, struct err *e) MUST_USE;
+
 /* From memory alone: false when this node has no such pod. */
 bool pods_known(struct pods *p, const char *ns, const char *name, struct pod_facts *out);
 /* Calls fn for each pod in memory. */

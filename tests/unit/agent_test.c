@@ -442,11 +442,12 @@ static void endpoints_follow(void **state)
 	make_guide();
 	start_node(&worker);
 	await_healthy(&worker);
-	make_pod("c", "uid-c", "worker",
-	         "\"k8s.v1.cni.cncf.io/networks\":\"kube-system/ipvlan-eth1@eth1\"");
-	patch(STORE_POD, "default", "c",
-	      "{\"metadata\":{\"labels\":{\"pod-template-hash\":\"5d4f\"},\"ownerReferences\":[{"
-	      "\"kind\":\"ReplicaSet\",\"name\":\"web-5d4f\",\"controller\":true}]}}");
+	create(STORE_POD,
+	       "{\"metadata\":{\"name\":\"c\",\"namespace\":\"default\",\"uid\":\"uid-c\","
+	       "\"annotations\":{\"k8s.v1.cni.cncf.io/networks\":\"kube-system/ipvlan-eth1@eth1\"},"
+	       "\"labels\":{\"pod-template-hash\":\"5d4f\"},\"ownerReferences\":[{\"kind\":"
+	       "\"ReplicaSet\",\"name\":\"web-5d4f\",\"controller\":true}]},\"spec\":{"
+	       "\"nodeName\":\"worker\"}}");
 	add_gives(&worker, "c", "cc", "eth1", "192.168.0.161/24", "worker-192");
 	await_endpoint("c", "192.168.0.161/24");
 	add_gives(&worker, "c", "cc", "eth0", "172.31.199.190/20", "worker-172");
@@ -516,10 +517,25 @@ static void pod_moves(void **state)
 	make_pod("s-0", "uid-new", "worker", "\"x\":\"y\"");
 	o = add(&worker, "s-0", "uid-new", "c2", "eth0", "");
 	await_endpoint("s-0", "172.31.199.190/20");
-	del(&master, "s-0", "c1", "eth0");
-	del(&master, "s-0", "c1", "eth0");
 	json_free(take_ptr(&o));
-	/* what the old node had to say about it has no effect */
+
+	/* the old node's agent goes through what it knows, c1 before c9 */
+	add_gives(&master, "z", "c9", "eth0", "172.31.199.186/20", "master-172");
+	await_endpoint("z", "172.31.199.186/20");
+	stop_node(&master);
+	patch(STORE_ENDPOINT, "default", "z", "{\"metadata\":{\"finalizers\":null}}");
+	remove_object(STORE_ENDPOINT, "default", "z");
+	start_node(&master);
+	await_endpoint("z", "172.31.199.186/20");
+	o = get(STORE_ENDPOINT, "default", "s-0");
+	assert_string_equal(json_str_at(o, "status", "current", "uid", NULL), "uid-new");
+	json_free(take_ptr(&o));
+
+	/* and takes the address back, twice */
+	del(&master, "s-0", "c1", "eth0");
+	del(&master, "s-0", "c1", "eth0");
+	del(&master, "z", "c9", "eth0");
+	await_endpoint("z", NULL);
 	stop_node(&master);
 	o = get(STORE_ENDPOINT, "default", "s-0");
 	assert_string_equal(json_str_at(o, "status", "current", "uid", NULL), "uid-new");
@@ -735,7 +751,7 @@ static void store_away(void **state)
 
 	(void)state;
 	make_guide();
-	master.config.add_ms = 300;
+	master.config.add_ms = 2000;
 	start_node(&master);
 	await_healthy(&master);
 	add_gives(&master, "a", "c1", "eth0", "172.31.199.185/20", "master-172");

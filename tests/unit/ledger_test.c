@@ -496,7 +496,7 @@ static void conflicts_are_retried(void **state)
 
 	/* for as long as the request has time, and no longer */
 	set(&faulty.conflicts, 1000000);
-	add_fails(request(LEDGER_ADD, "q", "d", 300), ERR_TIMEOUT,
+	add_fails(request(LEDGER_ADD, "q", "d", 1000), ERR_TIMEOUT,
 	          "no decision in time: IPPool a is being written");
 	set(&faulty.conflicts, 0);
 	add_gives("q", "d", "10.0.0.2/16");
@@ -521,7 +521,7 @@ static void store_away(void **state)
 	make_pool("a", "10.0.0.1-10.0.0.9", "");
 	tell("a");
 	refuse(ERR_UNREACHABLE);
-	add_fails(request(LEDGER_ADD, "p", "c", 200), ERR_TIMEOUT,
+	add_fails(request(LEDGER_ADD, "p", "c", 1000), ERR_TIMEOUT,
 	          "no decision in time: IPPool a is being written; the store does not answer: the "
 	          "store is out of order");
 	/* comes back while somebody waits */
