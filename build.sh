@@ -169,7 +169,7 @@ suite_packages() {
 	image) echo jq ;;
 	unit) echo clang libclang-rt-14-dev libcmocka-dev openssl libmnl-dev iproute2 nftables ;;
 	api) echo openssl curl jq python3 ;;
-	vm | demo) echo gcc libcmocka-dev libmnl-dev busybox-static iproute2 nftables iptables iputils-ping kmod curl conntrack tcpdump openssl jq python3 ;;
+	vm | demo) echo gcc libcmocka-dev libmnl-dev busybox-static iproute2 nftables iptables iputils-ping kmod curl conntrack tcpdump openssl jq python3 strace ;;
 	measure) echo jq strace iproute2 busybox-static ;;
 	esac
 }

@@ -107,8 +107,8 @@ static int ask_agent(struct work *w, bool wait, json **out, struct err *e)
 	if (e->kind == ERR_UNREACHABLE)
 		return err_set(e, ERR_UNREACHABLE,
 		               "no agent at %s to ask for the coordinator's configuration (%s): is "
-		               "it running on this node? look at \"kubectl -n kube-system get pods "
-		               "-o wide\"",
+		               "it running on this node? look at \"kubectl get pods -A -o wide -l "
+		               "app.kubernetes.io/component=spiderpool-agent\"",
 		               socket, e->msg);
 	return err_wrap(e, "ask the agent at %s for the coordinator's configuration", socket);
 }
@@ -524,20 +524,19 @@ static int add(struct cni_call *c, json **result, int *code, struct err *e)
 	return 0;
 }
 
-/* The table of our routes over that interface, per family; 0: none.  What cannot be read is none.
- */
+/* The table of our routes over that interface; where there is none, the one that is usual. */
 static uint32_t table_of(struct nl *host, int family, int index)
 {
 	AUTO_FREE struct route *routes = NULL;
 	size_t count;
 
 	if (route_list(host, family, 0, &routes, &count, NULL) < 0)
-		return 0;
+		return COORDINATOR_HOST_TABLE;
 	for (size_t i = 0; i < count; i++)
 		if (routes[i].oif == index && routes[i].table != RT_TABLE_MAIN &&
 		    routes[i].dst.len == ip_bits(routes[i].dst.ip))
 			return routes[i].table;
-	return 0;
+	return COORDINATOR_HOST_TABLE;
 }
 
 /* The pair, and with it all routes and neighbours over it; then the rule if that was the last. */
@@ -552,8 +551,7 @@ static int del_pair(struct nl *host, int index, struct err *e)
 	if (netns_open_self(&ns, NULL) < 0)
 		return 0;
 	for (size_t i = 0; i < ARRAY_LEN(tables); i++)
-		if (tables[i])
-			drop_rule(host, ns, i ? 6 : 4, tables[i]);
+		drop_rule(host, ns, i ? 6 : 4, tables[i]);
 	return 0;
 }
 

@@ -10,7 +10,6 @@
 #include "net/link.h"
 #include "plugins/coordinator_conf.h"
 
-#define HOST_RULE_TABLE 500
 #define VETH_MTU 1500
 #define MTU_MIN 68 /* RFC 791 */
 #define MTU_MAX 65535
@@ -284,7 +283,7 @@ static int read_numbers(const struct sources *s, struct coordinator_conf *c, str
 		err_fill(e, ERR_CONFIG, "vethMTU: %d is less than %d", (int)mtu, MTU_MIN);
 		return bad(&p, e);
 	}
-	c->host_rule_table = table ? (uint32_t)table : HOST_RULE_TABLE;
+	c->host_rule_table = table ? (uint32_t)table : COORDINATOR_HOST_TABLE;
 	c->veth_mtu = mtu ? (uint32_t)mtu : VETH_MTU;
 	c->rp_filter = (int)rp_filter;
 	c->txqlen = (uint32_t)txqlen;

@@ -12,6 +12,7 @@
 #include "json/json.h"
 
 #define COORDINATOR_CIDRS_MAX 256  /* all lists of prefixes together */
+#define COORDINATOR_HOST_TABLE 500 /* on the node: routes to pods, when nothing else is given */
 #define COORDINATOR_ROUTES_MAX 256 /* policyRoutes */
 
 enum coordinator_mode {

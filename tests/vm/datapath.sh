@@ -46,6 +46,10 @@ not() {
 }
 # same DESCRIPTION WANTED GOT: they are equal
 same() {
+	if [ "$2" = "$3" ]; then
+		echo "ok - $1"
+		return
+	fi
 	printf '%s\n' "$2" >"$work/wanted"
 	printf '%s\n' "$3" >"$work/got"
 	ok "$1" diff -u "$work/wanted" "$work/got"
@@ -104,18 +108,16 @@ check() { chain_check "$1" "$2" "$(cid "$3")" "$(pod_netns "$3")" eth0 "$(args "
 
 # --- what a namespace holds; addresses that the kernel makes by itself come and go
 
-# dump_here: links, addresses, routes of all tables, rules, permanent neighbours, nf_tables
+# Links, addresses, routes of all tables, rules, permanent neighbours, nf_tables.  Few processes:
+# they are what costs time in this kernel.
+printf 'link show\naddress show\nroute show table all\nrule show\nneigh show nud permanent\n' >"$work/show4"
+printf 'route show table all\nrule show\nneigh show nud permanent\n' >"$work/show6"
 # shellcheck disable=SC2016 # expanded by the inner shell
-dump_here='ip -o link show | sed "s/ qlen [0-9]*//; s/state [A-Z]*//"
-ip -o -4 address show
-ip -4 route show table all
-ip -6 route show table all | grep -v "fe80:\|^multicast\|^anycast\|^local"
-ip -4 rule
-ip -6 rule
-ip neigh show nud permanent
+dump_here='ip -4 -o -batch "$0/show4" | sed "s/ qlen [0-9]*//; s/state [A-Z]*//"
+ip -6 -batch "$0/show6" | grep -v "fe80:\|^multicast\|^anycast\|^local"
 nft list ruleset'
-node_dump() { on "$1" sh -c "$dump_here"; }
-pod_dump() { in_pod "$1" sh -c "$dump_here"; }
+node_dump() { on "$1" sh -c "$dump_here" "$work"; }
+pod_dump() { in_pod "$1" sh -c "$dump_here" "$work"; }
 
 # --- start
 
@@ -131,15 +133,26 @@ done
 first=$(network 1.0.0 eth0 172.31.199.185/20 172.31.207.253)
 pod_new a
 
-# refused DESCRIPTION CODE MESSAGE LIST [POD]: ADD on master fails so, and nothing is left
+# baseline POD: what it and the node hold now, to compare with
+baseline() {
+	base_pod=$1
+	base_node=$(node_dump master)
+	base_in_pod=$(pod_dump "$1")
+}
+# as_before DESCRIPTION: nothing has changed since
+as_before() {
+	same "$1: nothing is left on the node" "$base_node" "$(node_dump master)"
+	same "$1: nothing is left in the pod" "$base_in_pod" "$(pod_dump "$base_pod")"
+}
+# failed DESCRIPTION WANTED DOCUMENT: code and message of an error document
+failed() {
+	same "$1, with code and reason" "$2" "$(printf %s "$3" | jq -r '"\(.code) \(.msg)"')"
+}
+# refused DESCRIPTION WANTED LIST: ADD to the baseline's pod fails so, and nothing is left
 refused() {
-	ref_pod=${5:-a}
-	ref_node=$(node_dump master)
-	ref_in_pod=$(pod_dump "$ref_pod")
-	ref_out=$(add master "$4" "$ref_pod" 2>"$work/stderr") && echo "# it succeeded: $ref_out"
-	same "$1: code $2, with its reason" "$2 $3" "$(printf %s "$ref_out" | jq -r '"\(.code) \(.msg)"')"
-	same "$1: nothing is left on the node" "$ref_node" "$(node_dump master)"
-	same "$1: nothing is left in the pod" "$ref_in_pod" "$(pod_dump "$ref_pod")"
+	ref_out=$(add master "$3" "$base_pod" 2>"$work/stderr") && echo "# it succeeded: $ref_out"
+	failed "$1" "$2" "$ref_out"
+	as_before "$1"
 }
 
 # --- ipvlan: result documents
@@ -199,31 +212,34 @@ ipvlan_part() {
 
 	# --- ipvlan: refusals, each leaving nothing
 
-	refused 'ipvlan with a master that is not there' 7 'master "eth7": there is no such interface on this node' \
+	baseline a
+	refused 'ipvlan with a master that is not there' '7 master "eth7": there is no such interface on this node' \
 		"$(edit "$list" '.plugins[0].master = "eth7"')"
-	refused 'ipvlan with an unknown mode' 7 'mode: "vepa" is not one of l2, l3 and l3s' \
+	refused 'ipvlan with an unknown mode' '7 mode: "vepa" is not one of l2, l3 and l3s' \
 		"$(edit "$list" '.plugins[0].mode = "vepa"')"
 	: >"$work/asked"
-	refused 'ipvlan when the delegate has no address' 101 'plugin fixed: no address left; in the pool of the test' "$(edit "$list" '.plugins[0].ipam.fail = "ADD"')"
+	refused 'ipvlan when the delegate has no address' '101 plugin fixed: no address left; in the pool of the test' "$(edit "$list" '.plugins[0].ipam.fail = "ADD"')"
 	same 'and nothing is released that was not given' "ADD $(cid a)" "$(cat "$work/asked")"
-	refused 'ipvlan when the delegate gives no address' 999 'the IPAM plugin fixed gave no address' \
+	refused 'ipvlan when the delegate gives no address' '999 the IPAM plugin fixed gave no address' \
 		"$(edit "$list" 'del(.plugins[0].ipam.address)')"
-	refused 'ipvlan without ipam' 7 'there is no ipam.type, and no prevResult with addresses' \
+	refused 'ipvlan without ipam' '7 there is no ipam.type, and no prevResult with addresses' \
 		"$(edit "$list" 'del(.plugins[0].ipam)')"
 	pod_new b
 	ok 'a second pod on the same card' add master "$list" b
 	: >"$work/asked"
-	refused 'ipvlan with an address that a sibling has' 999 \
-		'address 172.31.199.185/20 is already on another ipvlan interface of eth0: a pod that still exists on this node has it' "$list"
+	refused 'ipvlan with an address that a sibling has' \
+		'999 address 172.31.199.185/20 is already on another ipvlan interface of eth0: a pod that still exists on this node has it' "$list"
 	same 'and the address is released' "$(printf 'ADD %s\nDEL %s' "$(cid a)" "$(cid a)")" "$(cat "$work/asked")"
-	refused 'ipvlan with a name that is taken' 999 'interface eth0 is already in the pod (/var/run/netns/b)' \
-		"$(only "$(network 1.0.0 eth0 172.31.199.186/20 172.31.207.253)")" b
+	baseline b
+	refused 'ipvlan with a name that is taken' '999 interface eth0 is already in the pod (/var/run/netns/b)' \
+		"$(only "$(network 1.0.0 eth0 172.31.199.186/20 172.31.207.253)")"
 	ok 'DEL of the second pod' del master "$list" b
-	refused 'ipvlan with the node'\''s own address' 999 \
-		'address 172.31.199.183/20 is one of this node'\''s own: exclude it from the pool' \
+	baseline a
+	refused 'ipvlan with the node'\''s own address' \
+		'999 address 172.31.199.183/20 is one of this node'\''s own: exclude it from the pool' \
 		"$(edit "$list" '.plugins[0].ipam.address = "172.31.199.183/20"')"
-	refused 'ipvlan with a gateway that is nowhere' 999 \
-		'add route to 0.0.0.0/0 via 10.1.1.1 in table 254: kernel (Nexthop has invalid gateway): Network unreachable' \
+	refused 'ipvlan with a gateway that is nowhere' \
+		'999 add route to 0.0.0.0/0 via 10.1.1.1 in table 254: kernel (Nexthop has invalid gateway): Network unreachable' \
 		"$(edit "$list" '.plugins[0].ipam.gateway = "10.1.1.1"')"
 }
 
@@ -284,6 +300,8 @@ coordinator_part() {
 192.168.0.154 dev veth0 lladdr $(mac_of on master "$end") PERMANENT " "$(in_pod c ip -4 neigh show nud permanent | sort)"
 	same "the node's rules" '0: local
 1000: 500
+1500: from 172.31.199.183 1001
+1500: from 192.168.0.154 1002
 32766: main
 32767: default' "$(on master ip -4 rule | sed 's/\t/ /; s/from all //; s/lookup //; s/ $//')"
 	same "the node's table 500" "172.31.199.185 dev $end scope link src 172.31.199.183 " "$(on master ip -4 route show table 500)"
@@ -323,6 +341,7 @@ coordinator_part() {
 	reach 'pod to a pod in the other subnet, other node' in_pod c 192.168.0.161
 	reach 'pod to a pod in the other subnet, same node' in_pod c 192.168.0.156
 	reach 'pod to the other node' in_pod c 172.31.199.184
+	reach 'pod on the second card to the other node' in_pod g 172.31.199.184
 	reach 'node to a pod of the other node' on worker 172.31.199.185
 	reach 'node to a pod of the other node, in the other subnet' on master 192.168.0.161
 	reach 'pod to the world outside' in_pod f "$client_ip"
@@ -402,9 +421,7 @@ coordinator_part() {
 	ok 'DEL without the namespace' chain_del master "$list" "$(cid d)" '' eth0 ''
 	pod_del d
 	ok 'DEL of the pod on the second card' del master "$(network 0.3.1 eth1 192.168.0.156/24 192.168.0.253)" g
-	same 'the node is as it was, but for the rule that all pods share' "$node_before" \
-		"$(node_dump master | grep -v '^1000:')"
-	same 'one such rule' 1 "$(on master ip -4 rule | grep -c '^1000:.*lookup 500')"
+	same 'the node is as it was' "$node_before" "$(node_dump master)"
 	for pid in $servers; do
 		kill "$pid"
 	done
@@ -413,13 +430,32 @@ coordinator_part() {
 
 # --- coordinator: refusals, each leaving nothing
 
-# spurned DESCRIPTION CODE MESSAGE LIST: ADD of the coordinator alone fails so, and nothing is left
+# spurned DESCRIPTION WANTED LIST: ADD of the coordinator alone fails so, and nothing is left
 spurned() {
-	ref_node=$(node_dump master)
-	ref_in_pod=$(pod_dump h)
-	ref_out=$(coordinator ADD "$4" h "${5:-eth0}" 2>"$work/stderr") && echo "# it succeeded: $ref_out"
-	same "$1: code $2, with its reason" "$2 $3" "$(printf %s "$ref_out" | jq -r '"\(.code) \(.msg)"')"
-	same "$1: nothing is left on the node or in the pod" "$ref_node$ref_in_pod" "$(node_dump master)$(pod_dump h)"
+	ref_out=$(coordinator ADD "$3" "$base_pod" 2>"$work/stderr") && echo "# it succeeded: $ref_out"
+	failed "$1" "$2" "$ref_out"
+	as_before "$1"
+}
+
+ipv6_part() {
+	pod_new v
+	list=$(edit "$(network 1.0.0 eth0 fd00::5/64 fd00::fd)" \
+		'.plugins[0].ipam.routes = [{dst: "::/0"}] | .plugins[1].serviceCIDR = ["fd00:10::/108", "10.96.0.0/12"]')
+	failed 'a pod with IPv6 on a node without' \
+		'7 this node has no IPv6 address by which pod address fd00::5 could reach it' "$(add master "$list" v)"
+	del master "$list" v
+	on master ip address add fd00::183/64 dev eth0 nodad
+	ok 'ADD with an IPv6 address' add master "$list" v
+	same 'its routes over veth0' 'fd00::183 metric 1024 pref medium
+fd00:10::/108 via fd00::183 metric 1024 pref medium' "$(in_pod v ip -6 route show dev veth0 | grep -v fe80)"
+	same 'its table 100' 'default via fd00::183 dev veth0 metric 1024 pref medium' "$(in_pod v ip -6 route show table 100)"
+	same "the node's table 500" "fd00::5 dev $(host_end v) metric 1024 pref medium" "$(on master ip -6 route show table 500)"
+	reach 'pod to its own node by IPv6' in_pod v fd00::183
+	reach 'node to its own pod by IPv6' on master fd00::5
+	ok 'CHECK' check master "$list" v
+	ok 'DEL' del master "$list" v
+	same 'the rule of IPv6 went with the last pod' '' "$(on master ip -6 rule | grep '^1000:')"
+	on master ip address del fd00::183/64 dev eth0
 }
 
 refusals_part() {
@@ -427,35 +463,38 @@ refusals_part() {
 	add master "$(only "$first")" h >/dev/null
 	end=$(host_end h)
 	list=$first
-	coordinator ADD "$list" h >/dev/null # so that the rule that stays is there
+	coordinator ADD "$list" h >/dev/null
 	coordinator DEL "$list" h
 	in_pod h sh -c 'nft flush ruleset; ip rule del pref 1000'
 	on master ip link add "$end" type dummy
-	spurned 'coordinator with a name that is taken on the node' 999 \
-		"interface $end is already on this node: another attempt with this container id left it, and its DEL removes it" "$list"
+	baseline h
+	spurned 'coordinator with a name that is taken on the node' \
+		"999 interface $end is already on this node: another attempt with this container id left it, and its DEL removes it" "$list"
 	ok 'DEL leaves an interface alone that is no veth' coordinator DEL "$list" h
 	ok 'so it is still there' on master ip link show "$end"
 	on master ip link del "$end"
 	in_pod h ip link add veth0 type dummy
-	spurned 'coordinator with veth0 in the pod' 999 'interface veth0 is already in the pod (/var/run/netns/h)' "$list"
+	baseline h
+	spurned 'coordinator with veth0 in the pod' '999 interface veth0 is already in the pod (/var/run/netns/h)' "$list"
 	in_pod h ip link del veth0
-	spurned "coordinator with the pod's own subnet among the prefixes" 7 \
-		"the route to 172.31.192.0/20 would take the place of the pod's own subnet: take it out of overlayPodCIDR, serviceCIDR, hijackCIDR or policyRoutes" \
+	baseline h
+	spurned "coordinator with the pod's own subnet among the prefixes" \
+		"7 the route to 172.31.192.0/20 would take the place of the pod's own subnet: take it out of overlayPodCIDR, serviceCIDR, hijackCIDR or policyRoutes" \
 		"$(edit "$list" '.plugins[1].hijackCIDR = ["172.31.192.0/20"]')"
-	spurned 'coordinator with a policy route in place of the default one, then one that cannot be' 999 \
-		'add route to 10.9.0.0/16 via 10.1.1.1 in table 254: kernel (Nexthop has invalid gateway): Network unreachable' \
+	spurned 'coordinator with a policy route in place of the default one, then one that cannot be' \
+		'999 add route to 10.9.0.0/16 via 10.1.1.1 in table 254: kernel (Nexthop has invalid gateway): Network unreachable' \
 		"$(edit "$list" '.plugins[1].policyRoutes = [{dst: "10.8.0.0/16", gw: "172.31.207.253"}, {dst: "0.0.0.0/0", gw: "172.31.207.252"}, {dst: "10.9.0.0/16", gw: "10.1.1.1"}]')"
-	spurned 'coordinator in mode overlay' 7 \
-		'mode overlay is not supported yet: interface eth0 can be served in mode underlay only, as the pod'\''s first interface (podDefaultCniNic is eth0)' \
+	spurned 'coordinator in mode overlay' \
+		'7 mode overlay is not supported yet: interface eth0 can be served in mode underlay only, as the pod'\''s first interface (podDefaultCniNic is eth0)' \
 		"$(edit "$list" '.plugins[1].mode = "overlay"')"
-	spurned 'coordinator with another first interface' 7 \
-		'interface eth0 is not the pod'\''s first (podDefaultCniNic is net1): more than one interface is not supported yet' \
+	spurned 'coordinator with another first interface' \
+		'7 interface eth0 is not the pod'\''s first (podDefaultCniNic is net1): more than one interface is not supported yet' \
 		"$(edit "$list" '.plugins[1].mode = "underlay" | .plugins[1].podDefaultCniNic = "net1"')"
-	spurned 'coordinator with podMACPrefix on ipvlan' 7 \
-		'podMACPrefix: eth0 is an ipvlan interface and always has its master'\''s MAC address; remove podMACPrefix' \
+	spurned 'coordinator with podMACPrefix on ipvlan' \
+		'7 podMACPrefix: eth0 is an ipvlan interface and always has its master'\''s MAC address; remove podMACPrefix' \
 		"$(edit "$list" '.plugins[1].podMACPrefix = "0a:1b"')"
-	spurned 'coordinator with an unknown mode' 7 \
-		'coordinator configuration: mode: "none" is not one of auto, underlay, overlay and disabled' \
+	spurned 'coordinator with an unknown mode' \
+		'7 coordinator configuration: mode: "none" is not one of auto, underlay, overlay and disabled' \
 		"$(edit "$list" '.plugins[1].mode = "none"')"
 	same 'coordinator that comes first' \
 		'7 there is no prevResult: the coordinator comes after the plugin that makes the interface' \
@@ -490,8 +529,9 @@ refusals_part() {
 
 	# --- the agent's part of the configuration
 	short=$(edit "$list" '.plugins[1] = {type: "coordinator", mode: "auto", hijackCIDR: ["100.64.0.0/10"], timeout_ms: 300}')
-	spurned 'coordinator without an agent' 11 \
-		"no agent at /var/run/spidernet/spiderpool.sock to ask for the coordinator's configuration (connect to /var/run/spidernet/spiderpool.sock: No such file or directory): is it running on this node? look at \"kubectl -n kube-system get pods -o wide\"" "$short"
+	baseline h
+	spurned 'coordinator without an agent' \
+		"11 no agent at /var/run/spidernet/spiderpool.sock to ask for the coordinator's configuration (connect to /var/run/spidernet/spiderpool.sock: No such file or directory): is it running on this node? look at \"kubectl get pods -A -o wide -l app.kubernetes.io/component=spiderpool-agent\"" "$short"
 	socket=$(node_dir master /var/run/spidernet)/spiderpool.sock
 	answer='{"mode":"underlay","overlayPodCIDR":["10.244.0.0/16"],"serviceCIDR":["10.96.0.0/12"],"hijackCIDR":["169.254.0.0/16"],"tunePodRoutes":true}'
 	(
@@ -511,8 +551,9 @@ refusals_part() {
 	in_pod h sh -c 'nft flush ruleset; ip rule del pref 1000'
 	"$here/answer.py" "$socket" 1 500 '"spidercoordinator: default no ready"' >"$work/requests" &
 	servers="$servers $!"
-	spurned 'coordinator when the agent is not ready' 11 \
-		"ask the agent at /var/run/spidernet/spiderpool.sock for the coordinator's configuration: agent: spidercoordinator: default no ready" \
+	baseline h
+	spurned 'coordinator when the agent is not ready' \
+		"11 ask the agent at /var/run/spidernet/spiderpool.sock for the coordinator's configuration: agent: spidercoordinator: default no ready" \
 		"$(edit "$short" '.plugins[1].timeout_ms = 30000')"
 
 	# --- what it costs
@@ -523,6 +564,20 @@ refusals_part() {
 			CNI_IFNAME=eth0 CNI_PATH=/opt/cni/bin strace -qq -o "$work/strace" /opt/cni/bin/coordinator >/dev/null
 		n=$(grep -c '^sendto\|^sendmsg' "$work/strace")
 		echo "# one ADD of the coordinator: $n netlink requests, $(wc -l <"$work/strace") system calls"
+		# shellcheck disable=SC2016 # expanded by the inner shell
+		on master sh -c 'conf=$1 t0=$(date +%s%N)
+			export CNI_CONTAINERID="$2" CNI_NETNS="$3" CNI_IFNAME=eth0 CNI_PATH=/opt/cni/bin
+			for i in 1 2 3 4 5; do
+				printf %s "$conf" | CNI_COMMAND=DEL /opt/cni/bin/coordinator
+				printf %s "$conf" | CNI_COMMAND=ADD /opt/cni/bin/coordinator >/dev/null
+			done
+			t1=$(date +%s%N)
+			for i in 1 2 3 4 5 6 7 8 9 10; do
+				printf %s "$conf" | CNI_COMMAND=VERSION /opt/cni/bin/coordinator >/dev/null
+			done
+			t2=$(date +%s%N)
+			echo "# five DEL and ADD of the coordinator: $(((t1 - t0) / 1000000)) ms; ten VERSION: $(((t2 - t1) / 1000000)) ms"' \
+			sh "$coordinator_conf" "$(cid h)" "$(pod_netns h)"
 		ok 'one ADD of the coordinator sends at most 40 netlink requests' test "$n" -le 40
 		coordinator DEL "$list" h
 	fi
@@ -530,5 +585,6 @@ refusals_part() {
 
 [ "${DATAPATH_PART:-ipvlan}" != ipvlan ] || ipvlan_part
 [ "${DATAPATH_PART:-coordinator}" != coordinator ] || coordinator_part
+[ "${DATAPATH_PART:-ipv6}" != ipv6 ] || ipv6_part
 [ "${DATAPATH_PART:-refusals}" != refusals ] || refusals_part
 exit "$failed"
