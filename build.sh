@@ -56,7 +56,7 @@ need() {
 # The libraries; $deps is their folder.
 dependencies() {
 	need gcc make musl-dev linux-libc-dev dpkg-dev xz-utils bzip2 ca-certificates binutils debian-archive-keyring
-	key=$(cat deps/build.sh deps/shim.c deps/musl-static-pie.specs | sha256sum | cut -c1-12)
+	key=$(cat deps/* | sha256sum | cut -c1-12)
 	deps=$cache/deps-$key
 	[ -e "$deps/versions" ] || say 'building BearSSL, cJSON, libyaml and libmnl for musl'
 	mkdir -p "$cache"

@@ -5,7 +5,8 @@
 #
 # Fetches the sources of BearSSL, cJSON, libyaml and libmnl and builds them for musl:
 #
-#   DIR/src/NAME       the sources as Debian patches them (the sanitizer builds compile them too)
+#   DIR/src/NAME       the sources as Debian patches them, libyaml's with yaml-small.h (the sanitizer
+#                      builds compile them too)
 #   DIR/include        headers       DIR/lib      static libraries for the product
 #   DIR/kernel         linux/, asm/, asm-generic/ to be found after musl's own headers
 #   DIR/cc             gcc for static-PIE programs against musl
@@ -124,6 +125,18 @@ sed -e "s#@INCLUDE@#/usr/include/$musl#; s#@LIB@#/usr/lib/$musl#g" "$here/musl-s
 printf '#!/bin/sh\nexec gcc "$@" -specs=%s/musl.specs\n' "$out" >"$work/cc"
 chmod +x "$work/cc"
 
+# libyaml with fewer macros: after its own, before the first function
+small_libyaml() {
+	cp "$here/yaml-small.h" "$src/libyaml/src/"
+	for f in "$src/libyaml/src/scanner.c" "$src/libyaml/src/parser.c"; do
+		sed -i '0,/^YAML_DECLARE(int)$/s//#include "yaml-small.h"\n\n&/' "$f"
+		grep -q '^#include "yaml-small.h"$' "$f" || {
+			echo "deps: $f has no place for yaml-small.h" >&2
+			return 1
+		}
+	done
+}
+
 # unwind tables are for C++ and debuggers; they would be an eighth of the program
 flags='-Os -std=gnu11 -fPIE -ffunction-sections -fdata-sections -fstack-protector-strong -fstack-clash-protection'
 flags="$flags -fno-asynchronous-unwind-tables"
@@ -144,6 +157,7 @@ library() {
 }
 
 src=$work/src
+small_libyaml
 {
 	echo 'all:'
 	# shellcheck disable=SC2046 # file names without blanks
@@ -156,7 +170,7 @@ src=$work/src
 		#define YAML_VERSION_STRING "0.2.5"
 	C
 	# shellcheck disable=SC2046
-	library yaml "-DHAVE_CONFIG_H -DYAML_DECLARE_STATIC -I$src/libyaml/include -I$src/libyaml/src" \
+	library yaml "-DNDEBUG -DHAVE_CONFIG_H -DYAML_DECLARE_STATIC -I$src/libyaml/include -I$src/libyaml/src" \
 		$(find "$src/libyaml/src" -name '*.c' | LC_ALL=C sort)
 	if unpack libmnl; then
 		printf '#define HAVE_VISIBILITY_HIDDEN 1\n' >"$src/libmnl/src/config.h"
