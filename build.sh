@@ -87,7 +87,7 @@ write_if_changed() {
 product_makefile() {
 	mkdir -p "$build/o"
 	printf '%s\n' "$(version)" | write_if_changed "$build/version"
-	cflags="-std=gnu11 -D_GNU_SOURCE -Os -fPIE -ffunction-sections -fdata-sections -fno-common
+	cflags="-std=gnu11 -D_GNU_SOURCE -Oz -fPIE -ffunction-sections -fdata-sections -fno-common
 		-fstack-protector-strong -fstack-clash-protection -fno-asynchronous-unwind-tables -ffile-prefix-map=$top=.
 		-ffile-prefix-map=$deps=/deps -I. -isystem $deps/include -idirafter $deps/kernel $warnings $gcc_warnings"
 	[ "$(dpkg --print-architecture)" != amd64 ] || cflags="$cflags -fcf-protection"

@@ -138,7 +138,7 @@ small_libyaml() {
 }
 
 # unwind tables are for C++ and debuggers; they would be an eighth of the program
-flags='-Os -std=gnu11 -fPIE -ffunction-sections -fdata-sections -fstack-protector-strong -fstack-clash-protection'
+flags='-Oz -std=gnu11 -fPIE -ffunction-sections -fdata-sections -fstack-protector-strong -fstack-clash-protection'
 flags="$flags -fno-asynchronous-unwind-tables"
 [ "$arch" != amd64 ] || flags="$flags -fcf-protection"
 flags="$flags -ffile-prefix-map=$work=/deps -specs=$work/musl.specs"
