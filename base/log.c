@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/date.h"
 #include "base/log.h"
 #include "base/str.h"
 
@@ -143,13 +144,12 @@ static void emit(enum log_level level, const char *msg)
 {
 	struct timespec now;
 	struct line l = { .len = 0 };
-	char stamp[64];
-	struct tm tm;
+	char stamp[DATE_SIZE];
 	size_t n;
 
 	clock_gettime(CLOCK_REALTIME, &now);
-	gmtime_r(&now.tv_sec, &tm);
-	n = strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%S", &tm);
+	date_text(now.tv_sec, stamp);
+	n = strlen(stamp) - 1;
 	snprintf(stamp + n, sizeof(stamp) - n, ".%03ldZ", now.tv_nsec / 1000000);
 	if (state.json) {
 		put(&l, "{\"ts\":\"");

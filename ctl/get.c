@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/date.h"
 #include "ctl/get.h"
 #include "ctl/table.h"
 
@@ -183,12 +184,11 @@ char *get_age(int64_t s)
 
 static void add_age(struct table *t, const json *o, time_t now)
 {
-	struct tm tm;
 	AUTO_FREE char *age = NULL;
+	int64_t created;
 
-	memset(&tm, 0, sizeof(tm));
-	if (strptime(meta(o, "creationTimestamp"), "%Y-%m-%dT%H:%M:%SZ", &tm))
-		age = get_age((int64_t)now - (int64_t)timegm(&tm));
+	if (date_parse(meta(o, "creationTimestamp"), &created))
+		age = get_age((int64_t)now - created);
 	table_add(t, age ? age : "<unknown>");
 }
 

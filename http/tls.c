@@ -17,6 +17,7 @@
 #include <sys/random.h>
 #include <time.h>
 
+#include "base/date.h"
 #include "base/str.h"
 #include "http/pem.h"
 #include "http/tls.h"
@@ -39,8 +40,8 @@
 #define ALERT_UNRECOGNIZED_NAME 112
 #define ALERT_CERTIFICATE_REQUIRED 116
 /*
- * One generic implementation of the NIST curves.  Special code for P-256 and X25519 would take 1-2 ms
- * from a handshake and add 12 KB; servers of the API always know P-256.
+ * One generic implementation of the NIST curves.  Special code for P-256 and X25519 would take 1-2
+ * ms from a handshake and add 12 KB; servers of the API always know P-256.
  */
 #define CURVES (&br_ec_prime_i31)
 #define NEEDED                                                                                     \
@@ -474,16 +475,16 @@ static void verifier_free(struct verifier *v)
 
 static int explain_dates(const char *what, const struct x509 *c, struct err *e)
 {
-	char limit[X509_TIME_SIZE], today[X509_TIME_SIZE];
+	char limit[DATE_SIZE], today[DATE_SIZE];
 	int64_t now = time(NULL);
 
-	x509_time_text(now, today);
+	date_text(now, today);
 	if (now < c->not_before) {
-		x509_time_text(c->not_before, limit);
+		date_text(c->not_before, limit);
 		return err_set(e, ERR_PROTO, "%s is not valid before %s, and it is %s here", what,
 		               limit, today);
 	}
-	x509_time_text(c->not_after, limit);
+	date_text(c->not_after, limit);
 	return err_set(e, ERR_PROTO, "%s expired on %s, and it is %s here", what, limit, today);
 }
 

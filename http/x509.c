@@ -5,8 +5,8 @@
  */
 #include <arpa/inet.h>
 #include <stdio.h>
-#include <time.h>
 
+#include "base/date.h"
 #include "http/x509.h"
 
 enum {
@@ -94,26 +94,24 @@ static bool digits(const unsigned char *p, size_t n, int min, int max, int *out)
 /* "YYMMDDHHMMSSZ", or with four digits for the year: all that RFC 5280 section 4.1.2.5 allows. */
 static bool read_time(struct der *from, int64_t *out)
 {
-	struct tm tm = { 0 };
+	struct date d;
+	int year;
 	unsigned int tag;
 	struct der v;
-	size_t year;
+	size_t n;
 
 	if (!der_next(from, &tag, &v, NULL) || (tag != TAG_UTC_TIME && tag != TAG_GENERALIZED_TIME))
 		return false;
-	year = tag == TAG_UTC_TIME ? 2 : 4;
-	if (v.len != year + 11 || v.p[year + 10] != 'Z' ||
-	    !digits(v.p, year, 0, 9999, &tm.tm_year) || !digits(v.p + year, 2, 1, 12, &tm.tm_mon) ||
-	    !digits(v.p + year + 2, 2, 1, 31, &tm.tm_mday) ||
-	    !digits(v.p + year + 4, 2, 0, 23, &tm.tm_hour) ||
-	    !digits(v.p + year + 6, 2, 0, 59, &tm.tm_min) ||
-	    !digits(v.p + year + 8, 2, 0, 60, &tm.tm_sec))
+	n = tag == TAG_UTC_TIME ? 2 : 4;
+	if (v.len != n + 11 || v.p[n + 10] != 'Z' || !digits(v.p, n, 0, 9999, &year) ||
+	    !digits(v.p + n, 2, 1, 12, &d.month) || !digits(v.p + n + 2, 2, 1, 31, &d.day) ||
+	    !digits(v.p + n + 4, 2, 0, 23, &d.hour) || !digits(v.p + n + 6, 2, 0, 59, &d.minute) ||
+	    !digits(v.p + n + 8, 2, 0, 60, &d.second))
 		return false;
+	d.year = year;
 	if (tag == TAG_UTC_TIME)
-		tm.tm_year += tm.tm_year < 50 ? 2000 : 1900;
-	tm.tm_year -= 1900;
-	tm.tm_mon--;
-	*out = timegm(&tm);
+		d.year += year < 50 ? 2000 : 1900;
+	*out = date_to_seconds(&d);
 	return true;
 }
 
@@ -414,13 +412,4 @@ const char *x509_unsupported(struct der oid)
 		if (der_equal(oid, known[i].oid))
 			return known[i].name;
 	return NULL;
-}
-
-void x509_time_text(int64_t t, char out[X509_TIME_SIZE])
-{
-	time_t seconds = (time_t)t;
-	struct tm tm;
-
-	if (!gmtime_r(&seconds, &tm) || !strftime(out, X509_TIME_SIZE, "%Y-%m-%dT%H:%M:%SZ", &tm))
-		out[0] = '\0';
 }

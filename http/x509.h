@@ -13,8 +13,6 @@
 #include "base/mem.h"
 #include "base/str.h"
 
-#define X509_TIME_SIZE 24 /* "9999-12-31T23:59:59Z" */
-
 /* Bytes inside somebody's DER; borrowed. */
 struct der {
 	const unsigned char *p;
@@ -57,6 +55,5 @@ bool der_equal(struct der a, struct der b);
 void x509_dn_text(struct der dn, struct str *out);
 void x509_names_text(const struct x509 *c, struct str *out);
 const char *x509_unsupported(struct der oid);
-void x509_time_text(int64_t t, char out[X509_TIME_SIZE]);
 
 #endif

@@ -25,6 +25,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/date.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "store/backend.h"
@@ -329,15 +330,6 @@ static int dir_list(struct store *s, enum store_kind k, const char *ns,
 	return 0;
 }
 
-static void now_text(char *out, size_t size)
-{
-	time_t t = time(NULL);
-	struct tm tm;
-
-	gmtime_r(&t, &tm);
-	strftime(out, size, "%Y-%m-%dT%H:%M:%SZ", &tm);
-}
-
 static int new_uid(char out[37], struct err *e)
 {
 	unsigned char b[16];
@@ -361,7 +353,7 @@ static int dir_create(struct store *s, enum store_kind k, const json *object, js
 	AUTO_FREE char *path = NULL;
 	AUTO_JSON *o = json_copy(object);
 	AUTO_FD int fd = -1;
-	char uid[37], stamp[32];
+	char uid[37], stamp[DATE_SIZE];
 	json *meta;
 
 	if (file_of(s, k, ns, name ? name : "", &path, e) < 0 || new_uid(uid, e) < 0 ||
@@ -370,7 +362,7 @@ static int dir_create(struct store *s, enum store_kind k, const json *object, js
 	if (access(path, F_OK) == 0)
 		return err_set(e, ERR_EXISTS, "%s \"%s\" already exists", info->resource.plural,
 		               name);
-	now_text(stamp, sizeof(stamp));
+	date_text(time(NULL), stamp);
 	json_set_str(o, "apiVersion", info->api_version);
 	json_set_str(o, "kind", info->kind);
 	meta = json_ensure_object(o, "metadata");
@@ -510,7 +502,7 @@ static int dir_delete(struct store *s, enum store_kind k, const char *ns, const 
 	AUTO_FD int fd = -1;
 	const char *have_uid;
 	struct err mine;
-	char stamp[32];
+	char stamp[DATE_SIZE];
 
 	if (!e)
 		e = &mine;
@@ -524,7 +516,7 @@ static int dir_delete(struct store *s, enum store_kind k, const char *ns, const 
 		return remove_object(s, k, fd, path, e);
 	if (json_at(o, "metadata", "deletionTimestamp", NULL))
 		return 0;
-	now_text(stamp, sizeof(stamp));
+	date_text(time(NULL), stamp);
 	json_set_str(json_ensure_object(o, "metadata"), "deletionTimestamp", stamp);
 	return write_object(fd, path, o, e);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* links: json/json.c base/log.c base/str.c base/err.c base/mem.c */
+/* links: json/json.c base/log.c base/date.c base/str.c base/err.c base/mem.c */
 /* libs: cjson */
 /* tsan */
 /*
