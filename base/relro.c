@@ -5,14 +5,14 @@
 #include <link.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include "base/relro.h"
 
 static int protect(struct dl_phdr_info *info, size_t size, void *arg)
 {
-	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+	uintptr_t page = (uintptr_t)getauxval(AT_PAGESZ);
 
 	(void)size;
 	(void)arg;

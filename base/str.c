@@ -92,6 +92,16 @@ bool str_ends(const char *s, const char *suffix)
 	return n >= m && streq(s + n - m, suffix);
 }
 
+bool mem_find(const void *hay, size_t len, const void *needle, size_t n)
+{
+	const char *p = hay, *first = needle;
+
+	for (; len >= n; p++, len--)
+		if (*p == *first && memcmp(p, needle, n) == 0)
+			return true;
+	return false;
+}
+
 size_t utf8_length(const char *s)
 {
 	unsigned char first = (unsigned char)*s;

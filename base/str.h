@@ -46,6 +46,9 @@ static inline bool streq(const char *a, const char *b)
 bool str_starts(const char *s, const char *prefix);
 bool str_ends(const char *s, const char *suffix);
 
+/* Is the needle (not empty) in the hay?  libc's memmem is quick, and a kilobyte. */
+bool mem_find(const void *hay, size_t len, const void *needle, size_t n);
+
 /* Bytes of the UTF-8 character (RFC 3629) that begins at s; 0 when none does: *s is its end or
  * belongs to no character. */
 size_t utf8_length(const char *s);

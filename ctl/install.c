@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/str.h"
 #include "ctl/install.h"
 
 /* A file that is longer than this is no binary of ours. */
@@ -104,7 +105,7 @@ static int is_ours(const char *path, const struct stat *st, bool *out, struct er
 		return 0;
 	if (file_read(path, BINARY_MAX, &text, e) < 0)
 		return -1;
-	*out = memmem(text.data, text.len, mark, sizeof(mark) - 1) != NULL;
+	*out = mem_find(text.data, text.len, mark, sizeof(mark) - 1);
 	return 0;
 }
 

@@ -3,6 +3,7 @@
  * pem.c - PEM text, line by line.
  */
 #include "http/pem.h"
+#include "base/str.h"
 
 #define BEGIN "-----BEGIN "
 #define END "-----END "
@@ -64,7 +65,7 @@ static int read_base64(struct pem *text, const char *label, struct str *out, str
 		}
 		if (starts(l, BEGIN))
 			break;
-		if (starts(l, "Proc-Type:") && memmem(l.p, l.len, "ENCRYPTED", 9))
+		if (starts(l, "Proc-Type:") && mem_find(l.p, l.len, "ENCRYPTED", 9))
 			return err_set(e, ERR_CONFIG, "the %s is encrypted: give it decrypted",
 			               label);
 		if (!memchr(l.p, ':', l.len)) /* else a header of the old kind */

@@ -221,9 +221,8 @@ static int read_policy(const struct sources *s, struct coordinator_conf *c, stru
 static int read_mac_prefix(const struct sources *s, struct coordinator_conf *c, struct err *e)
 {
 	struct place p = find(s, "podMACPrefix");
-	unsigned int a, b;
 	const char *text = "";
-	char rest;
+	unsigned long first;
 
 	if (json_opt_str(p.o, p.key, &text, e) < 0)
 		return bad(&p, e);
@@ -231,15 +230,15 @@ static int read_mac_prefix(const struct sources *s, struct coordinator_conf *c, 
 		return 0;
 	if (strlen(text) != 5 || strspn(text, "0123456789abcdefABCDEF") != 2 ||
 	    strspn(text + 3, "0123456789abcdefABCDEF") != 2 || !strchr(":-", text[2]) ||
-	    sscanf(text, "%2x%*c%2x%c", &a, &b, &rest) != 2 || a & 1) {
+	    (first = strtoul(text, NULL, 16)) & 1) {
 		err_fill(e, ERR_CONFIG,
 		         "podMACPrefix: \"%s\" is not two bytes of a unicast MAC address, as 0a:1b",
 		         text);
 		return bad(&p, e);
 	}
 	c->has_mac_prefix = true;
-	c->mac_prefix[0] = (uint8_t)a;
-	c->mac_prefix[1] = (uint8_t)b;
+	c->mac_prefix[0] = (uint8_t)first;
+	c->mac_prefix[1] = (uint8_t)strtoul(text + 3, NULL, 16);
 	return 0;
 }
 

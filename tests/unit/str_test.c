@@ -190,6 +190,21 @@ static void utf8(void **state)
 	}
 }
 
+static void finds_bytes(void **state)
+{
+	AUTO_FREE char *hay = xstrndup("aab.ab", 6);
+
+	(void)state;
+	assert_true(mem_find(hay, 6, "ab.", 3));
+	assert_true(mem_find(hay, 6, ".ab", 3));
+	assert_true(mem_find(hay, 6, "aab.ab", 6));
+	assert_false(mem_find(hay, 6, "aab.abc", 7));
+	assert_false(mem_find(hay, 5, ".ab", 3));
+	assert_false(mem_find(hay, 6, "abb", 3));
+	assert_false(mem_find(hay, 0, "a", 1));
+	assert_true(mem_find("a\0b", 3, "\0b", 2));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -202,6 +217,7 @@ int main(void)
 		cmocka_unit_test(base64_vectors),
 		cmocka_unit_test(formatting_tells_truncation),
 		cmocka_unit_test(utf8),
+		cmocka_unit_test(finds_bytes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
