@@ -74,6 +74,10 @@ warnings='-Wall -Wextra -Wno-format-truncation -Wpedantic -Wshadow -Wstrict-prot
 	-Wvla -Wwrite-strings -Wformat=2 -Wundef -Wpointer-arith -Wcast-qual'
 gcc_warnings='-Wlogical-op -Wduplicated-cond -Wduplicated-branches -Wnull-dereference'
 
+# What -Oz still does: it copies code, or keeps values in registers that have to be saved.
+smaller='-fno-gcse -fno-tree-pre -fno-code-hoisting -fno-tree-ch -fno-tree-loop-im -fno-move-loop-invariants
+	-fno-caller-saves -fno-ipa-ra'
+
 version() {
 	git describe --always --dirty 2>/dev/null || echo unknown
 }
@@ -89,7 +93,7 @@ product_makefile() {
 	printf '%s\n' "$(version)" | write_if_changed "$build/version"
 	cflags="-std=gnu11 -D_GNU_SOURCE -Oz -fPIE -ffunction-sections -fdata-sections -fno-common
 		-fstack-protector-strong -fstack-clash-protection -fno-asynchronous-unwind-tables -ffile-prefix-map=$top=.
-		-ffile-prefix-map=$deps=/deps -I. -isystem $deps/include -idirafter $deps/kernel $warnings $gcc_warnings"
+		-ffile-prefix-map=$deps=/deps -I. -isystem $deps/include -idirafter $deps/kernel $smaller $warnings $gcc_warnings"
 	[ "$(dpkg --print-architecture)" != amd64 ] || cflags="$cflags -fcf-protection"
 	[ -z "${CI:-}" ] || cflags="$cflags -Werror"
 	# What every start runs lies together, with what it needs of libc: fewer pages to map.  A plugin's
