@@ -118,10 +118,23 @@ product_makefile() {
 		libraries="$deps/lib/libbearssl.a $deps/lib/libcjson.a $deps/lib/libyaml.a $deps/lib/libmnl.a $shim"
 		printf 'build/spiderbox.unchecked: %s%s %s\n\t@%s -fPIE -Wl,--gc-sections,-z,relro,-z,now,-z,noexecstack,--build-id=none -o $@ %s -lc%s %s\n' \
 			"$first" "$objects" "$libraries" "$deps/cc" "$first" "$objects" "$libraries"
-		printf 'build/spiderbox: build/spiderbox.unchecked build.sh\n\t@cp $< $@.new && strip $@.new && ./build.sh check-binary $@.new && mv $@.new $@\n'
+		printf 'build/spiderbox: build/spiderbox.unchecked build.sh\n\t@cp $< $@.new && strip $@.new && ./build.sh drop-sections $@.new && ./build.sh check-binary $@.new && mv $@.new $@\n'
 		# shellcheck disable=SC2016 # the dollars are make's
 		printf -- '-include $(wildcard build/o/*.d)\n'
 	} | write_if_changed "$build/product.mk"
+}
+
+# To run a program the kernel reads its program headers; 2 KB of section headers and their names are
+# for linkers and debuggers, which take build/spiderbox.unchecked.
+drop_sections() {
+	[ "$(od -An -tu1 -j4 -N1 "$1")" -eq 2 ] || return 0 # not a 64-bit program
+	# the last segment that is loaded ends the file
+	readelf -lW "$1" | awk '$1 == "LOAD" { offset = $2; size = $5 } END { print offset, size }' | {
+		read -r offset size
+		truncate -s "$((offset + size))" "$1"
+	}
+	dd if=/dev/zero of="$1" bs=1 seek=40 count=8 conv=notrunc status=none # e_shoff
+	dd if=/dev/zero of="$1" bs=1 seek=60 count=4 conv=notrunc status=none # e_shnum, e_shstrndx
 }
 
 # What the linker was asked for is not always what it did: look.
@@ -237,6 +250,7 @@ verb=${1:-build}
 [ $# -eq 0 ] || shift
 case $verb in
 build) build ;;
+drop-sections) drop_sections "$1" ;;
 check-binary) check_binary "$1" ;;
 test) run_tests "$@" ;;
 lint) run_tests lint ;;
