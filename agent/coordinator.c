@@ -42,7 +42,7 @@ static int check_list(const char *option, const char *list, struct err *e)
 
 int coordinator_check(const struct coordinator_options *o, struct err *e)
 {
-	static const char *const modes[] = { "auto", "underlay", "overlay", "disable", "disabled" };
+	static const char modes[][9] = { "auto", "underlay", "overlay", "disable", "disabled" };
 	bool ok = !o->mode;
 
 	for (size_t i = 0; i < ARRAY_LEN(modes); i++)
@@ -230,11 +230,11 @@ static const json *usable(const json *object)
 
 json *coordinator_config(struct coordinator *c, const char *route_nic)
 {
-	static const char *const copied[] = { "policyRoutes",   "podMACPrefix",
-		                              "tunePodRoutes",  "hostRuleTable",
-		                              "podRPFilter",    "txQueueLen",
-		                              "vethMTU",        "podDefaultRouteNIC",
-		                              "vethLinkAddress" };
+	static const char copied[][19] = {
+		"policyRoutes",  "podMACPrefix",       "tunePodRoutes",
+		"hostRuleTable", "podRPFilter",        "txQueueLen",
+		"vethMTU",       "podDefaultRouteNIC", "vethLinkAddress"
+	};
 	json *out = json_new_object();
 	AUTO_JSON *object = NULL;
 	const json *spec, *status;

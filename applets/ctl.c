@@ -121,7 +121,7 @@ enum format { FORMAT_TABLE, FORMAT_WIDE, FORMAT_JSON, FORMAT_YAML, FORMAT_NAME }
 
 static int read_format(const char *s, enum format *out, struct err *e)
 {
-	static const char *const names[] = { "", "wide", "json", "yaml", "name" };
+	static const char names[][5] = { "", "wide", "json", "yaml", "name" };
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
 		if (streq(s ? s : "", names[i])) {
@@ -312,7 +312,7 @@ static int read_manifest(const char *file, const char *ns, struct apply_docs *ou
 
 static int apply_run(const struct where *w, const char *file, const char *ns)
 {
-	static const char *const verbs[] = { "created", "configured", "unchanged" };
+	static const char verbs[][11] = { "created", "configured", "unchanged" };
 	AUTO_STORE *s = NULL;
 	AUTO_APPLY_DOCS docs = { NULL, 0, 0 };
 	struct err e;

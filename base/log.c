@@ -32,7 +32,7 @@ static struct {
 /* A pointer: what is larger than musl's built-in storage costs every start a mapping. */
 static _Thread_local char *context;
 
-static const char *const level_names[] = { "error", "warn", "info", "debug" };
+static const char level_names[][6] = { "error", "warn", "info", "debug" };
 
 void log_init(const char *app, int fd, bool json, enum log_level level)
 {

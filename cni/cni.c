@@ -86,7 +86,7 @@ static void answer_error(const struct cni_call *c, const struct cni_failure *f, 
 
 static bool truthy(const char *text)
 {
-	static const char *const yes[] = { "1", "t", "T", "true", "TRUE", "True" };
+	static const char yes[][5] = { "1", "t", "T", "true", "TRUE", "True" };
 
 	for (size_t i = 0; text && i < ARRAY_LEN(yes); i++)
 		if (streq(text, yes[i]))

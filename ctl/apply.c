@@ -20,16 +20,16 @@ void apply_release(struct apply_docs *d)
 	*d = (struct apply_docs){ NULL, 0, 0 };
 }
 
-/* A misspelt field would be a wish that nobody hears. */
-static int check_fields(const json *o, const char *where, const char *const *known, struct err *e)
+/* A misspelt field would be a wish that nobody hears.  The known end with "". */
+static int check_fields(const json *o, const char *where, const char (*known)[20], struct err *e)
 {
 	json_each(member, o)
 	{
 		size_t i = 0;
 
-		while (known[i] && !streq(known[i], json_name(member)))
+		while (*known[i] && !streq(known[i], json_name(member)))
 			i++;
-		if (!known[i])
+		if (!*known[i])
 			return err_set(e, ERR_CONFIG, "unknown field %s%s", where,
 			               json_name(member));
 	}
@@ -73,15 +73,23 @@ static int check_pool_values(const json *spec, const struct pool *p, struct err 
 
 static int check_pool(const json *object, struct err *e)
 {
-	static const char *const known[] = {
-		"ipVersion",     "subnet",       "ips",         "excludeIPs",
-		"gateway",       "routes",       "podAffinity", "namespaceAffinity",
-		"namespaceName", "nodeAffinity", "nodeName",    "multusName",
-		"default",       "disable",      NULL
-	};
-	static const char *const selectors[] = { "podAffinity", "namespaceAffinity",
-		                                 "nodeAffinity" };
-	static const char *const selector_fields[] = { "matchLabels", "matchExpressions", NULL };
+	static const char known[][20] = { "ipVersion",
+		                          "subnet",
+		                          "ips",
+		                          "excludeIPs",
+		                          "gateway",
+		                          "routes",
+		                          "podAffinity",
+		                          "namespaceAffinity",
+		                          "namespaceName",
+		                          "nodeAffinity",
+		                          "nodeName",
+		                          "multusName",
+		                          "default",
+		                          "disable",
+		                          "" };
+	static const char selectors[][18] = { "podAffinity", "namespaceAffinity", "nodeAffinity" };
+	static const char selector_fields[][20] = { "matchLabels", "matchExpressions", "" };
 	const json *spec, *strings;
 	struct pool p;
 	int rc;
@@ -112,7 +120,7 @@ static int check_pool(const json *object, struct err *e)
 
 static int check_reserved(const json *object, struct err *e)
 {
-	static const char *const known[] = { "ipVersion", "ips", NULL };
+	static const char known[][20] = { "ipVersion", "ips", "" };
 	AUTO_IP_SET set = IP_SET_INIT;
 	int64_t version = 0;
 	const json *spec;
@@ -169,8 +177,8 @@ static int kind_of(const json *object, enum store_kind *out, struct err *e)
 /* What the server owns says nothing about what is wanted. */
 static void strip(enum store_kind kind, json *object)
 {
-	static const char *const owned[] = { "uid", "resourceVersion", "generation",
-		                             "creationTimestamp", "managedFields" };
+	static const char owned[][18] = { "uid", "resourceVersion", "generation",
+		                          "creationTimestamp", "managedFields" };
 	json *meta = json_ensure_object(object, "metadata");
 
 	for (size_t i = 0; i < ARRAY_LEN(owned); i++)
@@ -255,7 +263,7 @@ int apply_read(const char *text, size_t len, const char *source, const char *ns,
 /* The API server's rules on what one object may not become. */
 static int check_change(enum store_kind kind, const json *old, const json *new, struct err *e)
 {
-	static const char *const fixed[] = { "subnet", "ipVersion" };
+	static const char fixed[][10] = { "subnet", "ipVersion" };
 
 	if (kind != STORE_IPPOOL && kind != STORE_RESERVEDIP)
 		return 0;
@@ -299,7 +307,7 @@ int apply_plan(struct store *s, struct apply_docs *docs, struct mono deadline, s
 /* What the schema's defaults add on an API server. */
 static void set_defaults(enum store_kind kind, json *object)
 {
-	static const char *const flags[] = { "default", "disable" };
+	static const char flags[][8] = { "default", "disable" };
 	json *spec;
 
 	if (kind != STORE_IPPOOL)

@@ -267,8 +267,8 @@ json *get_document(const json *items, bool one)
 /* May a string stand without quotes?  When in doubt, no. */
 static bool plain(const char *s)
 {
-	static const char *const words[] = { "null", "true", "false", "yes", "no", "on",
-		                             "off",  "y",    "n",     "nan", "inf" };
+	static const char words[][6] = { "null", "true", "false", "yes", "no", "on",
+		                         "off",  "y",    "n",     "nan", "inf" };
 
 	if (!isalpha((unsigned char)*s) && *s != '/')
 		return false;

@@ -331,7 +331,7 @@ static void add_text(struct der text, struct str *out)
 /* One attribute of a name, when it is of a kind that people know. */
 static void add_attribute(struct der set, size_t start, struct str *out)
 {
-	static const char *const kinds[] = {
+	static const char kinds[][3] = {
 		[3] = "CN", [6] = "C", [7] = "L", [8] = "ST", [10] = "O", [11] = "OU"
 	};
 	struct der pair, oid, value;
@@ -341,7 +341,7 @@ static void add_attribute(struct der set, size_t start, struct str *out)
 	    !der_next(&pair, &tag, &value, NULL))
 		return;
 	if (oid.len != 3 || oid.p[0] != 0x55 || oid.p[1] != 0x04 || oid.p[2] >= ARRAY_LEN(kinds) ||
-	    !kinds[oid.p[2]])
+	    !*kinds[oid.p[2]])
 		return;
 	str_addf(out, "%s%s=", out->len > start ? ", " : "", kinds[oid.p[2]]);
 	add_text(value, out);
@@ -395,21 +395,21 @@ void x509_names_text(const struct x509 *c, struct str *out)
 const char *x509_unsupported(struct der oid)
 {
 	static const struct {
-		struct der oid;
-		const char *name;
+		unsigned char len, oid[9];
+		char name[8];
 	} known[] = {
-		{ { (const unsigned char *)"\x2b\x65\x70", 3 }, "Ed25519" },
-		{ { (const unsigned char *)"\x2b\x65\x71", 3 }, "Ed448" },
-		{ { (const unsigned char *)"\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0a", 9 }, "RSA-PSS" },
-		{ { (const unsigned char *)"\x2a\x86\x48\x86\xf7\x0d\x01\x01\x04", 9 }, "MD5" },
-		{ { (const unsigned char *)"\x2a\x86\x48\x86\xf7\x0d\x01\x01\x05", 9 }, "SHA-1" },
-		{ { (const unsigned char *)"\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0e", 9 }, "SHA-224" },
-		{ { (const unsigned char *)"\x2a\x86\x48\xce\x3d\x04\x01", 7 }, "SHA-1" },
-		{ { (const unsigned char *)"\x2a\x86\x48\xce\x3d\x04\x03\x01", 8 }, "SHA-224" },
+		{ 3, { 0x2b, 0x65, 0x70 }, "Ed25519" },
+		{ 3, { 0x2b, 0x65, 0x71 }, "Ed448" },
+		{ 9, { 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0a }, "RSA-PSS" },
+		{ 9, { 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x04 }, "MD5" },
+		{ 9, { 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x05 }, "SHA-1" },
+		{ 9, { 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0e }, "SHA-224" },
+		{ 7, { 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x01 }, "SHA-1" },
+		{ 8, { 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x01 }, "SHA-224" },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(known); i++)
-		if (der_equal(oid, known[i].oid))
+		if (der_equal(oid, (struct der){ known[i].oid, known[i].len }))
 			return known[i].name;
 	return NULL;
 }

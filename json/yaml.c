@@ -44,26 +44,28 @@ struct scalar {
 	double real;
 };
 
-static bool one_of(const char *s, const char *const *words)
+typedef char word[6];
+
+static bool one_of(const char *s, const word *words, size_t n)
 {
-	for (; *words; words++)
-		if (streq(s, *words))
+	for (size_t i = 0; i < n; i++)
+		if (streq(s, words[i]))
 			return true;
 	return false;
 }
 
 static bool resolve_word(const char *s, struct scalar *out)
 {
-	static const char *const nulls[] = { "", "~", "null", "Null", "NULL", NULL };
-	static const char *const trues[] = { "y",    "Y",  "yes",  "Yes", "YES", "true",
-		                             "True", "on", "TRUE", "On",  "ON",  NULL };
-	static const char *const falses[] = { "n",     "N",   "no",    "No",  "NO",  "false",
-		                              "False", "off", "FALSE", "Off", "OFF", NULL };
+	static const word nulls[] = { "", "~", "null", "Null", "NULL" };
+	static const word trues[] = { "y",    "Y",  "yes",  "Yes", "YES", "true",
+		                      "True", "on", "TRUE", "On",  "ON" };
+	static const word falses[] = { "n",     "N",   "no",    "No",  "NO", "false",
+		                       "False", "off", "FALSE", "Off", "OFF" };
 
-	out->truth = one_of(s, trues);
-	if (one_of(s, nulls))
+	out->truth = one_of(s, trues, ARRAY_LEN(trues));
+	if (one_of(s, nulls, ARRAY_LEN(nulls)))
 		out->type = SCALAR_NULL;
-	else if (out->truth || one_of(s, falses))
+	else if (out->truth || one_of(s, falses, ARRAY_LEN(falses)))
 		out->type = SCALAR_BOOL;
 	else
 		return false;
@@ -147,9 +149,8 @@ static bool resolve_real(const char *s, struct scalar *out, bool *too_big)
 /* What a plain scalar is; NULL, or the problem with it. */
 static const char *resolve(const char *s, struct scalar *out)
 {
-	static const char *const not_finite[] = { ".nan",  ".NaN",  ".NAN",  ".inf",  ".Inf",
-		                                  ".INF",  "+.inf", "+.Inf", "+.INF", "-.inf",
-		                                  "-.Inf", "-.INF", NULL };
+	static const word not_finite[] = { ".nan",  ".NaN",  ".NAN",  ".inf",  ".Inf",  ".INF",
+		                           "+.inf", "+.Inf", "+.INF", "-.inf", "-.Inf", "-.INF" };
 	AUTO_STR digits = STR_INIT;
 	bool too_big = false;
 
@@ -158,7 +159,7 @@ static const char *resolve(const char *s, struct scalar *out)
 		return NULL;
 	if (!*s || !strchr("+-.0123456789", *s))
 		return NULL;
-	if (one_of(s, not_finite))
+	if (one_of(s, not_finite, ARRAY_LEN(not_finite)))
 		return "infinity and NaN are no JSON numbers; quote it if it is text";
 	for (const char *p = s; *p; p++)
 		/* after a leading point they count only between digits */
@@ -180,7 +181,7 @@ static const char *core_tag(const yaml_char_t *tag)
 /* The scalar's type by its tag, or by its looks where there is none. */
 static int scalar_type(const yaml_event_t *ev, struct scalar *out, struct err *e)
 {
-	static const char *const names[] = { "null", "bool", "int", "float", "str" };
+	static const char names[][6] = { "null", "bool", "int", "float", "str" };
 	const char *text = (const char *)ev->data.scalar.value, *problem, *tag;
 	size_t want = 0;
 

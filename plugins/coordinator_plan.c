@@ -65,7 +65,7 @@ void coordinator_pod_ips(const struct addr *addrs, size_t count, int nic, struct
  * node". */
 static bool of_containers(const char *name)
 {
-	static const char *const prefixes[] = {
+	static const char prefixes[][14] = {
 		"docker", "cbr",     "dummy",     "virbr", "lxcbr",         "veth",
 		"cali",   "flannel", "kube-ipvs", "cni",   "vx-submariner", "cilium",
 	};

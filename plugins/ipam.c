@@ -297,7 +297,7 @@ int ipam_del(struct cni_call *c, int *code, struct err *e)
 /* Is this address recorded for the interface?  *seen lists what is. */
 static bool recorded(const json *interfaces, const char *ifname, struct ip want, struct str *seen)
 {
-	static const char *const keys[] = { "ipv4", "ipv6" };
+	static const char keys[][5] = { "ipv4", "ipv6" };
 	struct cidr c;
 
 	json_each(i, interfaces)

@@ -9,7 +9,7 @@
 
 #include "plugins/ipvlan_conf.h"
 
-static const char *const modes[] = {
+static const char modes[][4] = {
 	[IPVLAN_MODE_L2] = "l2",
 	[IPVLAN_MODE_L3] = "l3",
 	[IPVLAN_MODE_L3S] = "l3s",

@@ -421,7 +421,7 @@ static void patch_status(const json *old, const json *patch, json *o)
 /* The object with the patch in it; what a patch may not touch is as before. */
 static json *patched(const json *old, const json *patch, bool has_status)
 {
-	static const char *const fixed[] = {
+	static const char fixed[][18] = {
 		"uid",  "resourceVersion", "creationTimestamp", "deletionTimestamp",
 		"name", "namespace",       "generation"
 	};
