@@ -131,12 +131,13 @@ static enum outcome ask(struct call *c, struct ledger_request *r, struct mono un
 	enum outcome why = LATE;
 	uint64_t n;
 
+	/* before it is: the ledger looks once when it gets the request, and would wait for it */
+	server_arrived(c->connection, &c->agent->socket_config);
 	if (!ledger_submit(c->agent->ledger, r)) {
 		r->kind = ERR_UNREACHABLE;
 		r->text = xstrdup("the agent is being stopped");
 		return ANSWERED;
 	}
-	server_arrived(c->connection, &c->agent->socket_config);
 	while (!mono_passed(until)) {
 		if (poll(fds, 2, mono_left_ms(until)) < 0 && errno != EINTR)
 			break;

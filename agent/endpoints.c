@@ -17,6 +17,7 @@
 
 #define CALL_MS 10000
 #define PAUSE_MAX_MS 30000
+#define SETTLE_MS 20 /* the addresses of a burst of ADDs go first, and a pod's NICs together */
 
 /* A pod whose endpoint is not as it should be yet. */
 struct todo {
@@ -278,7 +279,7 @@ static void add(struct endpoints *ep, struct pod_grants *g)
 		(*link)->failures = 0;
 	}
 	(*link)->want = g;
-	(*link)->due = mono_now();
+	(*link)->due = mono_in(SETTLE_MS);
 }
 
 static void take(struct endpoints *ep, struct mono until)

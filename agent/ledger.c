@@ -203,11 +203,11 @@ void ledger_committed(struct ledger *l, struct slot *s, struct ledger_request *r
 		g->v[i].clean_gateway = r->clean_gateway;
 		g->v[i].clean_known = true;
 	}
-	l->config.changed(l->config.ctx, g);
 	grant_release(&r->grant);
 	r->grant = grant_of(&s->at.p, r->planned, r->nic);
 	atomic_fetch_add(&l->adds, 1);
 	ledger_answer(l, r, ERR_NONE, NULL);
+	l->config.changed(l->config.ctx, g);
 }
 
 static void pend(struct ledger *l, struct ledger_request *r)

@@ -50,7 +50,7 @@ unsigned int server_port(const struct server *s); /* of TCP */
 /* Ends all connections, waits for their threads, removes the socket if it still is ours. */
 void server_stop(struct server *s); /* NULL is fine */
 
-/* The handler has passed its request on: the connection counts as arrived. */
+/* The handler is about to pass its request on: the connection counts as arrived. */
 void server_arrived(struct server_connection *c, const struct server_config *config);
 
 #endif
