@@ -128,6 +128,7 @@ chmod +x "$work/cc"
 # libyaml with fewer macros: after its own, before the first function
 small_libyaml() {
 	cp "$here/yaml-small.h" "$src/libyaml/src/"
+	sed -i 's/^yaml_parser_set_scanner_error(/yaml_parser_big_scanner_error(/' "$src/libyaml/src/scanner.c"
 	for f in "$src/libyaml/src/scanner.c" "$src/libyaml/src/parser.c"; do
 		sed -i '0,/^YAML_DECLARE(int)$/s//#include "yaml-small.h"\n\n&/' "$f"
 		grep -q '^#include "yaml-small.h"$' "$f" || {

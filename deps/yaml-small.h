@@ -59,6 +59,9 @@
 #define READ_LINE(parser, s) small_read_line(parser, &(s))
 #define PEEK_TOKEN(parser) small_peek_token(parser)
 #define SKIP_TOKEN(parser) small_skip_token(parser)
+/* the scanner's own function, which takes the mark by value, was given another name */
+#define yaml_parser_set_scanner_error(parser, context, mark, problem)                              \
+	small_scanner_error(parser, context, &(mark), problem)
 
 SMALL int small_hex(yaml_char_t c)
 {
@@ -98,6 +101,17 @@ SMALL int small_is_blankz(const yaml_char_t *p)
 SMALL int small_no_memory(yaml_parser_t *parser)
 {
 	parser->error = YAML_MEMORY_ERROR;
+	return 0;
+}
+
+SMALL int small_scanner_error(yaml_parser_t *parser, const char *context, const yaml_mark_t *mark,
+                              const char *problem)
+{
+	parser->error = YAML_SCANNER_ERROR;
+	parser->context = context;
+	parser->context_mark = *mark;
+	parser->problem = problem;
+	parser->problem_mark = parser->mark;
 	return 0;
 }
 
