@@ -30,6 +30,7 @@ void job_free(struct job *j)
 	json_free(j->patch);
 	json_free(j->status_patch);
 	free(j->name);
+	free(j->version);
 	free(j);
 }
 
@@ -81,6 +82,24 @@ static int patch(struct store *s, struct job *j, bool status, const json *p, str
 	return one_state(j, object, e);
 }
 
+/* The pool is what it was with the patch in it, or the condition had not held: its version will do.
+ */
+static int write_status(struct store *s, struct job *j, struct err *e)
+{
+	AUTO_JSON *object = NULL;
+	const char *version;
+
+	if (store_patch_meta(s, STORE_IPPOOL, NULL, j->name, true, j->patch, &object,
+	                     mono_in(JOB_MS), e) < 0)
+		return -1;
+	version = json_str_at(object, "metadata", "resourceVersion", NULL);
+	if (!version)
+		return err_set(e, ERR_PROTO, "IPPool %s has no resourceVersion", j->name);
+	j->writes++;
+	j->version = xstrdup(version);
+	return 0;
+}
+
 /* The second patch builds on what the first one made. */
 static int admit(struct store *s, struct job *j, struct err *e)
 {
@@ -100,7 +119,7 @@ static int run(struct store *s, struct job *j, struct err *e)
 
 	switch (j->op) {
 	case JOB_WRITE:
-		return patch(s, j, true, j->patch, e);
+		return write_status(s, j, e);
 	case JOB_ADMIT:
 		return admit(s, j, e);
 	case JOB_READ:

@@ -45,6 +45,7 @@ struct job {
 	struct err e;
 	struct pool_state *states;
 	size_t n_states;
+	char *version; /* of JOB_WRITE: the pool's new resourceVersion */
 	unsigned int writes;
 };
 

@@ -507,6 +507,27 @@ static void slot_failed(struct ledger *l, struct slot *s, const struct job *j)
 	unplan(l, s);
 }
 
+/* What was planned is what the store holds now, unless its news were quicker. */
+static void take_next(struct ledger *l, struct slot *s, const struct job *j)
+{
+	s->planned = false;
+	if (version_compare(j->version, s->at.p.version) == -1) {
+		/* the round robin's place is known to the plan alone */
+		s->at.p.last = s->next.last;
+		pool_release(&s->next);
+		return;
+	}
+	free(s->next.version);
+	s->next.version = xstrdup(j->version);
+	pool_release(&s->at.p);
+	s->at.p = s->next;
+	memset(&s->next, 0, sizeof(s->next));
+	s->at.recorded = (int64_t)s->at.p.n_records;
+	IGNORE(json_opt_i64(json_get(j->patch, "status"), "totalIPCount", &s->at.total, NULL));
+	s->touched = l->clock;
+	consider_admission(l, s);
+}
+
 static void slot_done(struct ledger *l, struct slot *s, struct job *j)
 {
 	bool write = j->op == JOB_WRITE;
@@ -515,12 +536,8 @@ static void slot_done(struct ledger *l, struct slot *s, struct job *j)
 	s->want_read = false;
 	s->fresh = j->number;
 	set_trouble(l, NULL);
-	if (write) {
-		/* the round robin's place is known to the plan alone */
-		s->at.p.last = s->next.last;
-		pool_release(&s->next);
-		s->planned = false;
-	}
+	if (write)
+		take_next(l, s, j);
 	/* an event of a later write may have been quicker than the answer to ours */
 	if (j->n_states && version_compare(j->states[0].p.version, s->at.p.version) != -1)
 		apply(l, &j->states[0]);

@@ -25,12 +25,14 @@
 #define BACKLOG 512
 #define LINGER_MS 1000
 #define LINGER_BYTES (1024 * 1024)
+#define PARKED_MAX 2 /* threads that wait for the next connection: starting one takes longer */
 
 struct connection {
 	struct server *server;
 	struct http *http;
 	struct server_connection c;
 	struct connection *next, **back; /* under the server's lock */
+	struct connection *next_handed;
 };
 
 struct server {
@@ -41,9 +43,12 @@ struct server {
 	ino_t ino;
 	pthread_t thread;
 	pthread_mutex_t lock;
-	pthread_cond_t fewer;
-	struct connection *connections; /* under the lock */
-	int n;
+	pthread_cond_t fewer, handed_over;
+	/* under the lock */
+	struct connection *connections;
+	struct connection *handed, **handed_tail; /* for parked threads */
+	int n, n_handed;                          /* connections */
+	int threads, parked;
 	bool stopping;
 };
 
@@ -130,9 +135,8 @@ static bool is_root(int fd)
 	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && peer.uid == 0;
 }
 
-static void *connection_main(void *arg)
+static void serve(struct connection *k)
 {
-	struct connection *k = arg;
 	struct server *s = k->server;
 	bool more = true;
 
@@ -143,6 +147,13 @@ static void *connection_main(void *arg)
 	for (bool first = true; more; first = false)
 		more = one_request(k, first);
 	server_arrived(&k->c, &s->config);
+}
+
+/* Out of the list, so that server_stop() does not meet one that is being freed. */
+static void end(struct connection *k)
+{
+	struct server *s = k->server;
+
 	pthread_mutex_lock(&s->lock);
 	*k->back = k->next;
 	if (k->next)
@@ -150,12 +161,76 @@ static void *connection_main(void *arg)
 	pthread_mutex_unlock(&s->lock);
 	http_free(k->http);
 	free(k);
-	/* last: server_stop() frees s when the count is 0 */
 	pthread_mutex_lock(&s->lock);
 	s->n--;
 	pthread_cond_signal(&s->fewer);
 	pthread_mutex_unlock(&s->lock);
+}
+
+/* The next one for this thread; NULL: it shall end, and s is not ours any more. */
+static struct connection *park(struct server *s)
+{
+	struct connection *k = NULL;
+
+	pthread_mutex_lock(&s->lock);
+	if (s->parked < PARKED_MAX) {
+		s->parked++;
+		while (!s->handed && !s->stopping)
+			pthread_cond_wait(&s->handed_over, &s->lock);
+		s->parked--;
+		k = s->handed;
+	}
+	if (k) {
+		s->handed = k->next_handed;
+		if (!s->handed)
+			s->handed_tail = &s->handed;
+		s->n_handed--;
+	} else {
+		/* last: server_stop() frees s when there is no thread */
+		s->threads--;
+		pthread_cond_broadcast(&s->fewer);
+	}
+	pthread_mutex_unlock(&s->lock);
+	return k;
+}
+
+static void *connection_main(void *arg)
+{
+	struct connection *k = arg;
+
+	while (k) {
+		struct server *s = k->server;
+
+		serve(k);
+		end(k);
+		k = park(s);
+	}
 	return NULL;
+}
+
+/* To a parked thread; false when a new one is needed, which is counted. */
+static bool hand_over(struct server *s, struct connection *k)
+{
+	bool handed;
+
+	pthread_mutex_lock(&s->lock);
+	k->next = s->connections;
+	k->back = &s->connections;
+	if (k->next)
+		k->next->back = &k->next;
+	s->connections = k;
+	s->n++;
+	handed = s->n_handed < s->parked;
+	if (handed) {
+		*s->handed_tail = k;
+		s->handed_tail = &k->next_handed;
+		s->n_handed++;
+		pthread_cond_signal(&s->handed_over);
+	} else {
+		s->threads++;
+	}
+	pthread_mutex_unlock(&s->lock);
+	return handed;
 }
 
 static void add_connection(struct server *s, int fd)
@@ -169,26 +244,14 @@ static void add_connection(struct server *s, int fd)
 	k->c.arriving = true;
 	if (s->config.ops->arriving)
 		s->config.ops->arriving(s->config.ctx, 1);
-	pthread_mutex_lock(&s->lock);
-	k->next = s->connections;
-	k->back = &s->connections;
-	if (k->next)
-		k->next->back = &k->next;
-	s->connections = k;
-	s->n++;
-	pthread_mutex_unlock(&s->lock);
-	if (thread_detach(connection_main, k, &e) == 0)
+	if (hand_over(s, k) || thread_detach(connection_main, k, &e) == 0)
 		return;
 	log_warn_err(&e, "a connection is dropped");
 	server_arrived(&k->c, &s->config);
+	end(k);
 	pthread_mutex_lock(&s->lock);
-	s->connections = k->next;
-	if (k->next)
-		k->next->back = &s->connections;
-	s->n--;
+	s->threads--;
 	pthread_mutex_unlock(&s->lock);
-	http_free(k->http);
-	free(k);
 }
 
 /* Waits for a place; false when the server is being stopped. */
@@ -236,6 +299,8 @@ static struct server *server_new(const struct server_config *c)
 	s->wake = -1;
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->fewer, NULL);
+	pthread_cond_init(&s->handed_over, NULL);
+	s->handed_tail = &s->handed;
 	return s;
 }
 
@@ -247,6 +312,7 @@ static void server_free(struct server *s)
 		close(s->wake);
 	free(s->path);
 	pthread_cond_destroy(&s->fewer);
+	pthread_cond_destroy(&s->handed_over);
 	pthread_mutex_destroy(&s->lock);
 	free(s);
 }
@@ -408,7 +474,8 @@ void server_stop(struct server *s)
 	pthread_mutex_lock(&s->lock);
 	for (struct connection *k = s->connections; k; k = k->next)
 		stream_interrupt(http_stream(k->http));
-	while (s->n)
+	pthread_cond_broadcast(&s->handed_over);
+	while (s->threads)
 		pthread_cond_wait(&s->fewer, &s->lock);
 	pthread_mutex_unlock(&s->lock);
 	server_free(s);

@@ -346,27 +346,43 @@ void json_cleanup(json **j)
 }
 
 /* Printing. */
-static void print_string(const char *s, struct str *out)
+static void print_escape(unsigned char c, struct str *out)
 {
+	switch (c) {
+	case '"':
+	case '\\':
+		str_addc(out, '\\');
+		str_addc(out, (char)c);
+		break;
+	case '\n':
+		str_add(out, "\\n");
+		break;
+	case '\t':
+		str_add(out, "\\t");
+		break;
+	case '\r':
+		str_add(out, "\\r");
+		break;
+	default:
+		str_addf(out, "\\u%04x", c);
+	}
+}
+
+void json_print_text(const char *s, struct str *out)
+{
+	const char *plain = s; /* not added yet */
+
 	str_addc(out, '"');
 	for (; *s; s++) {
 		unsigned char c = (unsigned char)*s;
 
-		if (c == '"' || c == '\\') {
-			str_addc(out, '\\');
-			str_addc(out, (char)c);
-		} else if (c == '\n') {
-			str_add(out, "\\n");
-		} else if (c == '\t') {
-			str_add(out, "\\t");
-		} else if (c == '\r') {
-			str_add(out, "\\r");
-		} else if (c < 0x20) {
-			str_addf(out, "\\u%04x", c);
-		} else {
-			str_addc(out, (char)c);
-		}
+		if (c >= 0x20 && c != '"' && c != '\\')
+			continue;
+		str_addn(out, plain, (size_t)(s - plain));
+		print_escape(c, out);
+		plain = s + 1;
 	}
+	str_addn(out, plain, (size_t)(s - plain));
 	str_addc(out, '"');
 }
 
@@ -395,7 +411,7 @@ static void print(const json *j, struct str *out, int level) /* NOLINT(misc-no-r
 	bool object = cJSON_IsObject(j);
 
 	if (cJSON_IsString(j)) {
-		print_string(j->valuestring, out);
+		json_print_text(j->valuestring, out);
 	} else if (cJSON_IsNumber(j)) {
 		print_number(j->valuedouble, out);
 	} else if (cJSON_IsBool(j)) {
@@ -412,7 +428,7 @@ static void print(const json *j, struct str *out, int level) /* NOLINT(misc-no-r
 		{
 			indent(out, inner);
 			if (object) {
-				print_string(c->string, out);
+				json_print_text(c->string, out);
 				str_add(out, level < 0 ? ":" : ": ");
 			}
 			print(c, out, inner);

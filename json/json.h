@@ -43,6 +43,7 @@ void json_cleanup(json **j);
 
 /* Compact text, one line; integers are printed as integers. */
 void json_print(const json *j, struct str *out);
+void json_print_text(const char *s, struct str *out); /* s as a JSON string */
 void json_print_pretty(const json *j,
                        struct str *out);       /* two blanks of indentation, final newline */
 json *json_copy(const json *j);                /* owned, deep */

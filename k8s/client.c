@@ -146,22 +146,40 @@ int k8s_create(struct k8s_client *c, const struct k8s_resource *r, const char *n
 	return call_json(c, &call, out, deadline, e);
 }
 
-int k8s_patch(struct k8s_client *c, const struct k8s_resource *r, const char *ns, const char *name,
-              const char *subresource, const json *patch, json **out, struct mono deadline,
-              struct err *e)
+static int patch(struct k8s_client *c, const struct k8s_resource *r, const char *ns,
+                 const char *name, const char *subresource, const json *changes, const char *accept,
+                 json **out, struct mono deadline, struct err *e)
 {
 	AUTO_STR path = STR_INIT;
 	AUTO_STR text = STR_INIT;
 	struct k8s_call call = { .method = "PATCH",
-		                 .content_type = "application/merge-patch+json" };
+		                 .content_type = "application/merge-patch+json",
+		                 .accept = accept };
 
 	if (k8s_path(c, r, ns, name ? name : "", subresource, &path, e) < 0)
 		return -1;
-	json_print(patch, &text);
+	json_print(changes, &text);
 	call.path = path.data;
 	call.body = text.data;
 	call.body_len = text.len;
 	return call_json(c, &call, out, deadline, e);
+}
+
+int k8s_patch(struct k8s_client *c, const struct k8s_resource *r, const char *ns, const char *name,
+              const char *subresource, const json *changes, json **out, struct mono deadline,
+              struct err *e)
+{
+	return patch(c, r, ns, name, subresource, changes, NULL, out, deadline, e);
+}
+
+int k8s_patch_meta(struct k8s_client *c, const struct k8s_resource *r, const char *ns,
+                   const char *name, const char *subresource, const json *changes, json **out,
+                   struct mono deadline, struct err *e)
+{
+	static const char accept[] =
+		"application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1, application/json";
+
+	return patch(c, r, ns, name, subresource, changes, accept, out, deadline, e);
 }
 
 int k8s_delete(struct k8s_client *c, const struct k8s_resource *r, const char *ns, const char *name,

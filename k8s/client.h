@@ -62,6 +62,12 @@ int k8s_patch(struct k8s_client *c, const struct k8s_resource *r, const char *ns
               const char *subresource, const json *patch, json **out, struct mono deadline,
               struct err *e) MUST_USE;
 
+/* The same for who needs the object's new metadata alone: *out has no more than that
+ * (PartialObjectMetadata of meta.k8s.io/v1). */
+int k8s_patch_meta(struct k8s_client *c, const struct k8s_resource *r, const char *ns,
+                   const char *name, const char *subresource, const json *patch, json **out,
+                   struct mono deadline, struct err *e) MUST_USE;
+
 /* Preconditions may be NULL; a mismatch is ERR_CONFLICT. */
 int k8s_delete(struct k8s_client *c, const struct k8s_resource *r, const char *ns, const char *name,
                const char *uid, const char *version, struct mono deadline, struct err *e) MUST_USE;

@@ -148,6 +148,13 @@ static int compare_lines(const void *a, const void *b)
 	return strcmp(x->key.s, y->key.s);
 }
 
+static void add_member(struct str *out, const char *comma, const char *key, const char *value)
+{
+	str_addf(out, "%s\"%s\":", comma, key);
+	json_print_text(value, out);
+}
+
+/* Written out, not made as a tree: there may be thousands, for each address that is given. */
 void ippool_records_text(const struct pool *p, struct str *out)
 {
 	AUTO_FREE struct line *lines = xcalloc(p->n_records, sizeof(*lines));
@@ -158,16 +165,15 @@ void ippool_records_text(const struct pool *p, struct str *out)
 	str_addc(out, '{');
 	for (size_t i = 0; i < p->n_records; i++) {
 		const struct pool_record *r = lines[i].record;
-		AUTO_JSON *v = json_new_object();
 
-		json_set_str(v, "pod", r->pod);
-		json_set_str(v, "podUid", r->uid);
+		str_addf(out, "%s\"%s\":{", i ? "," : "", lines[i].key.s);
+		add_member(out, "", "pod", r->pod);
+		add_member(out, ",", "podUid", r->uid);
 		if (*r->nic)
-			json_set_str(v, "nic", r->nic);
+			add_member(out, ",", "nic", r->nic);
 		if (*r->cid)
-			json_set_str(v, "cid", r->cid);
-		str_addf(out, "%s\"%s\":", i ? "," : "", lines[i].key.s);
-		json_print(v, out);
+			add_member(out, ",", "cid", r->cid);
+		str_addc(out, '}');
 	}
 	str_addc(out, '}');
 }

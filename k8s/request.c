@@ -285,6 +285,7 @@ int k8s_send(struct k8s_client *c, struct k8s_conn *conn, const struct k8s_call 
 		.target = call->path,
 		.host = c->host,
 		.token = conn->token,
+		.accept = call->accept,
 		.content_type = call->content_type,
 		.body = call->body,
 		.body_len = call->body_len,

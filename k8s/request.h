@@ -47,7 +47,8 @@ void k8s_query(struct str *path, const char *key, const char *value);
 
 struct k8s_call {
 	const char *method;
-	const char *path; /* with its query */
+	const char *path;   /* with its query */
+	const char *accept; /* NULL: application/json */
 	const char *content_type;
 	const char *body; /* or NULL */
 	size_t body_len;

@@ -18,6 +18,10 @@ struct store_ops {
 	int (*patch)(struct store *s, enum store_kind k, const char *ns, const char *name,
 	             bool status, const json *patch, json **out, struct mono deadline,
 	             struct err *e);
+	/* NULL: patch does */
+	int (*patch_meta)(struct store *s, enum store_kind k, const char *ns, const char *name,
+	                  bool status, const json *patch, json **out, struct mono deadline,
+	                  struct err *e);
 	int (*del)(struct store *s, enum store_kind k, const char *ns, const char *name,
 	           const char *uid, const char *version, struct mono deadline, struct err *e);
 	int (*watch_open)(struct store *s, enum store_kind k, const char *ns,

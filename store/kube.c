@@ -95,6 +95,17 @@ static int kube_patch(struct store *s, enum store_kind k, const char *ns, const 
 	                 deadline, e);
 }
 
+static int kube_patch_meta(struct store *s, enum store_kind k, const char *ns, const char *name,
+                           bool status, const json *patch, json **out, struct mono deadline,
+                           struct err *e)
+{
+	const char *sub = status && store_kind_info(k)->has_status ? "status" : NULL;
+	AUTO_JSON *part = status ? status_of(patch) : NULL;
+
+	return k8s_patch_meta(client_of(s), resource_of(k), ns, name, sub, part ? part : patch, out,
+	                      deadline, e);
+}
+
 static int kube_delete(struct store *s, enum store_kind k, const char *ns, const char *name,
                        const char *uid, const char *version, struct mono deadline, struct err *e)
 {
@@ -157,6 +168,7 @@ static const struct store_ops kube_ops = {
 	.list = kube_list,
 	.create = kube_create,
 	.patch = kube_patch,
+	.patch_meta = kube_patch_meta,
 	.del = kube_delete,
 	.watch_open = kube_watch_open,
 	.get_raw = kube_get_raw,

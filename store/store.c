@@ -128,6 +128,14 @@ int store_patch(struct store *s, enum store_kind k, const char *ns, const char *
 	return s->ops->patch(s, k, ns, name, status, patch, out, deadline, e);
 }
 
+int store_patch_meta(struct store *s, enum store_kind k, const char *ns, const char *name,
+                     bool status, const json *patch, json **out, struct mono deadline,
+                     struct err *e)
+{
+	return (s->ops->patch_meta ? s->ops->patch_meta : s->ops->patch)(s, k, ns, name, status,
+	                                                                 patch, out, deadline, e);
+}
+
 int store_delete(struct store *s, enum store_kind k, const char *ns, const char *name,
                  const char *uid, const char *version, struct mono deadline, struct err *e)
 {

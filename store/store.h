@@ -78,6 +78,10 @@ int store_create(struct store *s, enum store_kind k, const json *object, json **
  */
 int store_patch(struct store *s, enum store_kind k, const char *ns, const char *name, bool status,
                 const json *patch, json **out, struct mono deadline, struct err *e) MUST_USE;
+/* The same for who needs the object's new metadata alone: *out may have no more than that. */
+int store_patch_meta(struct store *s, enum store_kind k, const char *ns, const char *name,
+                     bool status, const json *patch, json **out, struct mono deadline,
+                     struct err *e) MUST_USE;
 /* With finalizers left the object stays and gets a deletionTimestamp.  uid, version: preconditions.
  */
 int store_delete(struct store *s, enum store_kind k, const char *ns, const char *name,
