@@ -236,7 +236,7 @@ update() {
 	for n in spiderpool ipvlan; do ln "$bin/spiderbox" "$bin/$n"; done
 	ln -s spiderbox "$bin/coordinator"
 	mkfifo "$work/host/fifo"
-	"$bin/ipvlan" ctl apply -f "$work/host/fifo" >"$work/host/running" 2>&1 &
+	"$bin/spiderbox" ctl apply -f "$work/host/fifo" >"$work/host/running" 2>&1 &
 	running=$!
 	run 0 install --bin-dir "$bin" || return 1
 	: >"$work/host/fifo"
