@@ -84,26 +84,33 @@ static json *status_of(const json *patch)
 	return o;
 }
 
-static int kube_patch(struct store *s, enum store_kind k, const char *ns, const char *name,
-                      bool status, const json *patch, json **out, struct mono deadline,
-                      struct err *e)
+typedef int (*patch_call)(struct k8s_client *c, const struct k8s_resource *r, const char *ns,
+                          const char *name, const char *subresource, const json *patch, json **out,
+                          struct mono deadline, struct err *e);
+
+static int patch_by(patch_call call, struct store *s, enum store_kind k, const char *ns,
+                    const char *name, bool status, const json *patch, json **out,
+                    struct mono deadline, struct err *e)
 {
 	const char *sub = status && store_kind_info(k)->has_status ? "status" : NULL;
 	AUTO_JSON *part = status ? status_of(patch) : NULL;
 
-	return k8s_patch(client_of(s), resource_of(k), ns, name, sub, part ? part : patch, out,
-	                 deadline, e);
+	return call(client_of(s), resource_of(k), ns, name, sub, part ? part : patch, out, deadline,
+	            e);
+}
+
+static int kube_patch(struct store *s, enum store_kind k, const char *ns, const char *name,
+                      bool status, const json *patch, json **out, struct mono deadline,
+                      struct err *e)
+{
+	return patch_by(k8s_patch, s, k, ns, name, status, patch, out, deadline, e);
 }
 
 static int kube_patch_meta(struct store *s, enum store_kind k, const char *ns, const char *name,
                            bool status, const json *patch, json **out, struct mono deadline,
                            struct err *e)
 {
-	const char *sub = status && store_kind_info(k)->has_status ? "status" : NULL;
-	AUTO_JSON *part = status ? status_of(patch) : NULL;
-
-	return k8s_patch_meta(client_of(s), resource_of(k), ns, name, sub, part ? part : patch, out,
-	                      deadline, e);
+	return patch_by(k8s_patch_meta, s, k, ns, name, status, patch, out, deadline, e);
 }
 
 static int kube_delete(struct store *s, enum store_kind k, const char *ns, const char *name,

@@ -16,24 +16,14 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
 pools=$top/tests/data/walkthrough/20-ippools.yaml
-failed=0
+# shellcheck source=tests/tap.sh
+. "$top/tests/tap.sh"
+tap_log="$work/log"
+tap_topic='deploy: '
 
 k() {
 	# shellcheck disable=SC2086 # may be several words
 	timeout 60 $KUBECTL "$@"
-}
-
-# check NAME COMMAND...: ok when it succeeds; what it printed is shown when it does not
-check() {
-	name=$1
-	shift
-	if "$@" >"$work/log" 2>&1; then
-		echo "ok - deploy: $name"
-	else
-		echo "not ok - deploy: $name"
-		sed 's/^/# /' "$work/log" | head -n 40
-		failed=1
-	fi
 }
 
 # wait_until COMMAND...: polls for 30 s

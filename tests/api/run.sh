@@ -15,28 +15,17 @@ only=${1:-}
 out=$BUILD_DIR/api
 mkdir -p "$out"
 work=$(mktemp -d)
-failed=0
 
+# shellcheck source=tests/tap.sh
+. tests/tap.sh
 # shellcheck source=tests/compile.sh
 . tests/compile.sh
 # shellcheck source=tests/api/lib.sh
 . tests/api/lib.sh
 
+tap_log=$work/log
 trap 'api_stop; rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
-
-# check NAME COMMAND...: ok when it succeeds; what it printed is shown when it does not
-check() {
-	_check=$1
-	shift
-	if "$@" >"$work/log" 2>&1; then
-		echo "ok - $topic: $_check"
-	else
-		echo "not ok - $topic: $_check"
-		sed 's/^/# /' "$work/log" | head -n 40
-		failed=1
-	fi
-}
 
 # program SOURCE NAME: compiles tests/SOURCE with ASan and UBSan to $out/NAME
 program() {
@@ -76,12 +65,13 @@ test_libraries
 program api/client.c client
 # shellcheck disable=SC2034 # for the topics
 client=$out/client
-topic=servers
+tap_topic='servers: '
 check 'etcd and the API server start' api_start "$work/api"
 [ "$failed" = 0 ] || exit 1
 [ -z "$only" ] || [ "$only" = deploy ] || check 'our CRDs' prepare
 for topic in $topics; do
 	[ -z "$only" ] || [ "$only" = "$topic" ] || continue
+	tap_topic="$topic: "
 	# shellcheck source=/dev/null
 	. "tests/api/topic-$topic.sh"
 done

@@ -11,19 +11,9 @@ cd "$top"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
-failed=0
-
-check() {
-	name=$1
-	shift
-	if "$@" >"$work/log" 2>&1; then
-		echo "ok - $name"
-	else
-		echo "not ok - $name"
-		sed 's/^/# /' "$work/log" | tail -n 40
-		failed=1
-	fi
-}
+# shellcheck source=tests/tap.sh
+. "$top/tests/tap.sh"
+tap_log="$work/log"
 
 # copy DIR: the tree as it stands, uncommitted changes included, without what was built
 copy() {

@@ -11,19 +11,9 @@ work=$(mktemp -d)
 agent=
 trap '[ -z "$agent" ] || kill "$agent"; rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
-failed=0
-
-check() {
-	name=$1
-	shift
-	if "$@" >"$work/log" 2>&1; then
-		echo "ok - $name"
-	else
-		echo "not ok - $name"
-		sed 's/^/# /' "$work/log" | tail -n 40
-		failed=1
-	fi
-}
+# shellcheck source=tests/tap.sh
+. "$top/tests/tap.sh"
+tap_log="$work/log"
 
 # plugin COMMAND [NAME=VALUE]...: one call of ipam, to $work/out and $work/err; its status.  The
 # namespace is our own, so that no root is needed; the override says that this is meant.

@@ -13,19 +13,9 @@ trap 'exit 130' INT TERM
 pools=$top/tests/data/walkthrough/20-ippools.yaml
 export SPIDERBOX_STORE="dir:$work/store"
 out=$work/out err=$work/err
-failed=0
-
-check() {
-	name=$1
-	shift
-	if "$@" >"$work/log" 2>&1; then
-		echo "ok - $name"
-	else
-		echo "not ok - $name"
-		sed 's/^/# /' "$work/log" | tail -n 40
-		failed=1
-	fi
-}
+# shellcheck source=tests/tap.sh
+. "$top/tests/tap.sh"
+tap_log="$work/log"
 
 ctl() {
 	timeout 60 "$SPIDERBOX" ctl "$@"

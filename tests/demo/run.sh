@@ -8,20 +8,9 @@ top=$(cd "$(dirname "$0")/../.." && pwd)
 cd "$top"
 : "${BUILD_DIR:=$top/build}"
 out=$BUILD_DIR/demo.out
-failed=0
-
-# check NAME COMMAND...
-check() {
-	name=$1
-	shift
-	if "$@" >"$out.check" 2>&1; then
-		echo "ok - $name"
-	else
-		echo "not ok - $name"
-		sed 's/^/# /' "$out.check" | tail -n 20
-		failed=1
-	fi
-}
+# shellcheck source=tests/tap.sh
+. "$top/tests/tap.sh"
+tap_log="$out.check"
 
 begin=$(date +%s)
 status=0
@@ -46,11 +35,6 @@ empty=$(echo "$full" | sed 's/   1    /   0    /')
 show_out() {
 	cat "$out"
 	return 1
-}
-is() {
-	printf '%s\n' "$1" >"$out.want"
-	printf '%s\n' "$2" >"$out.got"
-	diff -u "$out.want" "$out.got"
 }
 
 if [ "$status" != 0 ]; then

@@ -11,19 +11,9 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
 image=$work/image
-failed=0
-
-check() {
-	name=$1
-	shift
-	if "$@" >"$work/log" 2>&1; then
-		echo "ok - $name"
-	else
-		echo "not ok - $name"
-		sed 's/^/# /' "$work/log" | tail -n 40
-		failed=1
-	fi
-}
+# shellcheck source=tests/tap.sh
+. "$top/tests/tap.sh"
+tap_log="$work/log"
 
 makes() {
 	"$top/deploy/image.sh" "$SPIDERBOX" "$work/one.tar" && mkdir "$image" && tar -xf "$work/one.tar" -C "$image"

@@ -9,20 +9,9 @@ cd "$top"
 : "${BUILD_DIR:=$top/build}" "${DEPS:?DEPS is set by build.sh}" "${LAYERS:?LAYERS is set by build.sh}"
 out=$BUILD_DIR/lint
 mkdir -p "$out"
-failed=0
-
-# check NAME COMMAND...: ok when it succeeds; what it printed is shown when it does not
-check() {
-	name=$1
-	shift
-	if "$@" >"$out/log" 2>&1; then
-		echo "ok - $name"
-	else
-		echo "not ok - $name"
-		sed 's/^/# /' "$out/log" | head -n 60
-		failed=1
-	fi
-}
+# shellcheck source=tests/tap.sh
+. "$top/tests/tap.sh"
+tap_log="$out/log"
 
 files() {
 	git ls-files -co --exclude-standard "$@" | while read -r f; do [ ! -e "$f" ] || echo "$f"; done

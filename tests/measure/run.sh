@@ -11,10 +11,11 @@ cd "$top"
 . tests/api/lib.sh
 # shellcheck source=tests/compile.sh
 . tests/compile.sh
+# shellcheck source=tests/tap.sh
+. tests/tap.sh
 : "${BUILD_DIR:?set by build.sh}" "${SPIDERBOX:?set by build.sh}" "${DEPS:?set by build.sh}"
 work=$(mktemp -d)
 agent=
-failed=0
 
 # shellcheck disable=SC2317 # called by the trap
 finish() {
@@ -29,10 +30,9 @@ trap 'exit 130' INT TERM
 # at_most LIMIT VALUE TEXT: numbers may have a fraction
 at_most() {
 	if awk -v limit="$1" -v value="$2" 'BEGIN { exit !(value <= limit) }'; then
-		echo "ok - $3: $2 (at most $1)"
+		ok "$3: $2 (at most $1)"
 	else
-		echo "not ok - $3: $2 (at most $1)"
-		failed=1
+		not_ok "$3: $2 (at most $1)"
 	fi
 }
 ratio() {
@@ -122,8 +122,7 @@ done
 kill "$watch"
 wait "$watch" 2>/dev/null || true
 grep -q "\"resourceVersion\":\"$last\"" "$work/watch" || {
-	echo 'not ok - the watch saw the last write'
-	failed=1
+	not_ok 'the watch saw the last write'
 }
 writes=$(($(grep -c '"type"' "$work/watch") - events))
 at_most 15 "$writes" "writes of the pool for $pods ADDs sent together, done after $((us / 1000)) ms"

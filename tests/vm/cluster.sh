@@ -14,10 +14,14 @@ here=$(cd "$(dirname "$0")" && pwd)
 . "$here/chain.sh"
 # shellcheck source=tests/api/lib.sh
 . "$here/../api/lib.sh"
+# shellcheck source=tests/tap.sh
+. "$here/../tap.sh"
+tap_topic="cluster: "
 
 : "${SPIDERBOX:?}" "${SERVERS_DIR:?}" "${VM_OUT:?}"
 work=/run/cluster
 mkdir -p "$work"
+tap_log=$work/check
 
 # The rest runs on the master: the API server listens there.
 if [ "${1:-}" != on-master ]; then
@@ -26,33 +30,7 @@ if [ "${1:-}" != on-master ]; then
 fi
 CHAIN_CACHE=$work/cache
 node_pids=
-failed=0
 
-ok() {
-	echo "ok - cluster: $*"
-}
-not_ok() {
-	echo "not ok - cluster: $*"
-	failed=1
-}
-# check NAME COMMAND...: what the command printed is shown when it fails
-check() {
-	check_name=$1
-	shift
-	if "$@" >"$work/check" 2>&1; then
-		ok "$check_name"
-	else
-		not_ok "$check_name"
-		sed 's/^/# /' "$work/check" | tail -n 40
-	fi
-}
-# is WANT GOT
-is() {
-	[ "$1" = "$2" ] || {
-		printf 'wanted: %s\ngot:    %s\n' "$1" "$2"
-		return 1
-	}
-}
 # poll SECONDS COMMAND...: wait_until, and what the last try printed when it was in vain
 poll() {
 	poll_seconds=$1
