@@ -2,13 +2,14 @@
 # shellcheck shell=sh
 #
 # compile.sh - sourced by suites that run C programs of tests/ against the product's sources, from
-# the top folder with DEPS set.  The first lines of a program say what it needs:
+# the top folder with DEPS and BUILD_DIR set.  The first lines of a program say what it needs:
 #
 #   /* links: base/str.c json/ */   sources of ours; a folder stands for all its .c files
 #   /* libs: cjson yaml */          of: cjson yaml bearssl mnl
 #   /* flags: -Wl,... */            for the compiler
 #
-# Library code is compiled for glibc from the same sources as the product's, without sanitizers, once.
+# Library code is compiled for glibc from the same sources as the product's, without sanitizers, once; code of
+# ours with them, once for each kind of sanitizer.
 
 # words KEY FILE: the words of "/* KEY: words */" at the head of FILE
 words() {
@@ -47,20 +48,63 @@ test_libraries() {
 	mv -T "$work" "$DEPS/glibc" || rm -rf "$work" # another run was quicker
 }
 
-# compile_test SOURCE KIND PROGRAM: KIND is gcc or clang (ASan, UBSan), tsan, or plain (for times)
-compile_test() {
-	libs=
-	for l in $(words libs "$1"); do
-		libs="$libs -l$l"
-	done
-	case $2 in
-	gcc) cc='gcc -fsanitize=address,undefined -fno-sanitize-recover=all' ;;
-	clang) cc='clang -fsanitize=address,undefined -fno-sanitize-recover=all' ;;
-	tsan) cc='clang -fsanitize=thread' ;;
-	plain) cc=gcc ;;
+# cc_of KIND: gcc or clang (ASan, UBSan), tsan, or plain (for times)
+cc_of() {
+	case $1 in
+	gcc) _cc='gcc -fsanitize=address,undefined -fno-sanitize-recover=all' ;;
+	clang) _cc='clang -fsanitize=address,undefined -fno-sanitize-recover=all' ;;
+	tsan) _cc='clang -fsanitize=thread' ;;
+	plain) _cc=gcc ;;
 	esac
+	echo "$_cc -std=gnu11 -D_GNU_SOURCE -DTESTING -O1 -g -fno-omit-frame-pointer -Wall -Wextra -Wno-unknown-warning-option" \
+		"-Wno-format-truncation -Werror -I. -isystem $DEPS/include"
+}
+
+object_of() {
+	echo "$BUILD_DIR/objects/$1/$(echo "${2%.c}" | tr / .).o"
+}
+
+# compile_objects KIND SOURCE...: each source of ours once, by make, for all programs that link it
+compile_objects() {
+	_kind=$1
+	shift
+	_dir=$BUILD_DIR/objects/$_kind
+	mkdir -p "$_dir"
+	{
+		printf 'all:\n'
+		for _c; do
+			_o=$(object_of "$_kind" "$_c")
+			# shellcheck disable=SC2016 # the dollars are make's
+			printf 'all: %s\n%s: %s\n\t@%s -MMD -MP -c $< -o $@\n-include %s\n' "$_o" "$_o" "$_c" "$(cc_of "$_kind")" "${_o%.o}.d"
+		done
+	} >"$_dir/rules.mk"
+	make -s -k -j"$(nproc)" -f "$_dir/rules.mk" all
+}
+
+# sources_of SOURCE...: what the programs link of ours, each once
+sources_of() {
+	for _t; do
+		# shellcheck disable=SC2046 # a list of words
+		expand $(words links "$_t")
+	done | LC_ALL=C sort -u
+}
+
+# link_test SOURCE KIND PROGRAM: compiles the program itself and links it with the objects
+link_test() {
+	_libs=
+	for _l in $(words libs "$1"); do
+		_libs="$_libs -l$_l"
+	done
+	_objects=
+	for _c in $(sources_of "$1"); do
+		_objects="$_objects $(object_of "$2" "$_c")"
+	done
 	# shellcheck disable=SC2046,SC2086 # lists of words
-	$cc -std=gnu11 -D_GNU_SOURCE -DTESTING -O1 -g -fno-omit-frame-pointer -Wall -Wextra -Wno-unknown-warning-option \
-		-Wno-format-truncation -Werror -I. -isystem "$DEPS/include" "$1" $(expand $(words links "$1")) -L"$DEPS/glibc" $libs \
-		-lcmocka -lm -pthread $(words flags "$1") -o "$3"
+	$(cc_of "$2") "$1" $_objects -L"$DEPS/glibc" $_libs -lcmocka -lm -pthread $(words flags "$1") -o "$3"
+}
+
+# compile_test SOURCE KIND PROGRAM
+compile_test() {
+	# shellcheck disable=SC2046 # a list of words
+	compile_objects "$2" $(sources_of "$1") && link_test "$1" "$2" "$3"
 }

@@ -24,7 +24,7 @@ compile_and_run() {
 	test=$1 kind=$2
 	name=$(basename "$test" .c)
 	bin=$out/$name.$kind
-	if ! compile_test "$test" "$kind" "$bin" >"$bin.log" 2>&1; then
+	if ! link_test "$test" "$kind" "$bin" >"$bin.log" 2>&1; then
 		echo "not ok - $name ($kind) does not compile"
 		sed 's/^/# /' "$bin.log"
 		return
@@ -44,16 +44,27 @@ if [ "$only" = .one ]; then
 fi
 
 test_libraries
-jobs=
+jobs='' tests='' threaded=''
 for t in tests/unit/*_test.c; do
 	[ -z "$only" ] || [ "$(basename "$t" _test.c)" = "$only" ] || continue
+	tests="$tests $t"
 	jobs="$jobs $t:gcc $t:clang"
-	! sed 12q "$t" | grep -q '^/\* tsan \*/' || jobs="$jobs $t:tsan"
+	! sed 12q "$t" | grep -q '^/\* tsan \*/' || {
+		jobs="$jobs $t:tsan"
+		threaded="$threaded $t"
+	}
 done
 [ -n "$jobs" ] || {
 	echo "not ok - there is no unit test ${only:-at all}"
 	exit 1
 }
+# what does not compile is told by the tests that miss it
+# shellcheck disable=SC2046,SC2086 # lists of words
+{
+	compile_objects gcc $(sources_of $tests) || true
+	compile_objects clang $(sources_of $tests) || true
+	[ -z "$threaded" ] || compile_objects tsan $(sources_of $threaded) || true
+} 2>&1 | sed 's/^/# /'
 # the whole output of one job at a time
 # shellcheck disable=SC2016 # expanded by the inner shell
 echo "$jobs" | tr ' ' '\n' | grep . | xargs -P "$(nproc)" -I{} sh -c \
