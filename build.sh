@@ -23,7 +23,8 @@ Missing Debian packages are installed with apt (root).  Libraries, test servers 
 kernel are built once into ${XDG_CACHE_HOME:-~/.cache}/spiderbox.
 
 environment:
-  DEPS_DIR  a folder with the libraries' source tarballs, for builds without a network
+  DEPS_DIR  a folder with the libraries' source packages or tarballs (or libmnl-dev_*.deb for libmnl),
+            for builds without a network; the folder "archive" in the cache is one
   CI        any value: warnings are errors and a skipped test is a failure
 TEXT
 }
@@ -56,7 +57,11 @@ need() {
 # The libraries; $deps is their folder.
 dependencies() {
 	need gcc make musl-dev linux-libc-dev dpkg-dev xz-utils bzip2 ca-certificates binutils debian-archive-keyring
-	key=$(cat deps/* | sha256sum | cut -c1-12)
+	# other libraries are another folder: whoever names some is not to get those of before
+	key=$({
+		cat deps/*
+		[ -z "${DEPS_DIR:-}" ] || find "$DEPS_DIR/" -maxdepth 1 -type f -exec sha256sum {} + | LC_ALL=C sort
+	} | sha256sum | cut -c1-12)
 	deps=$cache/deps-$key
 	[ -e "$deps/versions" ] || say 'building BearSSL, cJSON, libyaml and libmnl for musl'
 	mkdir -p "$cache"
@@ -185,9 +190,9 @@ suite_packages() {
 	ctl) echo jq strace util-linux ;;
 	image) echo jq ;;
 	unit) echo clang libclang-rt-14-dev libcmocka-dev openssl libmnl-dev iproute2 nftables ;;
-	api) echo openssl curl jq python3 ;;
-	vm | demo) echo gcc libcmocka-dev libmnl-dev busybox-static iproute2 nftables iptables iputils-ping kmod curl conntrack tcpdump openssl jq python3 strace ;;
-	measure) echo jq strace iproute2 busybox-static ;;
+	api) echo openssl curl jq python3 libcmocka-dev libmnl-dev ;;
+	vm | demo) echo gcc libcmocka-dev libmnl-dev busybox-static iproute2 nftables iptables iputils-ping kmod curl conntrack tcpdump openssl jq python3 strace procps ;;
+	measure) echo openssl curl jq libcmocka-dev libmnl-dev ;;
 	esac
 }
 

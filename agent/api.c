@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * api.c - the agent's HTTP API, /v1: paths, bodies and answers of the original's (spec/ipam B8), so
+ * api.c - the agent's HTTP API, /v1: paths, bodies and answers of Spiderpool 1.2's, so
  * that either's plugins work with either's agent.  An error is a status and a bare JSON string.
  *
  * Each request runs on its connection's thread from start to finish.

@@ -54,7 +54,7 @@ static void copy_facts(struct pod_facts *to, const struct pod_facts *from)
 	};
 }
 
-/* spec/ipam C1.2: pods that will not run any more get nothing. */
+/* Pods that will not run any more get nothing. */
 static const char *why_dead(const json *pod)
 {
 	const char *phase = json_str_at(pod, "status", "phase", NULL);

@@ -11,6 +11,7 @@
 #   DIR/kernel         linux/, asm/, asm-generic/ to be found after musl's own headers
 #   DIR/cc             gcc for static-PIE programs against musl
 #   DIR/versions       what was built
+#   DIR/archive        what was fetched: a DEPS_DIR for machines without a network
 #
 # The sources are Debian's source packages of one suite, taken through an apt state of our own
 # below DIR: the archive's address comes from this machine's apt configuration, signatures and
@@ -86,11 +87,12 @@ unpack() {
 			echo "$1 ${f##*/}" >>"$work/versions"
 			return 0
 		done
-		echo "deps: DEPS_DIR has no $1" >&2
+		[ "$1" = libmnl ] || echo "deps: DEPS_DIR has no $1" >&2
 		return 1
 	fi
 	mkdir "$work/$1"
 	(cd "$work/$1" && private_apt apt-get source --download-only "$1") >"$work/apt.log" 2>&1 || return 1
+	cp "$work/$1"/* "$work/archive/"
 	# apt has checked the files against the signed index; the uploader's signature is not ours to check
 	dpkg-source --no-check -x "$work/$1"/*.dsc "$work/src/$1" >/dev/null
 	echo "$1 $(sed -n 's/^Version: //p' "$work/$1"/*.dsc | head -n 1)" >>"$work/versions"
@@ -98,17 +100,24 @@ unpack() {
 
 # libmnl, prebuilt: good enough for glibc's ABI where it matters (spelled out in deps/shim.c)
 prebuilt_libmnl() {
-	[ -z "${DEPS_DIR:-}" ] || return 1
 	mkdir -p "$work/mnl-deb"
-	(cd "$work/mnl-deb" && private_apt apt-get download "libmnl-dev" >"$work/apt.log" 2>&1 &&
-		dpkg-deb -x libmnl-dev_*.deb .) || return 1
+	if [ -n "${DEPS_DIR:-}" ]; then
+		cp "$DEPS_DIR"/libmnl-dev_*.deb "$work/mnl-deb/" 2>/dev/null || {
+			echo "deps: DEPS_DIR has no libmnl: neither its source nor libmnl-dev_*.deb" >&2
+			return 1
+		}
+	else
+		(cd "$work/mnl-deb" && private_apt apt-get download libmnl-dev) >"$work/apt.log" 2>&1 || return 1
+		cp "$work"/mnl-deb/libmnl-dev_*.deb "$work/archive/"
+	fi
+	(cd "$work/mnl-deb" && dpkg-deb -x libmnl-dev_*.deb .) || return 1
 	cp "$work/mnl-deb/usr/lib/$multiarch/libmnl.a" "$work/lib/"
 	mkdir -p "$work/include/libmnl"
 	cp "$work/mnl-deb/usr/include/libmnl/libmnl.h" "$work/include/libmnl/"
 	(cd "$work/mnl-deb" && echo "libmnl $(dpkg-deb -f libmnl-dev_*.deb Version) (prebuilt)") >>"$work/versions"
 }
 
-mkdir -p "$work/src" "$work/lib" "$work/include" "$work/kernel" "$work/o"
+mkdir -p "$work/archive" "$work/src" "$work/lib" "$work/include" "$work/kernel" "$work/o"
 [ -n "${DEPS_DIR:-}" ] || private_apt_update
 for name in bearssl cjson libyaml; do
 	unpack $name || {
@@ -189,6 +198,6 @@ small_libyaml
 make -s -j"$(nproc)" -f "$work/deps.mk" all
 
 cp "$src"/bearssl/inc/*.h "$src/cjson/cJSON.h" "$src/libyaml/include/yaml.h" "$work/include/"
-rm -rf "${out:?}/src" "${out:?}/lib" "${out:?}/include" "${out:?}/kernel"
-mv "$work/src" "$work/lib" "$work/include" "$work/kernel" "$work/musl.specs" "$work/cc" "$out/"
+rm -rf "${out:?}/archive" "${out:?}/src" "${out:?}/lib" "${out:?}/include" "${out:?}/kernel"
+mv "$work/archive" "$work/src" "$work/lib" "$work/include" "$work/kernel" "$work/musl.specs" "$work/cc" "$out/"
 mv "$work/versions" "$out/versions"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * endpoint.h - SpiderEndpoint objects (spec/ipam A3).
+ * endpoint.h - SpiderEndpoint objects (spiderpool.spidernet.io/v2beta1).
  */
 #ifndef K8S_ENDPOINT_H
 #define K8S_ENDPOINT_H

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ippool.h - SpiderIPPool objects (spec/ipam A1): read into struct pool, and the patches we write.
+ * ippool.h - SpiderIPPool objects (spiderpool.spidernet.io/v2beta1): read into struct pool, and the
+ * patches we write.
  */
 #ifndef K8S_IPPOOL_H
 #define K8S_IPPOOL_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * agent_client.h - requests to the node agent over its unix socket (HTTP/1.1, base path /v1,
- * spec/ipam B8).
+ * agent_client.h - requests to the node agent over its unix socket (HTTP/1.1, base path /v1, the
+ * paths and bodies of Spiderpool 1.2).
  */
 #ifndef PLUGINS_AGENT_CLIENT_H
 #define PLUGINS_AGENT_CLIENT_H

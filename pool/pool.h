@@ -13,7 +13,7 @@
 #include "base/str.h"
 #include "net/ip.h"
 
-/* spec/ipam A1.2: more records than this are never put into one pool. */
+/* As in Spiderpool: more records than this are never put into one pool. */
 #define POOL_RECORDS_MAX 5000
 
 /* One allocated address.  pod and uid are what the original writes; nic and cid are ours and are
@@ -76,7 +76,7 @@ struct pool_request {
 };
 
 /*
- * May this pool serve the request?  Filters in the order of spec/ipam C5: terminating, disabled,
+ * May this pool serve the request?  Filters in the order of Spiderpool: terminating, disabled,
  * family, nodeName, multusName, Ready (bad).  When not, `why` (not NULL) receives the reason.
  */
 bool pool_serves(const struct pool *p, const struct pool_request *r, struct str *why);

@@ -32,6 +32,20 @@ same_in_two_folders() {
 		cmp "$work/one/build/spiderbox" "$work/two/deeper/build/spiderbox"
 }
 
+# Libraries from a folder, with an empty cache and no apt to ask.
+without_network() {
+	mkdir -p "$work/no-apt"
+	printf '#!/bin/sh\necho "apt was asked" >&2\nexit 1\n' >"$work/no-apt/apt-get"
+	chmod +x "$work/no-apt/apt-get"
+	(cd "$work/one" && rm -rf build && PATH="$work/no-apt:$PATH" XDG_CACHE_HOME="$work/cache" \
+		DEPS_DIR="$DEPS/archive" ./build.sh) && cmp "$work/one/build/spiderbox" "$work/two/deeper/build/spiderbox"
+}
+no_such_library() {
+	mkdir -p "$work/nothing"
+	! (cd "$work/one" && XDG_CACHE_HOME="$work/cache" DEPS_DIR="$work/nothing" ./build.sh) 2>"$work/words" &&
+		grep 'DEPS_DIR has no bearssl' "$work/words"
+}
+
 # took SECONDS COMMAND...: it succeeds, within that time
 took() {
 	limit=$1
@@ -72,6 +86,8 @@ check 'two folders give the same bytes' same_in_two_folders
 check 'a rebuild with nothing changed takes under 2 s' rebuild_nothing
 check 'a rebuild after one touched source takes under 5 s' rebuild_one
 check 'a dynamic binary is refused' refuses_dynamic
+check 'libraries from DEPS_DIR, without a network, give the same bytes' without_network
+check 'a library missing in DEPS_DIR is named' no_such_library
 check 'it runs in an empty root' runs_alone
 check 'build.sh explains itself' helps
 [ "$failed" = 0 ]

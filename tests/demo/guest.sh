@@ -73,12 +73,13 @@ of_pod() {
 
 title "Two nodes, two network cards each; the fabric drops frames with a foreign MAC or address"
 fabric_up
+printf '%-7s %-5s %-18s %s\n' NODE CARD MAC ADDRESS
 for node in master worker; do
 	for card in eth0 eth1; do
 		ip -n "$node" -j address show dev "$card" | jq -r --arg node "$node" \
 			'.[0] | "\($node) \(.ifname) \(.address) \(.addr_info[] | select(.family == "inet") | "\(.local)/\(.prefixlen)")"'
 	done
-done | column -t
+done | awk '{ printf "%-7s %-5s %-18s %s\n", $1, $2, $3, $4 }'
 
 title "The guide's four pools go into the directory store; one agent on each node"
 ctl apply -f "$here/../data/walkthrough/20-ippools.yaml"
