@@ -97,7 +97,7 @@ product_makefile() {
 	mkdir -p "$build/o"
 	printf '%s\n' "$(version)" | write_if_changed "$build/version"
 	cflags="-std=gnu11 -D_GNU_SOURCE -Oz -fPIE -ffunction-sections -fdata-sections -fno-common
-		-fstack-protector-strong -fstack-clash-protection -fno-asynchronous-unwind-tables -ffile-prefix-map=$top=.
+		-fstack-protector-strong -fstack-clash-protection -fno-asynchronous-unwind-tables '-ffile-prefix-map=$top=.'
 		-ffile-prefix-map=$deps=/deps -I. -isystem $deps/include -idirafter $deps/kernel $smaller $warnings $gcc_warnings"
 	[ "$(dpkg --print-architecture)" != amd64 ] || cflags="$cflags -fcf-protection"
 	[ -z "${CI:-}" ] || cflags="$cflags -Werror"

@@ -26,10 +26,10 @@ copy() {
 # The version is asked of git, which would tell the folders apart when only one is a repository.
 same_in_two_folders() {
 	copy "$work/one"
-	copy "$work/two/deeper"
+	copy "$work/two/a folder"
 	(cd "$work/one" && ./build.sh) &&
-		(cd "$work/two/deeper" && ./build.sh) &&
-		cmp "$work/one/build/spiderbox" "$work/two/deeper/build/spiderbox"
+		(cd "$work/two/a folder" && ./build.sh) &&
+		cmp "$work/one/build/spiderbox" "$work/two/a folder/build/spiderbox"
 }
 
 # Libraries from a folder, with an empty cache and no apt to ask.
@@ -38,7 +38,7 @@ without_network() {
 	printf '#!/bin/sh\necho "apt was asked" >&2\nexit 1\n' >"$work/no-apt/apt-get"
 	chmod +x "$work/no-apt/apt-get"
 	(cd "$work/one" && rm -rf build && PATH="$work/no-apt:$PATH" XDG_CACHE_HOME="$work/cache" \
-		DEPS_DIR="$DEPS/archive" ./build.sh) && cmp "$work/one/build/spiderbox" "$work/two/deeper/build/spiderbox"
+		DEPS_DIR="$DEPS/archive" ./build.sh) && cmp "$work/one/build/spiderbox" "$work/two/a folder/build/spiderbox"
 }
 no_such_library() {
 	mkdir -p "$work/nothing"
