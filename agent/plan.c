@@ -225,17 +225,42 @@ static enum verdict refuse(struct ledger *l, struct ledger_request *r, struct sl
 	return VERDICT_DONE;
 }
 
+/*
+ * What the pool must not give: reserved addresses, and those that another pool gave.  Pools that
+ * overlap are not all used, but they may have been, before one of them was edited.
+ */
+static const struct ip_set *unavailable(struct ledger *l, const struct slot *s, struct ip_set *own)
+{
+	for (size_t i = 0; i < l->n_slots; i++) {
+		const struct pool *p = view(l->slots[i]);
+
+		/* the subnet of one that is broken may not be known, its records are */
+		if (l->slots[i] == s ||
+		    (p->subnet.ip.family && !cidr_overlaps(p->subnet, s->at.p.subnet)))
+			continue;
+		for (size_t k = 0; k < p->n_records; k++)
+			if (ip_set_contains(&s->at.p.ips, p->records[k].ip))
+				ip_set_add(own, cidr_range(cidr_host(p->records[k].ip)));
+	}
+	if (!own->n)
+		return &l->reserved;
+	for (size_t i = 0; i < l->reserved.n; i++)
+		ip_set_add(own, l->reserved.v[i]);
+	return own;
+}
+
 /* Takes an address of the pool.  WAIT with *full set: it has none, and that is sure. */
 static enum verdict take(struct ledger *l, struct ledger_request *r, struct slot *s,
                          const struct pool_request *q, struct str *used, bool *full)
 {
+	AUTO_IP_SET own = IP_SET_INIT;
 	struct err e;
 	struct ip ip;
 
 	*full = false;
 	if (is_blocked(s))
 		return wait_for_slot(r, s);
-	if (pool_pick(view(s), &l->reserved, &ip, &e) == 0) {
+	if (pool_pick(view(s), unavailable(l, s, &own), &ip, &e) == 0) {
 		pool_add(change(s), ip, q);
 		r->planned = ip;
 		return join(s, r);

@@ -707,6 +707,31 @@ static void overlap_yields_to_the_older(void **state)
 		"a, which is older]");
 }
 
+/* a grows over what b gave: b is not used any more, but its address is still a pod's */
+static void a_grown_pool_leaves_the_others_addresses(void **state)
+{
+	static const char grown[] = "{\"spec\":{\"ips\":[\"10.0.0.1-10.0.0.3\"]}}";
+	AUTO_JSON *patch = NULL;
+	struct err e;
+
+	(void)state;
+	make_pool("a", "10.0.0.1", "");
+	make_pool("b", "10.0.0.2-10.0.0.3", "");
+	tell("a");
+	add_gives("p", "c", "10.0.0.1/16");
+	add_gives("q", "d", "10.0.0.2/16");
+	assert_int_equal(json_parse(grown, strlen(grown), 0, &patch, &e), 0);
+	assert_int_equal(
+		store_patch(faulty.real, STORE_IPPOOL, NULL, "a", false, patch, NULL, soon(), &e),
+		0);
+	tell("a");
+	add_gives("r", "f", "10.0.0.3/16");
+	add_fails(request(LEDGER_ADD, "s", "g", 5000), ERR_EXHAUSTED,
+	          "all IP addresses used out, IPv4 IPPools [a b] of eth0: [a: 2 of 3 in use], "
+	          "filtered out: [b is not ready: its 10.0.0.2-10.0.0.3 overlaps "
+	          "10.0.0.1-10.0.0.3 of IPPool a, which is older]");
+}
+
 static void reserved_and_excluded(void **state)
 {
 	struct ip_set set = IP_SET_INIT;
@@ -910,6 +935,7 @@ int main(void)
 		TEST(no_pool_at_all),
 		TEST(list_does_not_undo_news),
 		TEST(overlap_yields_to_the_older),
+		TEST(a_grown_pool_leaves_the_others_addresses),
 		TEST(reserved_and_excluded),
 		TEST(delete_stops_a_waiting_add),
 		TEST(abandoned_is_not_planned),
