@@ -92,10 +92,18 @@ static const char *text_or_empty(const json *o, const char *key)
 	return s ? s : "";
 }
 
+static void add_member_name(struct str *out, const char *comma, const char *key)
+{
+	str_add(out, comma);
+	json_print_text(key, out);
+	str_addc(out, ':');
+}
+
 static int read_records(const json *object, struct pool *p, struct err *e)
 {
 	const char *text = json_str_at(object, "status", "allocatedIPs", NULL);
 	AUTO_JSON *records = NULL;
+	AUTO_STR foreign = STR_INIT;
 
 	if (!text || !*text)
 		return 0;
@@ -107,12 +115,20 @@ static int read_records(const json *object, struct pool *p, struct err *e)
 	{
 		struct ip ip;
 
-		if (ip_parse(json_name(item), &ip, e) < 0)
-			return -1;
-		pool_put_record(p, ip, text_or_empty(item, "pod"), text_or_empty(item, "podUid"),
-		                text_or_empty(item, "nic"), text_or_empty(item, "cid"));
+		if (ip_parse(json_name(item), &ip, e) == 0) {
+			pool_put_record(p, ip, text_or_empty(item, "pod"),
+			                text_or_empty(item, "podUid"), text_or_empty(item, "nic"),
+			                text_or_empty(item, "cid"));
+			continue;
+		}
+		/* kept, like all behind it: a release writes the whole text anew */
+		add_member_name(&foreign, foreign.len ? "," : "", json_name(item));
+		json_print(item, &foreign);
 	}
-	return 0;
+	if (!foreign.len)
+		return 0;
+	p->foreign = str_take(&foreign);
+	return -1;
 }
 
 int ippool_read(const json *object, struct pool *out, struct err *e)
@@ -150,7 +166,7 @@ static int compare_lines(const void *a, const void *b)
 
 static void add_member(struct str *out, const char *comma, const char *key, const char *value)
 {
-	str_addf(out, "%s\"%s\":", comma, key);
+	add_member_name(out, comma, key);
 	json_print_text(value, out);
 }
 
@@ -175,6 +191,8 @@ void ippool_records_text(const struct pool *p, struct str *out)
 			add_member(out, ",", "cid", r->cid);
 		str_addc(out, '}');
 	}
+	if (p->foreign)
+		str_addf(out, "%s%s", p->n_records ? "," : "", p->foreign);
 	str_addc(out, '}');
 }
 
@@ -186,7 +204,7 @@ json *ippool_status_patch(const struct pool *p)
 
 	json_set_str(json_ensure_object(patch, "metadata"), "resourceVersion", p->version);
 	status = json_ensure_object(patch, "status");
-	if (p->n_records) {
+	if (p->n_records || p->foreign) {
 		ippool_records_text(p, &text);
 		json_set_str(status, "allocatedIPs", text.data);
 	} else {

@@ -36,6 +36,7 @@ void pool_release(struct pool *p)
 	free(p->uid);
 	free(p->version);
 	free(p->bad);
+	free(p->foreign);
 	memset(p, 0, sizeof(*p));
 }
 
@@ -64,6 +65,7 @@ void pool_copy(struct pool *to, const struct pool *from)
 	to->uid = xstrdup(from->uid);
 	to->version = xstrdup(from->version);
 	to->bad = from->bad ? xstrdup(from->bad) : NULL;
+	to->foreign = from->foreign ? xstrdup(from->foreign) : NULL;
 	to->ips = set_copy(&from->ips);
 	to->excluded = set_copy(&from->excluded);
 	to->node_names = names_copy(from->node_names, from->n_node_names);

@@ -47,6 +47,8 @@ struct pool {
 	size_t n_routes;
 	struct pool_record *records; /* sorted by address */
 	size_t n_records, cap_records;
+	char *foreign; /* entries of the status that are no records of ours, as text to be written
+	                * back ("key":value,...), or NULL */
 	char *bad; /* why the pool may not be used (spec wrong, status unreadable), or NULL: Ready
 	            */
 	struct ip last; /* address given last, for the round robin; family 0: none */

@@ -116,6 +116,34 @@ static void writes_records_sorted_as_bytes(void **state)
 	pool_release(&p);
 }
 
+/* Somebody's entry that is no address makes the pool unusable; a release still loses nothing. */
+static void foreign_entries_are_kept(void **state)
+{
+	struct pool p = read_pool("{\"subnet\":\"10.0.0.0/24\",\"ips\":[\"10.0.0.1-10.0.0.9\"]}",
+	                          "{\"allocatedIPs\":\"{\\\"10.0.0.1\\\":{\\\"pod\\\":\\\"a/"
+	                          "b\\\",\\\"podUid\\\":\\\"u\\\"},"
+	                          "\\\"what\\\":[1],\\\"10.0.0.2\\\":{\\\"pod\\\":\\\"a/"
+	                          "c\\\",\\\"podUid\\\":\\\"v\\\"},\\\"is\\\":2}\"}");
+	AUTO_STR text = STR_INIT;
+	struct pool copy;
+
+	(void)state;
+	assert_string_equal(p.bad, "status.allocatedIPs: \"is\" is not an IP address");
+	assert_int_equal(p.n_records, 2);
+	pool_copy(&copy, &p);
+	assert_int_equal(pool_remove(&copy, "a/b", "u", "eth0", "x"), 1);
+	ippool_records_text(&copy, &text);
+	assert_string_equal(text.data,
+	                    "{\"10.0.0.2\":{\"pod\":\"a/c\",\"podUid\":\"v\"},"
+	                    "\"what\":[1],\"is\":2}");
+	assert_int_equal(pool_remove(&copy, "a/c", "v", "eth0", "x"), 1);
+	str_reset(&text, 0);
+	ippool_records_text(&copy, &text);
+	assert_string_equal(text.data, "{\"what\":[1],\"is\":2}");
+	pool_release(&copy);
+	pool_release(&p);
+}
+
 static void bad_pools_say_why(void **state)
 {
 	static const char *const cases[][3] = {
@@ -330,6 +358,7 @@ int main(void)
 		cmocka_unit_test(reads_the_guide),
 		cmocka_unit_test(reads_the_originals_records),
 		cmocka_unit_test(writes_records_sorted_as_bytes),
+		cmocka_unit_test(foreign_entries_are_kept),
 		cmocka_unit_test(bad_pools_say_why),
 		cmocka_unit_test(filters),
 		cmocka_unit_test(round_robin),
