@@ -2,6 +2,7 @@
 /*
  * main.c - one binary, many names: the applet is chosen by argv[0], else by argv[1].
  */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -90,7 +91,7 @@ int main(int argc, char **argv)
 	status = dispatch(argc, argv);
 	/* a result that did not reach its reader is no result */
 	if (fflush(stdout) != 0 || ferror(stdout)) {
-		perror("spiderbox: write standard output");
+		fprintf(stderr, "spiderbox: write standard output: %s\n", strerror(errno));
 		return status ? status : 1;
 	}
 	return status;

@@ -10,28 +10,27 @@
 
 #include "base/relro.h"
 
-static int protect(struct dl_phdr_info *info, size_t size, void *arg)
-{
-	uintptr_t page = (uintptr_t)getauxval(AT_PAGESZ);
-
-	(void)size;
-	(void)arg;
-	for (int i = 0; i < info->dlpi_phnum; i++) {
-		const ElfW(Phdr) *p = &info->dlpi_phdr[i];
-		uintptr_t start, end;
-
-		if (p->p_type != PT_GNU_RELRO)
-			continue;
-		/* the linker aligns the end of the segment; whole pages only */
-		start = (info->dlpi_addr + p->p_vaddr) & -page;
-		end = (info->dlpi_addr + p->p_vaddr + p->p_memsz) & -page;
-		if (end > start && mprotect((void *)start, end - start, PROT_READ) < 0)
-			abort();
-	}
-	return 0;
-}
+extern ElfW(Dyn) _DYNAMIC[]; /* the linker's; musl's <link.h> does not declare it */
 
 void relro_apply(void)
 {
-	dl_iterate_phdr(protect, NULL);
+	const ElfW(Phdr) *headers = (const ElfW(Phdr) *)getauxval(AT_PHDR);
+	size_t n = getauxval(AT_PHNUM);
+	uintptr_t page = getauxval(AT_PAGESZ), base = 0;
+
+	/* where the kernel put the program, against where it was linked for */
+	for (size_t i = 0; i < n; i++)
+		if (headers[i].p_type == PT_DYNAMIC)
+			base = (uintptr_t)_DYNAMIC - headers[i].p_vaddr;
+	for (size_t i = 0; i < n; i++) {
+		uintptr_t start, end;
+
+		if (headers[i].p_type != PT_GNU_RELRO)
+			continue;
+		/* the linker aligns the end of the segment; whole pages only */
+		start = (base + headers[i].p_vaddr) & -page;
+		end = (base + headers[i].p_vaddr + headers[i].p_memsz) & -page;
+		if (end > start && mprotect((void *)start, end - start, PROT_READ) < 0)
+			abort();
+	}
 }

@@ -248,7 +248,7 @@ static int write_version(void)
 		ssize_t n = write(STDOUT_FILENO, p, left);
 
 		if (n < 0 && errno != EINTR) {
-			perror("write standard output");
+			fprintf(stderr, "write standard output: %s\n", strerror(errno));
 			return 1;
 		}
 		if (n > 0) {

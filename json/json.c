@@ -386,9 +386,14 @@ void json_print_text(const char *s, struct str *out)
 	str_addc(out, '"');
 }
 
+static bool is_exact_int(double v)
+{
+	return fabs(v) <= EXACT_INT_MAX && v == (double)(int64_t)v;
+}
+
 static void print_number(double v, struct str *out)
 {
-	if (v == floor(v) && fabs(v) <= EXACT_INT_MAX)
+	if (is_exact_int(v))
 		str_addf(out, "%lld", (long long)v);
 	else if (isfinite(v))
 		str_addf(out, "%.17g", v);
@@ -564,7 +569,7 @@ int json_int(const json *number, int64_t *out, struct err *e)
 {
 	double v = number->valuedouble;
 
-	if (!cJSON_IsNumber(number) || v != floor(v) || fabs(v) > EXACT_INT_MAX)
+	if (!cJSON_IsNumber(number) || !is_exact_int(v))
 		return err_set(e, ERR_PROTO, "not an exact integer");
 	*out = (int64_t)v;
 	return 0;

@@ -85,7 +85,8 @@ static int enter(int fd, int *home, struct err *e)
 static void leave(int home)
 {
 	if (setns(home, CLONE_NEWNET) < 0) {
-		perror("spiderbox: return to the own network namespace");
+		fprintf(stderr, "spiderbox: return to the own network namespace: %s\n",
+		        strerror(errno));
 		abort();
 	}
 }

@@ -78,6 +78,24 @@ runs_alone() {
 	chroot "$work/empty" /spiderbox --version | grep '^spiderbox '
 }
 
+# The flag alone does nothing in a static program: look at one that runs.
+relro_applies() {
+	"$work/one/build/spiderbox" agent --store "dir:$work/store" --socket "$work/agent.sock" --state-dir "$work/state" \
+		--health-addr '' 2>"$work/agent.log" &
+	pid=$!
+	tries=0
+	until [ -S "$work/agent.sock" ] || [ "$tries" = 100 ]; do
+		tries=$((tries + 1))
+		sleep 0.05
+	done
+	grep 'build/spiderbox$' "/proc/$pid/maps"
+	# headers, read-only data, and what was relocated
+	protected=$(grep -c ' r--p .*build/spiderbox$' "/proc/$pid/maps")
+	kill "$pid"
+	wait "$pid" || return 1
+	[ "$protected" = 3 ]
+}
+
 helps() {
 	./build.sh --help | grep -q 'build, then the main job' && ! ./build.sh no-such-verb 2>"$work/words"
 }
@@ -89,5 +107,6 @@ check 'a dynamic binary is refused' refuses_dynamic
 check 'libraries from DEPS_DIR, without a network, give the same bytes' without_network
 check 'a library missing in DEPS_DIR is named' no_such_library
 check 'it runs in an empty root' runs_alone
+check 'relocated data is read-only in a running process' relro_applies
 check 'build.sh explains itself' helps
 [ "$failed" = 0 ]
