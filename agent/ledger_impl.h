@@ -22,6 +22,7 @@ struct slot {
 	struct mono not_before, admit_not_before;
 	int failures;
 	char *overlap; /* why it must not be used beside an older pool, or NULL */
+	bool decided;  /* that, in this round of find_overlaps() */
 };
 
 struct ledger {

@@ -707,6 +707,18 @@ static void overlap_yields_to_the_older(void **state)
 		"a, which is older]");
 }
 
+/* a is older than b, b than c: b yields to a, so c does not yield to b */
+static void a_pool_that_yields_blocks_nobody(void **state)
+{
+	(void)state;
+	make_pool("a", "10.0.0.1", "");
+	make_pool("b", "10.0.0.1-10.0.9.9", "");
+	make_pool("c", "10.0.0.2", "");
+	tell("a");
+	add_gives("p", "x", "10.0.0.1/16");
+	add_gives("q", "y", "10.0.0.2/16");
+}
+
 /* a grows over what b gave: b is not used any more, but its address is still a pod's */
 static void a_grown_pool_leaves_the_others_addresses(void **state)
 {
@@ -935,6 +947,7 @@ int main(void)
 		TEST(no_pool_at_all),
 		TEST(list_does_not_undo_news),
 		TEST(overlap_yields_to_the_older),
+		TEST(a_pool_that_yields_blocks_nobody),
 		TEST(a_grown_pool_leaves_the_others_addresses),
 		TEST(reserved_and_excluded),
 		TEST(delete_stops_a_waiting_add),
