@@ -358,6 +358,10 @@ static enum verdict plan_del(struct ledger *l, struct ledger_request *r)
 		pool_remove(change(s), r->pod, r->uid, r->nic, r->cid);
 		return join(s, r);
 	}
+	/* a write whose outcome is not known may have been the ADD's */
+	for (size_t i = 0; i < l->n_slots; i++)
+		if (l->slots[i]->want_read && l->slots[i]->failures)
+			return wait_for_slot(r, l->slots[i]);
 	/* also when nothing was there: the endpoint may be what an earlier try left.  Without a
 	 * uid it could be that of another pod */
 	if (*r->uid)

@@ -800,6 +800,37 @@ static void delete_stops_a_waiting_add(void **state)
 	ledger_request_free(d);
 }
 
+/* The ADD is in the store and its answer lost: a DEL must not say that nothing was there. */
+static void delete_waits_for_an_unknown_outcome(void **state)
+{
+	struct ledger_request *add, *d;
+
+	(void)state;
+	make_pool("a", "10.0.0.1-10.0.0.9", "");
+	tell("a");
+	hold(true);
+	set(&faulty.lost, 1);
+	add = request(LEDGER_ADD, "p", "c", 20000);
+	submit(add);
+	await_patch();
+	/* what was let through is on its way; whatever follows is refused */
+	hold(false);
+	while (!count(&faulty.patches))
+		mono_sleep_until(mono_in(1));
+	refuse(ERR_UNREACHABLE);
+	d = request(LEDGER_DEL, "p", "c", 300);
+	submit(d);
+	await_answers(2);
+	assert_int_equal(add->kind, ERR_NOT_FOUND);
+	assert_int_equal(d->kind, ERR_TIMEOUT);
+	ledger_request_free(add);
+	ledger_request_free(d);
+	assert_int_equal(records("a"), 1);
+	refuse(ERR_NONE);
+	del("p", "c", "10.0.0.1");
+	assert_int_equal(records("a"), 0);
+}
+
 static void abandoned_is_not_planned(void **state)
 {
 	struct ledger_request *first, *second;
@@ -951,6 +982,7 @@ int main(void)
 		TEST(a_grown_pool_leaves_the_others_addresses),
 		TEST(reserved_and_excluded),
 		TEST(delete_stops_a_waiting_add),
+		TEST(delete_waits_for_an_unknown_outcome),
 		TEST(abandoned_is_not_planned),
 		TEST(old_news_is_ignored),
 		TEST(originals_records),
