@@ -12,9 +12,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/file.h"
+
+#define SWEEP_S 60
 
 int file_read_fd(int fd, const char *name, size_t max, struct str *out, struct err *e)
 {
@@ -58,6 +61,15 @@ int file_read(const char *path, size_t max, struct str *out, struct err *e)
 		return -1;
 	}
 	return file_read_fd(fd, path, max, out, e);
+}
+
+int file_read_regular(const char *path, size_t max, struct str *out, struct err *e)
+{
+	struct stat st;
+
+	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
+		return err_set(e, ERR_CONFIG, "%s is no regular file", path);
+	return file_read(path, max, out, e);
 }
 
 static int sync_folder(const char *path, struct err *e)
@@ -168,6 +180,30 @@ int file_write(const char *path, const void *data, size_t len, mode_t mode, enum
 int file_copy_fd(int from, const char *path, mode_t mode, enum file_flags flags, struct err *e)
 {
 	return write_from(from, path, NULL, 0, mode, flags, e);
+}
+
+/* ".NAME.XXXXXX", as write_from() names them */
+static bool is_temporary(const char *name)
+{
+	const char *dot = strrchr(name, '.');
+
+	return name[0] == '.' && dot > name && strlen(dot) == 7;
+}
+
+void file_sweep(const char *dir)
+{
+	DIR *d = opendir(dir);
+	const struct dirent *entry;
+	time_t now = time(NULL);
+	struct stat st;
+
+	while (d && (entry = readdir(d)))
+		if (is_temporary(entry->d_name) &&
+		    fstatat(dirfd(d), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    S_ISREG(st.st_mode) && now - st.st_mtime > SWEEP_S)
+			(void)unlinkat(dirfd(d), entry->d_name, 0);
+	if (d)
+		closedir(d);
 }
 
 int file_remove(const char *path, enum file_flags flags, bool *existed, struct err *e)

@@ -17,6 +17,10 @@
  */
 int file_read(const char *path, size_t max, struct str *out, struct err *e) MUST_USE;
 
+/* The same for folders that others write to: ERR_CONFIG for what is no regular file, such as a FIFO
+ * that would be waited for. */
+int file_read_regular(const char *path, size_t max, struct str *out, struct err *e) MUST_USE;
+
 /* The same from a descriptor (borrowed), to its end; `name` is for messages. */
 int file_read_fd(int fd, const char *name, size_t max, struct str *out, struct err *e) MUST_USE;
 
@@ -36,6 +40,10 @@ int file_write(const char *path, const void *data, size_t len, mode_t mode, enum
 /* Like file_write, copying from the descriptor `from` (borrowed, at its current offset). */
 int file_copy_fd(int from, const char *path, mode_t mode, enum file_flags flags,
                  struct err *e) MUST_USE;
+
+/* Removes the temporary files of writers that were killed: those older than a minute.  Best effort.
+ */
+void file_sweep(const char *dir);
 
 /* Removes the name; *existed (may be NULL) tells whether it was there.  Absent is success. */
 int file_remove(const char *path, enum file_flags flags, bool *existed, struct err *e) MUST_USE;

@@ -188,7 +188,7 @@ static int read_record(const char *folder, const char *name, const struct kind *
 	AUTO_STR text = STR_INIT;
 	AUTO_JSON *j = NULL;
 
-	if (file_read(path, RECORD_MAX, &text, e) < 0 ||
+	if (file_read_regular(path, RECORD_MAX, &text, e) < 0 ||
 	    json_parse(text.data, text.len, 0, &j, e) < 0 || check_file_name(j, name, e) < 0)
 		return -1;
 	if (k->read(j, record, e) < 0) {
@@ -205,6 +205,7 @@ static int list_records(const char *dir, const struct kind *k, void **out, size_
 	char **names = NULL, *records;
 	size_t n_names = 0, n = 0;
 
+	file_sweep(folder);
 	if (file_list(folder, &names, &n_names, e) < 0)
 		return -1;
 	records = xcalloc(n_names + 1, k->size);

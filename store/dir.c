@@ -137,7 +137,7 @@ static int read_object(const char *path, json **out, struct err *e)
 {
 	AUTO_STR text = STR_INIT;
 
-	if (file_read(path, OBJECT_MAX, &text, e) < 0)
+	if (file_read_regular(path, OBJECT_MAX, &text, e) < 0)
 		return -1;
 	return json_parse(text.data, text.len, 0, out, e) < 0 ? err_wrap(e, "%s", path) : 0;
 }

@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -318,6 +319,49 @@ static void removes(void **state)
 	assert_int_equal(e.kind, ERR_SYS);
 }
 
+/* Of a writer that was killed; what may still be written, or is no temporary file, stays. */
+static void sweeps(void **state)
+{
+	static const char *const names[] = { ".a.json.AbC123", ".b.json.AbC123", ".deleted",
+		                             "c.AbC123", ".d.json.AbC1234" };
+	const struct timespec old[2] = { { .tv_sec = time(NULL) - 61 },
+		                         { .tv_sec = time(NULL) - 61 } };
+	struct err e;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		assert_int_equal(file_write(in_dir(names[i]), "x", 1, 0600, 0, &e), 0);
+		if (i != 1)
+			assert_int_equal(utimensat(AT_FDCWD, in_dir(names[i]), old, 0), 0);
+	}
+	file_sweep(in_dir("none"));
+	file_sweep(dir);
+	assert_int_equal(access(in_dir(names[0]), F_OK), -1);
+	for (size_t i = 1; i < ARRAY_LEN(names); i++)
+		assert_int_equal(file_remove(in_dir(names[i]), 0, NULL, &e), 0);
+	assert_int_equal(entries(), 0);
+}
+
+static void only_regular_files(void **state)
+{
+	AUTO_STR text = STR_INIT;
+	struct err e;
+
+	(void)state;
+	assert_int_equal(mkfifo(in_dir("fifo"), 0600), 0);
+	assert_int_equal(file_read_regular(in_dir("fifo"), 10, &text, &e), -1);
+	assert_int_equal(e.kind, ERR_CONFIG);
+	assert_true(str_ends(e.msg, "/fifo is no regular file"));
+	assert_int_equal(file_read_regular(in_dir("none"), 10, &text, &e), -1);
+	assert_int_equal(e.kind, ERR_NOT_FOUND);
+	assert_int_equal(file_write(in_dir("file"), "x", 1, 0600, 0, &e), 0);
+	assert_int_equal(symlink("file", in_dir("link")), 0);
+	assert_int_equal(file_read_regular(in_dir("link"), 10, &text, &e), 0);
+	assert_string_equal(text.data, "x");
+	assert_int_equal(unlink(in_dir("fifo")) + unlink(in_dir("file")) + unlink(in_dir("link")),
+	                 0);
+}
+
 static void makes_folders(void **state)
 {
 	struct stat st;
@@ -376,9 +420,11 @@ static void lists(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		test(written_whole), test(durable), test(failing_disk),        test(full_disk),
-		test(exclusive),     test(copies),  test(bounded_reads),       test(removes),
-		test(makes_folders), test(lists),   test(nothing_left_behind),
+		test(written_whole),       test(durable),       test(failing_disk),
+		test(full_disk),           test(exclusive),     test(copies),
+		test(bounded_reads),       test(removes),       test(sweeps),
+		test(only_regular_files),  test(makes_folders), test(lists),
+		test(nothing_left_behind),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
