@@ -75,7 +75,7 @@ static int read_identity(const json *body, bool nic, struct identity *id, struct
 	memset(id, 0, sizeof(*id));
 	id->nic = "";
 	id->netns = "";
-	if (want_str(body, "containerID", 256, &id->cid, e) < 0 ||
+	if (want_str(body, "containerID", 200, &id->cid, e) < 0 ||
 	    (nic && want_str(body, "ifName", 15, &id->nic, e) < 0) ||
 	    want_str(body, "podNamespace", 253, &id->ns, e) < 0 ||
 	    want_str(body, "podName", 253, &id->name, e) < 0 ||
@@ -606,7 +606,7 @@ static bool parse_body(struct call *c, enum body_kind kind)
 
 	if (kind == NO_BODY || (kind == OPTIONAL_BODY && !c->in->body_len))
 		return true;
-	if (json_parse(c->in->body, c->in->body_len, 0, &c->body, &e) < 0)
+	if (json_parse(c->in->body, c->in->body_len, JSON_UNIQUE, &c->body, &e) < 0)
 		err_prefix(&e, "body");
 	else if (!json_is_object(c->body))
 		err_fill(&e, ERR_PROTO, "body: not an object");

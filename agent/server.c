@@ -20,7 +20,7 @@
 #include "base/log.h"
 #include "net/ip.h"
 
-#define FIRST_REQUEST_MS 10000
+#define FIRST_REQUEST_MS 3000
 #define WRITE_MS 10000
 #define BACKLOG 512
 #define LINGER_MS 1000

@@ -122,6 +122,10 @@ static int create(struct work *w, struct err *e)
 		if (e->sys == EEXIST)
 			return err_set(e, ERR_EXISTS, "interface %s is already in the pod (%s)",
 			               name, w->call->netns);
+		if (e->sys == EOPNOTSUPP)
+			return err_set(e, ERR_SYS,
+			               "this node's kernel has no ipvlan (CONFIG_IPVLAN; try "
+			               "modprobe ipvlan)");
 		if (e->sys == EBUSY)
 			return err_wrap(e,
 			                "%s is in use by something that shares it with nobody (a "
