@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "k8s/ippool.h"
+#include "k8s/labels.h"
 
 static int read_ranges(const json *spec, const char *key, struct ip_set *out, struct err *e)
 {
@@ -80,9 +81,13 @@ static int read_spec(const json *spec, struct pool *p, struct err *e)
 	if (read_ranges(spec, "ips", &p->ips, e) < 0 ||
 	    read_ranges(spec, "excludeIPs", &p->excluded, e) < 0 ||
 	    read_names(spec, "nodeName", &p->node_names, &p->n_node_names, e) < 0 ||
-	    read_names(spec, "multusName", &p->multus_names, &p->n_multus_names, e) < 0)
+	    read_names(spec, "namespaceName", &p->namespace_names, &p->n_namespace_names, e) < 0 ||
+	    read_names(spec, "multusName", &p->multus_names, &p->n_multus_names, e) < 0 ||
+	    read_routes(spec, p, e) < 0 ||
+	    selector_read(spec, "podAffinity", &p->pod_affinity, e) < 0 ||
+	    selector_read(spec, "namespaceAffinity", &p->namespace_affinity, e) < 0)
 		return -1;
-	return read_routes(spec, p, e);
+	return selector_read(spec, "nodeAffinity", &p->node_affinity, e);
 }
 
 static const char *text_or_empty(const json *o, const char *key)
@@ -90,6 +95,29 @@ static const char *text_or_empty(const json *o, const char *key)
 	const char *s = json_str_at(o, key, NULL);
 
 	return s ? s : "";
+}
+
+/* Why a controller found what the spec says now not to be ready; what it said of an earlier one is
+ * old. */
+static char *read_condition(const json *object)
+{
+	int64_t now = 0;
+
+	IGNORE(json_opt_i64(json_get(object, "metadata"), "generation", &now, NULL));
+	json_each(c, json_at(object, "status", "conditions", NULL))
+	{
+		const char *message = text_or_empty(c, "message"), *reason;
+		int64_t seen = now;
+
+		if (!streq(text_or_empty(c, "type"), "Ready") ||
+		    !streq(text_or_empty(c, "status"), "False") ||
+		    json_opt_i64(c, "observedGeneration", &seen, NULL) < 0 || seen != now)
+			continue;
+		reason = text_or_empty(c, "reason");
+		return *message ? xstrdup(message)
+		                : xstrdup(*reason ? reason : "its condition Ready is False");
+	}
+	return NULL;
 }
 
 static void add_member_name(struct str *out, const char *comma, const char *key)
@@ -143,6 +171,7 @@ int ippool_read(const json *object, struct pool *out, struct err *e)
 	out->uid = xstrdup(text_or_empty(json_get(object, "metadata"), "uid"));
 	out->version = xstrdup(text_or_empty(json_get(object, "metadata"), "resourceVersion"));
 	out->terminating = json_str_at(object, "metadata", "deletionTimestamp", NULL) != NULL;
+	out->not_ready = read_condition(object);
 	if (read_spec(json_get(object, "spec"), out, &why) < 0)
 		out->bad = xasprintf("spec.%s", why.msg);
 	if (read_records(object, out, &why) < 0 && !out->bad)

@@ -28,7 +28,11 @@ void pool_release(struct pool *p)
 		record_release(&p->records[i]);
 	free(p->records);
 	names_free(p->node_names, p->n_node_names);
+	names_free(p->namespace_names, p->n_namespace_names);
 	names_free(p->multus_names, p->n_multus_names);
+	selector_release(&p->pod_affinity);
+	selector_release(&p->namespace_affinity);
+	selector_release(&p->node_affinity);
 	ip_set_release(&p->ips);
 	ip_set_release(&p->excluded);
 	free(p->routes);
@@ -36,6 +40,7 @@ void pool_release(struct pool *p)
 	free(p->uid);
 	free(p->version);
 	free(p->bad);
+	free(p->not_ready);
 	free(p->foreign);
 	memset(p, 0, sizeof(*p));
 }
@@ -65,11 +70,16 @@ void pool_copy(struct pool *to, const struct pool *from)
 	to->uid = xstrdup(from->uid);
 	to->version = xstrdup(from->version);
 	to->bad = from->bad ? xstrdup(from->bad) : NULL;
+	to->not_ready = from->not_ready ? xstrdup(from->not_ready) : NULL;
 	to->foreign = from->foreign ? xstrdup(from->foreign) : NULL;
 	to->ips = set_copy(&from->ips);
 	to->excluded = set_copy(&from->excluded);
 	to->node_names = names_copy(from->node_names, from->n_node_names);
+	to->namespace_names = names_copy(from->namespace_names, from->n_namespace_names);
 	to->multus_names = names_copy(from->multus_names, from->n_multus_names);
+	selector_copy(&to->pod_affinity, &from->pod_affinity);
+	selector_copy(&to->namespace_affinity, &from->namespace_affinity);
+	selector_copy(&to->node_affinity, &from->node_affinity);
 	to->routes = NULL;
 	if (from->n_routes) {
 		to->routes = xcalloc(from->n_routes, sizeof(*to->routes));
@@ -193,6 +203,8 @@ char *pool_check(const struct pool *p)
 {
 	struct ip_range subnet = cidr_range(p->subnet);
 
+	if (p->pod_affinity.set && !p->pod_affinity.n)
+		return xstrdup("empty podAffinity is invalid for SpiderIPPool");
 	if (p->subnet.ip.family != p->family)
 		return xasprintf("subnet %s is not IPv%d", cidr_str(p->subnet).s, p->family);
 	if (!ip_equal(cidr_network(p->subnet).ip, p->subnet.ip))

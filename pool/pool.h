@@ -12,6 +12,7 @@
 
 #include "base/str.h"
 #include "net/ip.h"
+#include "pool/selector.h"
 
 /* As in Spiderpool: more records than this are never put into one pool. */
 #define POOL_RECORDS_MAX 5000
@@ -41,16 +42,19 @@ struct pool {
 	struct ip_set ips;      /* spec.ips */
 	struct ip_set excluded; /* spec.excludeIPs */
 	bool is_default, disabled, terminating;
-	char **node_names, **multus_names;
-	size_t n_node_names, n_multus_names;
+	/* whom it serves; a list of names wins over the selector beside it */
+	char **node_names, **namespace_names, **multus_names;
+	size_t n_node_names, n_namespace_names, n_multus_names;
+	struct selector pod_affinity, namespace_affinity, node_affinity;
 	struct pool_route *routes;
 	size_t n_routes;
 	struct pool_record *records; /* sorted by address */
 	size_t n_records, cap_records;
 	char *foreign; /* entries of the status that are no records of ours, as text to be written
 	                * back ("key":value,...), or NULL */
-	char *bad; /* why the pool may not be used (spec wrong, status unreadable), or NULL: Ready
-	            */
+	char *bad;     /* why the pool may not be used (spec wrong, status unreadable), or NULL */
+	/* why its condition Ready is False for what the spec says now, or NULL */
+	char *not_ready;
 	struct ip last; /* address given last, for the round robin; family 0: none */
 };
 
@@ -69,6 +73,9 @@ struct pool_request {
 	const char *nic;
 	const char *cid;
 	const char *node;
+	const char *ns; /* the pod's namespace */
+	/* NULL: not known, and pools that select by them do not serve */
+	const struct labels *pod_labels, *namespace_labels, *node_labels;
 	int family;
 	/* the pod's network for this NIC as "namespace/name", or NULL when it could not be told,
 	 * with the reason in network_error */
@@ -79,13 +86,24 @@ struct pool_request {
 
 /*
  * May this pool serve the request?  Filters in the order of Spiderpool: terminating, disabled,
- * family, nodeName, multusName, Ready (bad).  When not, `why` (not NULL) receives the reason.
+ * family, nodeName or nodeAffinity, namespaceName or namespaceAffinity, podAffinity, multusName,
+ * and whether it is ready (bad, not_ready).  When not, `why` (not NULL) receives the reason, which
+ * begins with the pool's name.
  */
 bool pool_serves(const struct pool *p, const struct pool_request *r, struct str *why);
 
+/* What pool_serves must know to tell; the pod's own labels and names are taken for known. */
+enum pool_needs {
+	POOL_NEEDS_NODE_LABELS = 1 << 0,
+	POOL_NEEDS_NAMESPACE_LABELS = 1 << 1,
+	POOL_NEEDS_NETWORK = 1 << 2,
+};
+enum pool_needs pool_needs(const struct pool *p);
+
 /*
- * Orders candidates: the caller's order (source lists) is kept; for pools with equal place
- * (cluster default) ties go by affinity (nodeName before none, then multusName), then name.
+ * Orders candidates: the caller's order (source lists) is kept; for pools with equal place (cluster
+ * default, matches of one pattern) those go first that have podAffinity, then nodeName,
+ * nodeAffinity, namespaceName, namespaceAffinity, multusName; then by name.
  */
 int pool_compare_default(const struct pool *a, const struct pool *b);
 

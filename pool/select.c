@@ -29,35 +29,115 @@ static bool network_listed(const struct pool *p, const struct pool_request *r)
 	return false;
 }
 
-bool pool_serves(const struct pool *p, const struct pool_request *r, struct str *why)
+/*
+ * One rule: a list of names, or else a selector.  what: "node", with its name; rule: the selector's
+ * field.  The reason names what was found.
+ */
+struct rule {
+	const char *what, *name, *rule;
+	char *const *names;
+	size_t n_names;
+	const struct selector *affinity;
+	const struct labels *labels;
+};
+
+static bool admits(const struct pool *p, const struct rule *r, struct str *why)
 {
-	if (p->terminating)
-		str_addf(why, "%s is being deleted", p->name);
-	else if (p->disabled)
-		str_addf(why, "%s is disabled", p->name);
-	else if (p->family != r->family)
-		str_addf(why, "%s is IPv%d", p->name, p->family);
-	else if (p->n_node_names && !listed(p->node_names, p->n_node_names, r->node))
-		str_addf(why, "%s is not for node %s", p->name, r->node);
-	else if (p->n_multus_names && !r->network)
-		str_addf(why, "%s is for certain networks, and the pod's is not known: %s", p->name,
-		         r->network_error ? r->network_error : "no default network is configured");
-	else if (p->n_multus_names && !network_listed(p, r))
-		str_addf(why, "%s is not for network %s", p->name, r->network);
-	else if (p->bad)
-		str_addf(why, "%s is not ready: %s", p->name, p->bad);
+	AUTO_STR found = STR_INIT;
+	const char *name = r->name && *r->name ? r->name : "(none)";
+
+	if (r->n_names) {
+		if (listed(r->names, r->n_names, name))
+			return true;
+		str_addf(why, "%s is not for %s %s", p->name, r->what, name);
+		return false;
+	}
+	if (!r->affinity->set)
+		return true;
+	if (!r->labels)
+		str_addf(why, "%s has a %s, and the labels of %s %s are not known", p->name,
+		         r->rule, r->what, name);
+	else if (!selector_matches(r->affinity, r->labels, &found))
+		str_addf(why, "%s is not for %s %s by its %s: %s", p->name, r->what, name, r->rule,
+		         found.data);
 	else
 		return true;
 	return false;
 }
 
+static bool admits_network(const struct pool *p, const struct pool_request *r, struct str *why)
+{
+	if (!p->n_multus_names)
+		return true;
+	if (!r->network)
+		str_addf(why, "%s is for certain networks, and the pod's is not known: %s", p->name,
+		         r->network_error ? r->network_error : "no default network is configured");
+	else if (!network_listed(p, r))
+		str_addf(why, "%s is not for network %s", p->name, r->network);
+	else
+		return true;
+	return false;
+}
+
+static bool is_ready(const struct pool *p, struct str *why)
+{
+	if (!p->bad && !p->not_ready)
+		return true;
+	str_addf(why, "%s is not ready: %s", p->name, p->bad ? p->bad : p->not_ready);
+	return false;
+}
+
+bool pool_serves(const struct pool *p, const struct pool_request *r, struct str *why)
+{
+	const struct rule rules[] = {
+		{ "node", r->node, "nodeAffinity", p->node_names, p->n_node_names,
+		  &p->node_affinity, r->node_labels },
+		{ "namespace", r->ns, "namespaceAffinity", p->namespace_names, p->n_namespace_names,
+		  &p->namespace_affinity, r->namespace_labels },
+		{ "pod", r->pod, "podAffinity", NULL, 0, &p->pod_affinity, r->pod_labels },
+	};
+
+	if (p->terminating || p->disabled) {
+		str_addf(why, "%s is %s", p->name, p->terminating ? "being deleted" : "disabled");
+		return false;
+	}
+	if (!p->family) /* which is because it is bad */
+		return is_ready(p, why);
+	if (p->family != r->family) {
+		str_addf(why, "%s is IPv%d", p->name, p->family);
+		return false;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(rules); i++)
+		if (!admits(p, &rules[i], why))
+			return false;
+	return admits_network(p, r, why) && is_ready(p, why);
+}
+
+enum pool_needs pool_needs(const struct pool *p)
+{
+	enum pool_needs needs = 0;
+
+	if (p->node_affinity.set && !p->n_node_names)
+		needs |= POOL_NEEDS_NODE_LABELS;
+	if (p->namespace_affinity.set && !p->n_namespace_names)
+		needs |= POOL_NEEDS_NAMESPACE_LABELS;
+	if (p->n_multus_names)
+		needs |= POOL_NEEDS_NETWORK;
+	return needs;
+}
+
+/* What it has of what makes a pool special; the most telling is the highest bit. */
+static int rank(const struct pool *p)
+{
+	return p->pod_affinity.set << 5 | !!p->n_node_names << 4 | p->node_affinity.set << 3 |
+	       !!p->n_namespace_names << 2 | p->namespace_affinity.set << 1 | !!p->n_multus_names;
+}
+
 int pool_compare_default(const struct pool *a, const struct pool *b)
 {
-	if (!a->n_node_names != !b->n_node_names)
-		return a->n_node_names ? -1 : 1;
-	if (!a->n_multus_names != !b->n_multus_names)
-		return a->n_multus_names ? -1 : 1;
-	return strcmp(a->name, b->name);
+	int difference = rank(b) - rank(a);
+
+	return difference ? difference : strcmp(a->name, b->name);
 }
 
 /*

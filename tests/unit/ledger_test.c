@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* links: agent/ledger.c agent/plan.c agent/jobs.c agent/poolstate.c agent/pause.c agent/thread.c */
-/* links: store/store.c store/dir.c k8s/ippool.c pool/ net/ip.c json/json.c base/ */
+/* links: store/store.c store/dir.c k8s/ippool.c k8s/labels.c pool/ net/ip.c json/json.c base/ */
 /* libs: cjson */
 /* tsan */
 /*

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* links: pool/ k8s/ippool.c net/ip.c json/json.c base/str.c base/err.c base/mem.c */
+/* links: pool/ k8s/ippool.c k8s/labels.c net/ip.c json/json.c base/str.c base/err.c base/mem.c */
 /* libs: cjson */
 /*
  * pool_test.c - objects to pools and back, filters and their words, picks against a model.
