@@ -22,18 +22,17 @@ static char *full_name(const char *ns, const char *name, const char *default_ns)
 	return xasprintf("%s/%s", ns && *ns ? ns : default_ns, name);
 }
 
-/* nic NULL: the first entry. */
-static char *from_json(const json *list, const char *nic, const char *default_ns)
+/* nic NULL: the first entry.  *place is where it was found, from 1. */
+static char *from_json(const json *list, const char *nic, const char *default_ns, size_t *place)
 {
-	size_t place = 0;
-
+	*place = 0;
 	json_each(o, list)
 	{
 		const char *name = json_str_at(o, "name", NULL);
 		const char *interface = json_str_at(o, "interface", NULL);
 
-		place++;
-		if (name && *name && (!nic || is_for(nic, interface, place)))
+		++*place;
+		if (name && *name && (!nic || is_for(nic, interface, *place)))
 			return full_name(json_str_at(o, "namespace", NULL), name, default_ns);
 	}
 	return NULL;
@@ -50,23 +49,23 @@ static char *trim(char *s)
 	return s;
 }
 
-static char *from_text(const char *text, const char *nic, const char *default_ns)
+static char *from_text(const char *text, const char *nic, const char *default_ns, size_t *place)
 {
 	AUTO_FREE char *copy = xstrdup(text);
 	char *rest = copy, *term;
-	size_t place = 0;
 
+	*place = 0;
 	while ((term = strsep(&rest, ","))) {
 		char *interface, *slash;
 
 		term = trim(term);
 		if (!*term)
 			continue;
-		place++;
+		++*place;
 		interface = strchr(term, '@');
 		if (interface)
 			*interface++ = '\0';
-		if (nic && !is_for(nic, interface, place))
+		if (nic && !is_for(nic, interface, *place))
 			continue;
 		slash = strchr(term, '/');
 		if (slash)
@@ -76,16 +75,16 @@ static char *from_text(const char *text, const char *nic, const char *default_ns
 	return NULL;
 }
 
-static char *pick(const char *annotation, const char *nic, const char *default_ns)
+static char *pick(const char *annotation, const char *nic, const char *default_ns, size_t *place)
 {
 	const char *start = annotation + strspn(annotation, " \t\r\n");
 	AUTO_JSON *list = NULL;
 
 	if (*start != '[')
-		return from_text(annotation, nic, default_ns);
+		return from_text(annotation, nic, default_ns, place);
 	if (json_parse(start, strlen(start), 0, &list, NULL) < 0)
 		return NULL;
-	return from_json(list, nic, default_ns);
+	return from_json(list, nic, default_ns, place);
 }
 
 char *pod_network(const struct pod_facts *f, const char *nic, const char *fallback,
@@ -94,24 +93,33 @@ char *pod_network(const struct pod_facts *f, const char *nic, const char *fallba
 	bool first = streq(nic, "eth0") || streq(nic, "0");
 	const char *annotation = first ? f->default_network : f->networks;
 	char *network;
+	size_t place;
 
 	*why = NULL;
 	if (first && !*annotation) {
 		if (fallback && *fallback)
-			return pick(fallback, NULL, agent_namespace);
+			return pick(fallback, NULL, agent_namespace, &place);
 		*why = xstrdup(
 			"the pod has no annotation v1.multus-cni.io/default-network and the "
 			"agent no --default-network");
 		return NULL;
 	}
 	if (first)
-		network = pick(annotation, NULL, agent_namespace);
+		network = pick(annotation, NULL, agent_namespace, &place);
 	else
-		network = pick(annotation, nic, pod_namespace);
+		network = pick(annotation, nic, pod_namespace, &place);
 	if (!network)
 		*why = xasprintf("the pod's annotation %s does not name one for %s",
 		                 first ? "v1.multus-cni.io/default-network"
 		                       : "k8s.v1.cni.cncf.io/networks",
 		                 nic);
 	return network;
+}
+
+size_t network_place(const char *networks, const char *nic)
+{
+	size_t place;
+	AUTO_FREE char *network = pick(networks, nic, "", &place);
+
+	return network ? place : 0;
 }

@@ -62,4 +62,7 @@ void pods_each(struct pods *p,
 char *pod_network(const struct pod_facts *f, const char *nic, const char *fallback,
                   const char *pod_namespace, const char *agent_namespace, char **why);
 
+/* The place of the NIC, from 1, in the annotation k8s.v1.cni.cncf.io/networks; 0: not there. */
+size_t network_place(const char *networks, const char *nic);
+
 #endif
