@@ -99,22 +99,26 @@ static int read_identity(const json *body, bool nic, struct identity *id, struct
 /* Names of pools into r, in order; the same one twice is a mistake. */
 static int read_pools(const json *body, struct ledger_request *r, struct err *e)
 {
-	const json *v4 = NULL, *v6 = NULL;
+	static const char *const keys[FAMILIES] = { "defaultIPv4IPPool", "defaultIPv6IPPool" };
 
-	if (json_opt_strs(body, "defaultIPv4IPPool", &v4, e) < 0 ||
-	    json_opt_strs(body, "defaultIPv6IPPool", &v6, e) < 0)
-		return -1;
-	r->named = json_count(v4) || json_count(v6);
-	r->pools = xcalloc(json_count(v4) + 1, sizeof(*r->pools));
-	json_each(item, v4)
-	{
-		for (size_t i = 0; i < r->n_pools; i++)
-			if (streq(r->pools[i], json_text(item)))
-				return err_set(e, ERR_PROTO,
-				               "defaultIPv4IPPool: IPPool %s is named twice",
-				               json_text(item));
-		r->pools[r->n_pools++] = xstrdup(json_text(item));
+	for (int f = 0; f < FAMILIES; f++) {
+		struct ledger_wish *w = &r->wishes[f];
+		const json *list = NULL;
+
+		if (json_opt_strs(body, keys[f], &list, e) < 0)
+			return -1;
+		w->pools = xcalloc(json_count(list) + 1, sizeof(*w->pools));
+		json_each(item, list)
+		{
+			for (size_t i = 0; i < w->n; i++)
+				if (streq(w->pools[i], json_text(item)))
+					return err_set(e, ERR_PROTO, "%s: IPPool %s is named twice",
+					               keys[f], json_text(item));
+			w->pools[w->n++] = xstrdup(json_text(item));
+		}
 	}
+	r->named = r->wishes[V4].n || r->wishes[V6].n;
+	r->source = "network configuration";
 	return 0;
 }
 
@@ -148,7 +152,9 @@ static enum outcome ask(struct call *c, struct ledger_request *r, struct mono un
 			break;
 		}
 	}
-	if (!fds[0].revents && ledger_abandon(r))
+	/* who gives up knows nothing of an address: it goes back.  One whose client went away may
+	 * be asked for again by the next try */
+	if (!fds[0].revents && ledger_abandon(r, why == LATE))
 		return why;
 	/* here by now, or in a moment */
 	fds[0].revents = 0;
@@ -173,10 +179,9 @@ static json *route_object(const char *nic, const char *dst, struct ip gw)
 	return o;
 }
 
-static json *add_document(const struct grant *g, bool clean_gateway)
+static json *ip_object(const struct grant *g)
 {
-	json *doc = json_new_object(), *ip = json_new_object(), *ips = json_new_array(),
-	     *routes = json_new_array();
+	json *ip = json_new_object();
 
 	json_set_i64(ip, "version", g->address.ip.family);
 	json_set_str(ip, "address", cidr_str(g->address).s);
@@ -187,22 +192,41 @@ static json *add_document(const struct grant *g, bool clean_gateway)
 	json_set_i64(ip, "vlan", 0);
 	json_set_bool(ip, "enableGatewayDetection", false);
 	json_set_bool(ip, "enableIPConflictDetection", false);
-	json_append(ips, ip);
+	return ip;
+}
+
+static void add_routes(json *list, const struct grant *g)
+{
 	for (size_t i = 0; i < g->n_routes; i++)
-		json_append(routes,
+		json_append(list,
 		            route_object(g->nic, cidr_str(g->routes[i].dst).s, g->routes[i].gw));
-	if (g->gateway.family && !clean_gateway)
-		json_append(routes, route_object(g->nic, "0.0.0.0/0", g->gateway));
+}
+
+static json *add_document(const struct ledger_request *r)
+{
+	json *doc = json_new_object(), *ips = json_new_array(), *routes = json_new_array();
+
+	for (size_t i = 0; i < r->n_grants; i++) {
+		const struct grant *g = &r->grants[i];
+
+		json_append(ips, ip_object(g));
+		add_routes(routes, g);
+		if (g->gateway.family && !r->clean_gateway)
+			json_append(routes,
+			            route_object(g->nic,
+			                         g->gateway.family == 4 ? "0.0.0.0/0" : "::/0",
+			                         g->gateway));
+	}
 	json_set(doc, "ips", ips);
 	json_set(doc, "routes", routes);
 	return doc;
 }
 
 /* Lost is no harm: the pools know.  */
-static void keep_attachment(const struct call *c, const struct identity *id, const char *pod_uid,
-                            const struct grant *g)
+static void keep_attachment(const struct call *c, const struct identity *id,
+                            const struct ledger_request *r)
 {
-	struct cidr address = g->address;
+	struct cidr addresses[FAMILIES];
 	struct stat st;
 	struct attachment a = {
 		.container_id = (char *)(uintptr_t)id->cid,
@@ -210,14 +234,16 @@ static void keep_attachment(const struct call *c, const struct identity *id, con
 		.netns = (char *)(uintptr_t)id->netns,
 		.pod_namespace = (char *)(uintptr_t)id->ns,
 		.pod_name = (char *)(uintptr_t)id->name,
-		.pod_uid = (char *)(uintptr_t)pod_uid,
-		.pool = g->pool,
-		.addresses = &address,
-		.n_addresses = 1,
+		.pod_uid = r->uid,
+		.pool = r->grants[0].pool,
+		.addresses = addresses,
+		.n_addresses = r->n_grants,
 		.boot_id = c->agent->boot_id,
 	};
 	struct err e;
 
+	for (size_t i = 0; i < r->n_grants; i++)
+		addresses[i] = r->grants[i].address;
 	if (*id->netns && stat(id->netns, &st) == 0)
 		a.netns_inode = st.st_ino;
 	if (attachment_write(c->agent->config.state_dir, &a, &e) < 0)
@@ -273,6 +299,12 @@ static int prepare_add(struct call *c, const struct identity *id, struct ledger_
 	return rc;
 }
 
+/* 503: it may work in a moment. */
+static int status_of(enum err_kind k)
+{
+	return k == ERR_TIMEOUT || k == ERR_UNREACHABLE || k == ERR_THROTTLED ? 503 : 500;
+}
+
 static void finish_add(struct call *c, const struct identity *id, const struct ledger_request *r)
 {
 	AUTO_JSON *doc = NULL;
@@ -280,14 +312,15 @@ static void finish_add(struct call *c, const struct identity *id, const struct l
 	if (r->kind != ERR_NONE) {
 		log_warn("ADD pod=%s nic=%s cid=%.13s ms=%d: %s", r->pod, id->nic, id->cid,
 		         elapsed(c), r->text);
-		say(c, 500, r->text);
+		say(c, status_of(r->kind), r->text);
 		return;
 	}
-	keep_attachment(c, id, r->uid, &r->grant);
-	doc = add_document(&r->grant, r->clean_gateway);
+	keep_attachment(c, id, r);
+	doc = add_document(r);
 	show(c, doc);
-	log_info("ADD pod=%s nic=%s cid=%.13s address=%s pool=%s ms=%d", r->pod, id->nic, id->cid,
-	         cidr_str(r->grant.address).s, r->grant.pool, elapsed(c));
+	for (size_t i = 0; i < r->n_grants; i++)
+		log_info("ADD pod=%s nic=%s cid=%.13s address=%s pool=%s ms=%d", r->pod, id->nic,
+		         id->cid, cidr_str(r->grants[i].address).s, r->grants[i].pool, elapsed(c));
 }
 
 static void add_failed(struct call *c, const char *pod, const struct identity *id, int status,
@@ -322,18 +355,18 @@ static void post_ip(struct call *c)
 	    json_opt_bool(c->body, "cleanGateway", &r->clean_gateway, &e) < 0) {
 		say(c, 400, e.msg);
 	} else if (prepare_add(c, &id, r, &e) < 0) {
-		add_failed(c, pod, &id, 500, e.msg);
+		add_failed(c, pod, &id, status_of(e.kind), e.msg);
 	} else {
 		switch (ask(c, r, (struct mono){ deadline.ms + GRACE_MS })) {
 		case ANSWERED:
 			finish_add(c, &id, r);
 			break;
 		case LATE:
-			add_failed(c, pod, &id, 500,
+			add_failed(c, pod, &id, 503,
 			           "the store did not acknowledge the address in time");
 			return;
 		case HUNG_UP:
-			add_failed(c, pod, &id, 500, "the client went away");
+			add_failed(c, pod, &id, 503, "the client went away");
 			return;
 		}
 	}
@@ -361,10 +394,10 @@ static void finish_del(struct call *c, const struct identity *id, const struct l
 
 	if (*id->nic && attachment_remove(c->agent->config.state_dir, id->cid, id->nic, &e) < 0)
 		log_warn_err(&e, "attachment of %s", id->cid);
-	if (r->grant.pool)
+	for (size_t i = 0; i < r->n_grants; i++)
 		log_info("DEL pod=%s nic=%s cid=%.13s address=%s pool=%s ms=%d", r->pod, id->nic,
-		         id->cid, ip_str(r->grant.address.ip).s, r->grant.pool, elapsed(c));
-	else
+		         id->cid, ip_str(r->grants[i].address.ip).s, r->grants[i].pool, elapsed(c));
+	if (!r->n_grants)
 		log_info("DEL pod=%s nic=%s cid=%.13s ms=%d: nothing was there", r->pod, id->nic,
 		         id->cid, elapsed(c));
 }
@@ -454,18 +487,32 @@ static char *query_value(const struct call *c, const char *key)
 	return NULL;
 }
 
-static json *interface_object(const struct grant *g)
+static bool is_first_of_nic(const struct pod_grants *g, size_t i)
+{
+	for (size_t k = 0; k < i; k++)
+		if (streq(g->v[k].nic, g->v[i].nic))
+			return false;
+	return true;
+}
+
+/* A NIC with its addresses of both families. */
+static json *interface_object(const struct pod_grants *g, const char *nic)
 {
 	json *o = json_new_object(), *routes = json_new_array();
 
-	json_set_str(o, "interface", g->nic);
-	json_set_str(o, "ipv4", cidr_str(g->address).s);
-	json_set_str(o, "ipv4Pool", g->pool);
-	if (g->gateway.family)
-		json_set_str(o, "ipv4Gateway", ip_str(g->gateway).s);
-	for (size_t i = 0; i < g->n_routes; i++)
-		json_append(routes,
-		            route_object(g->nic, cidr_str(g->routes[i].dst).s, g->routes[i].gw));
+	json_set_str(o, "interface", nic);
+	for (size_t i = 0; i < g->n; i++) {
+		const struct grant *one = &g->v[i];
+		bool v4 = one->address.ip.family == 4;
+
+		if (!streq(one->nic, nic))
+			continue;
+		json_set_str(o, v4 ? "ipv4" : "ipv6", cidr_str(one->address).s);
+		json_set_str(o, v4 ? "ipv4Pool" : "ipv6Pool", one->pool);
+		if (one->gateway.family)
+			json_set_str(o, v4 ? "ipv4Gateway" : "ipv6Gateway", ip_str(one->gateway).s);
+		add_routes(routes, one);
+	}
 	json_set(o, "routes", routes);
 	return o;
 }
@@ -481,7 +528,8 @@ static void show_endpoint(struct call *c, const char *ns, const char *name,
 	json_set_str(doc, "podUID", g->uid);
 	json_set_str(doc, "node", c->agent->config.node);
 	for (size_t i = 0; i < g->n; i++)
-		json_append(list, interface_object(&g->v[i]));
+		if (is_first_of_nic(g, i))
+			json_append(list, interface_object(g, g->v[i].nic));
 	json_set(doc, "interfaces", list);
 	show(c, doc);
 }
@@ -512,10 +560,10 @@ static void get_endpoint(struct call *c)
 	}
 	if (r->kind != ERR_NONE)
 		say(c, 500, r->text);
-	else if (!r->grants->n)
+	else if (!r->pod_grants->n)
 		say(c, 404, "no address is recorded for that pod");
 	else
-		show_endpoint(c, ns, name, r->grants);
+		show_endpoint(c, ns, name, r->pod_grants);
 	ledger_request_free(r);
 }
 

@@ -52,18 +52,26 @@ static int compare_grants(const void *a, const void *b)
 	return strcmp(((const struct grant *)a)->nic, ((const struct grant *)b)->nic);
 }
 
+/* A NIC's addresses of both families are one entry. */
 static void fill_ip(struct endpoint_ip *to, const struct grant *g)
 {
-	to->interface = xstrdup(g->nic);
-	to->ipv4 = g->address;
-	to->ipv4_pool = xstrdup(g->pool);
-	to->ipv4_gateway = g->gateway;
-	to->clean_gateway = g->clean_gateway;
-	to->n_routes = g->n_routes;
+	if (!to->interface)
+		to->interface = xstrdup(g->nic);
+	if (g->address.ip.family == 4 && !to->ipv4_pool) {
+		to->ipv4 = g->address;
+		to->ipv4_pool = xstrdup(g->pool);
+		to->ipv4_gateway = g->gateway;
+	} else if (g->address.ip.family == 6 && !to->ipv6_pool) {
+		to->ipv6 = g->address;
+		to->ipv6_pool = xstrdup(g->pool);
+		to->ipv6_gateway = g->gateway;
+	}
+	to->clean_gateway |= g->clean_gateway;
 	if (!g->n_routes)
 		return;
-	to->routes = xcalloc(g->n_routes, sizeof(*to->routes));
-	memcpy(to->routes, g->routes, g->n_routes * sizeof(*to->routes));
+	to->routes = xrealloc(to->routes, (to->n_routes + g->n_routes) * sizeof(*to->routes));
+	memcpy(to->routes + to->n_routes, g->routes, g->n_routes * sizeof(*to->routes));
+	to->n_routes += g->n_routes;
 }
 
 static void make(struct endpoints *ep, const char *ns, const char *name, struct pod_grants *g,
@@ -85,8 +93,12 @@ static void make(struct endpoints *ep, const char *ns, const char *name, struct 
 	out->owner_type = xstrdup(found ? facts.owner_type : "Pod");
 	out->owner_name = xstrdup(found ? facts.owner_name : name);
 	out->ips = xcalloc(g->n, sizeof(*out->ips));
-	for (; out->n_ips < g->n; out->n_ips++)
-		fill_ip(&out->ips[out->n_ips], &g->v[out->n_ips]);
+	for (size_t i = 0; i < g->n; i++) {
+		/* sorted: a NIC's addresses lie together */
+		if (!out->n_ips || !streq(out->ips[out->n_ips - 1].interface, g->v[i].nic))
+			out->n_ips++;
+		fill_ip(&out->ips[out->n_ips - 1], &g->v[i]);
+	}
 	if (known)
 		pod_facts_release(&facts);
 }
@@ -95,20 +107,35 @@ static void make(struct endpoints *ep, const char *ns, const char *name, struct 
 static void keep_clean(struct endpoint *want, const struct pod_grants *g,
                        const struct endpoint *have)
 {
-	for (size_t i = 0; i < want->n_ips; i++)
-		for (size_t k = 0; k < have->n_ips && !g->v[i].clean_known; k++)
+	for (size_t i = 0; i < want->n_ips; i++) {
+		bool known = false;
+
+		for (size_t k = 0; k < g->n; k++)
+			known |= g->v[k].clean_known && streq(g->v[k].nic, want->ips[i].interface);
+		for (size_t k = 0; k < have->n_ips && !known; k++)
 			if (have->ips[k].interface &&
 			    streq(have->ips[k].interface, want->ips[i].interface))
 				want->ips[i].clean_gateway = have->ips[k].clean_gateway;
+	}
+}
+
+static bool same_address(const char *a, struct cidr a_ip, struct ip a_gw, const char *b,
+                         struct cidr b_ip, struct ip b_gw)
+{
+	if (!a || !b)
+		return a == b;
+	return streq(a, b) && ip_equal(a_ip.ip, b_ip.ip) && a_ip.len == b_ip.len &&
+	       ip_equal(a_gw, b_gw);
 }
 
 static bool same_ip(const struct endpoint_ip *a, const struct endpoint_ip *b)
 {
-	return a->interface && b->interface && streq(a->interface, b->interface) && a->ipv4_pool &&
-	       b->ipv4_pool && streq(a->ipv4_pool, b->ipv4_pool) &&
-	       ip_equal(a->ipv4.ip, b->ipv4.ip) && a->ipv4.len == b->ipv4.len &&
-	       ip_equal(a->ipv4_gateway, b->ipv4_gateway) && a->clean_gateway == b->clean_gateway &&
-	       a->n_routes == b->n_routes;
+	return a->interface && b->interface && streq(a->interface, b->interface) &&
+	       same_address(a->ipv4_pool, a->ipv4, a->ipv4_gateway, b->ipv4_pool, b->ipv4,
+	                    b->ipv4_gateway) &&
+	       same_address(a->ipv6_pool, a->ipv6, a->ipv6_gateway, b->ipv6_pool, b->ipv6,
+	                    b->ipv6_gateway) &&
+	       a->clean_gateway == b->clean_gateway && a->n_routes == b->n_routes;
 }
 
 static bool same(const struct endpoint *a, const struct endpoint *b)

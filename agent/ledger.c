@@ -29,8 +29,9 @@
 #define TROUBLE_MAX_MS 2000  /* longest pause while the store does not answer */
 #define OVERLAP_DEPTH 16     /* pools that yield to pools that yield ... */
 #define ADMIT_AGAIN_MS 30000 /* after a failed admission */
+#define ROLLBACK_MS 2000     /* a refused ADD waits so long for what it took to go back */
 
-enum request_state { REQUEST_WAITING, REQUEST_ANSWERED, REQUEST_ABANDONED };
+enum request_state { REQUEST_WAITING, REQUEST_ANSWERED, REQUEST_ABANDONED, REQUEST_UNDONE };
 
 /* News from the informers. */
 struct news {
@@ -38,7 +39,7 @@ struct news {
 	enum k8s_event_type type;
 	struct pool_state *states;
 	size_t n_states;
-	struct ip_set reserved;
+	struct ip_set set;
 	char *text;
 };
 
@@ -63,7 +64,7 @@ void pod_grants_free(struct pod_grants *g)
 	free(g);
 }
 
-static struct grant grant_of(const struct pool *p, struct ip ip, const char *nic)
+struct grant ledger_grant(const struct pool *p, struct ip ip, const char *nic)
 {
 	struct grant g = {
 		.nic = xstrdup(nic),
@@ -102,7 +103,7 @@ struct pod_grants *ledger_grants(struct ledger *l, const char *pod, const char *
 				uid = g->uid;
 			}
 			g->v = xgrow(g->v, &cap, g->n + 1, sizeof(*g->v));
-			g->v[g->n++] = grant_of(p, r->ip, *r->nic ? r->nic : "eth0");
+			g->v[g->n++] = ledger_grant(p, r->ip, *r->nic ? r->nic : "eth0");
 		}
 	}
 	return g;
@@ -128,6 +129,9 @@ struct ledger_request *ledger_request_new(enum ledger_op op, const char *pod, co
 	r->cid = copy_or_empty(cid);
 	r->deadline = deadline;
 	r->event = event;
+	r->enabled[V4] = r->enabled[V6] = true;
+	for (size_t i = 0; i < LEDGER_PARTS; i++)
+		r->parts[i].request = r;
 	atomic_init(&r->state, REQUEST_WAITING);
 	return r;
 }
@@ -142,13 +146,23 @@ void ledger_request_free(struct ledger_request *r)
 	free(r->cid);
 	free(r->network);
 	free(r->network_error);
-	for (size_t i = 0; i < r->n_pools; i++)
-		free(r->pools[i]);
-	free(r->pools);
+	for (int f = 0; f < FAMILIES; f++) {
+		for (size_t i = 0; i < r->wishes[f].n; i++)
+			free(r->wishes[f].pools[i]);
+		free(r->wishes[f].pools);
+	}
+	for (size_t i = 0; i < r->n_grants; i++)
+		grant_release(&r->grants[i]);
+	for (size_t i = 0; i < r->n_held; i++) {
+		free(r->held[i].pool);
+		pool_record_release(&r->held[i].record);
+	}
+	free(r->held);
+	free(r->pool);
+	free(r->reason);
 	free(r->text);
 	free(r->why);
-	grant_release(&r->grant);
-	pod_grants_free(r->grants);
+	pod_grants_free(r->pod_grants);
 	free(r);
 }
 
@@ -164,58 +178,116 @@ static bool settle(struct ledger_request *r, int state)
 	return atomic_compare_exchange_strong(&r->state, &waiting, state);
 }
 
-bool ledger_abandon(struct ledger_request *r)
+bool ledger_abandon(struct ledger_request *r, bool undo)
 {
-	return settle(r, REQUEST_ABANDONED);
+	return settle(r, undo ? REQUEST_UNDONE : REQUEST_ABANDONED);
 }
 
 bool ledger_is_abandoned(struct ledger_request *r)
 {
-	return atomic_load(&r->state) == REQUEST_ABANDONED;
+	return atomic_load(&r->state) >= REQUEST_ABANDONED;
+}
+
+bool ledger_is_undone(struct ledger_request *r)
+{
+	return atomic_load(&r->state) == REQUEST_UNDONE;
 }
 
 /* text is taken.  The request is not ours any more afterwards. */
 void ledger_answer(struct ledger *l, struct ledger_request *r, enum err_kind kind, char *text)
 {
+	struct ledger_request *then = r->then;
 	int event = r->event;
 	uint64_t one = 1;
 
-	(void)l;
+	l->dels -= r->op == LEDGER_DEL || r->op == LEDGER_FREE;
+	r->then = NULL;
 	free(r->text);
 	r->text = text;
 	r->kind = kind;
-	if (event < 0 || !settle(r, REQUEST_ANSWERED)) {
+	if (event < 0 || !settle(r, REQUEST_ANSWERED))
 		ledger_request_free(r);
-		return;
-	}
-	/* refuses only when the counter is at its end, which nobody's is */
-	if (write(event, &one, sizeof(one)) < 0)
+	else if (write(event, &one, sizeof(one)) < 0)
+		/* refuses only when the counter is at its end, which nobody's is */
 		log_warn("a request's event cannot be raised");
+	if (then) {
+		text = then->text;
+		then->text = NULL;
+		ledger_answer(l, then, then->kind, text);
+	}
 }
 
-/* The address planned for r is in the store. */
-void ledger_committed(struct ledger *l, struct slot *s, struct ledger_request *r)
+void ledger_pend(struct ledger *l, struct ledger_request *r)
 {
-	struct pod_grants *g = ledger_grants(l, r->pod, r->uid);
+	r->next = NULL;
+	*l->pending_tail = r;
+	l->pending_tail = &r->next;
+}
 
+/* A request of ours: what the ADD took goes back; `then` is answered after it, if not NULL. */
+static void give_back(struct ledger *l, const struct ledger_request *r, struct mono deadline,
+                      struct ledger_request *then)
+{
+	struct ledger_request *back =
+		ledger_request_new(LEDGER_FREE, r->pod, r->uid, r->nic, r->cid, deadline, -1);
+
+	memcpy(back->addresses, r->took, sizeof(back->addresses));
+	back->then = then;
+	back->seen = ++l->clock;
+	l->dels++;
+	l->again = true;
+	ledger_pend(l, back);
+}
+
+static bool took_any(const struct ledger_request *r)
+{
+	return r->took[V4].family || r->took[V6].family;
+}
+
+void ledger_refuse(struct ledger *l, struct ledger_request *r, enum err_kind kind, char *text)
+{
+	struct mono now = mono_now();
+
+	/* who went away finds it again, by the next try */
+	if (!took_any(r) || (ledger_is_abandoned(r) && !ledger_is_undone(r))) {
+		ledger_answer(l, r, kind, text);
+		return;
+	}
+	if (ledger_is_abandoned(r) || now.ms >= r->deadline.ms) {
+		give_back(l, r, (struct mono){ now.ms + LEDGER_GIVE_BACK_MS }, NULL);
+		ledger_answer(l, r, kind, text);
+		return;
+	}
+	free(r->text);
+	r->text = text;
+	r->kind = kind;
+	give_back(l, r, mono_min(r->deadline, (struct mono){ now.ms + ROLLBACK_MS }), r);
+}
+
+void ledger_granted(struct ledger *l, struct ledger_request *r)
+{
+	struct pod_grants *g;
+
+	if (ledger_is_undone(r)) {
+		ledger_refuse(l, r, ERR_TIMEOUT, xstrdup("nobody waits any more"));
+		return;
+	}
+	if (r->n_grants == 2 && r->grants[0].address.ip.family == 6) {
+		struct grant first = r->grants[0];
+
+		r->grants[0] = r->grants[1];
+		r->grants[1] = first;
+	}
+	g = ledger_grants(l, r->pod, r->uid);
 	for (size_t i = 0; i < g->n; i++) {
 		if (!streq(g->v[i].nic, r->nic))
 			continue;
 		g->v[i].clean_gateway = r->clean_gateway;
 		g->v[i].clean_known = true;
 	}
-	grant_release(&r->grant);
-	r->grant = grant_of(&s->at.p, r->planned, r->nic);
 	atomic_fetch_add(&l->adds, 1);
 	ledger_answer(l, r, ERR_NONE, NULL);
 	l->config.changed(l->config.ctx, g);
-}
-
-static void pend(struct ledger *l, struct ledger_request *r)
-{
-	r->next = NULL;
-	*l->pending_tail = r;
-	l->pending_tail = &r->next;
 }
 
 /* Slots. */
@@ -227,22 +299,47 @@ static struct slot *find_slot(struct ledger *l, const char *name)
 	return NULL;
 }
 
-/* Its requests wait again. */
-static void unplan(struct ledger *l, struct slot *s)
+/* A part of it was written (true) or not; with the last one it is planned again, or done. */
+static void close_part(struct ledger *l, const struct slot *s, struct ledger_part *part,
+                       bool written)
 {
-	struct ledger_request *r = s->batch;
+	struct ledger_request *r = part->request;
+
+	part->state = written ? PART_DONE : PART_NONE;
+	if (written && r->op == LEDGER_ADD && part - r->parts < FAMILIES)
+		r->grants[r->n_grants++] = ledger_grant(&s->at.p, part->ip, r->nic);
+	if (--r->open == 0)
+		ledger_pend(l, r);
+}
+
+static struct ledger_part *take_batch(struct slot *s)
+{
+	struct ledger_part *batch = s->batch;
 
 	s->batch = NULL;
 	s->batch_tail = &s->batch;
+	return batch;
+}
+
+static void close_batch(struct ledger *l, struct slot *s, bool written)
+{
+	struct ledger_part *part = take_batch(s);
+
+	while (part) {
+		struct ledger_part *next = part->next;
+
+		close_part(l, s, part, written);
+		part = next;
+	}
+}
+
+/* Its requests wait again. */
+static void unplan(struct ledger *l, struct slot *s)
+{
 	if (s->planned)
 		pool_release(&s->next);
 	s->planned = false;
-	while (r) {
-		struct ledger_request *next = r->next;
-
-		pend(l, r);
-		r = next;
-	}
+	close_batch(l, s, false);
 }
 
 static void slot_free(struct slot *s)
@@ -306,7 +403,7 @@ static struct slot *apply(struct ledger *l, struct pool_state *state)
 	} else {
 		struct pool_state old = s->at;
 
-		state->p.last = old.p.last; /* the round goes on */
+		pool_move_rests(&state->p, &old.p); /* the round goes on */
 		s->at = *state;
 		if (old.generation != s->at.generation || !streq(old.p.uid, s->at.p.uid))
 			l->overlaps_stale = true;
@@ -470,35 +567,21 @@ static void start_jobs(struct ledger *l)
 		start_slot(l, l->slots[i]);
 }
 
-static void commit(struct ledger *l, struct slot *s)
-{
-	struct ledger_request *r = s->batch;
-
-	s->batch = NULL;
-	s->batch_tail = &s->batch;
-	while (r) {
-		struct ledger_request *next = r->next;
-
-		if (r->op == LEDGER_ADD)
-			ledger_committed(l, s, r);
-		else
-			pend(l, r); /* what else the container holds */
-		r = next;
-	}
-}
-
+/* Trying again does not help: its requests fail, once nothing of theirs is being written. */
 static void refuse_batch(struct ledger *l, struct slot *s, const struct err *e)
 {
-	struct ledger_request *r = s->batch;
+	struct ledger_part *part = take_batch(s);
 
-	s->batch = NULL;
-	s->batch_tail = &s->batch;
-	while (r) {
-		struct ledger_request *next = r->next;
+	while (part) {
+		struct ledger_part *next = part->next;
+		struct ledger_request *r = part->request;
 
-		ledger_answer(l, r, e->kind,
-		              xasprintf("write IPPool %s: %s", s->at.p.name, e->msg));
-		r = next;
+		if (!r->text) {
+			r->text = xasprintf("write IPPool %s: %s", s->at.p.name, e->msg);
+			r->kind = e->kind;
+		}
+		close_part(l, s, part, false);
+		part = next;
 	}
 }
 
@@ -536,8 +619,8 @@ static void take_next(struct ledger *l, struct slot *s, const struct job *j)
 {
 	s->planned = false;
 	if (version_compare(j->version, s->at.p.version) == -1) {
-		/* the round robin's place is known to the plan alone */
-		s->at.p.last = s->next.last;
+		/* the round is known to the plan alone */
+		pool_move_rests(&s->at.p, &s->next);
 		pool_release(&s->next);
 		return;
 	}
@@ -569,7 +652,7 @@ static void slot_done(struct ledger *l, struct slot *s, struct job *j)
 	if (j->op == JOB_ADMIT && s->want_admit)
 		s->admit_not_before = mono_in(ADMIT_AGAIN_MS);
 	if (write)
-		commit(l, s);
+		close_batch(l, s, true);
 }
 
 static void list_done(struct ledger *l, struct job *j)
@@ -613,33 +696,51 @@ static void job_done(struct ledger *l, struct job *j)
 }
 
 /* The mailbox. */
-static void mark_deleted(struct ledger_request *list, const struct ledger_request *del)
+static void mark_deleted(struct ledger_request *r, const struct ledger_request *del)
 {
-	for (struct ledger_request *r = list; r; r = r->next)
-		if (r->op == LEDGER_ADD && streq(r->cid, del->cid) &&
-		    (!*del->nic || streq(r->nic, del->nic)))
-			r->deleted = true;
+	if (r->op == LEDGER_ADD && streq(r->cid, del->cid) &&
+	    (!*del->nic || streq(r->nic, del->nic)))
+		r->deleted = true;
 }
 
 static void receive_request(struct ledger *l, struct ledger_request *r)
 {
 	r->seen = ++l->clock;
+	l->dels += r->op == LEDGER_DEL || r->op == LEDGER_FREE;
 	if (r->op == LEDGER_DEL) {
-		mark_deleted(l->pending, r);
+		for (struct ledger_request *a = l->pending; a; a = a->next)
+			mark_deleted(a, r);
 		for (size_t i = 0; i < l->n_slots; i++)
-			mark_deleted(l->slots[i]->batch, r);
+			for (struct ledger_part *p = l->slots[i]->batch; p; p = p->next)
+				mark_deleted(p->request, r);
 	}
 	if (!l->gather_until.ms)
 		l->gather_until = mono_in(GATHER_MS);
-	pend(l, r);
+	ledger_pend(l, r);
 }
 
 static void news_free(struct news *n)
 {
 	pool_states_free(n->states, n->n_states);
-	ip_set_release(&n->reserved);
+	ip_set_release(&n->set);
 	free(n->text);
 	free(n);
+}
+
+static void add_all(struct ip_set *to, const struct ip_set *from)
+{
+	for (size_t i = 0; i < from->n; i++)
+		ip_set_add(to, from->v[i]);
+}
+
+static void replace_set(struct ledger *l, struct ip_set *set, struct news *n)
+{
+	ip_set_release(set);
+	*set = n->set;
+	n->set = (struct ip_set)IP_SET_INIT;
+	ip_set_release(&l->blocked);
+	add_all(&l->blocked, &l->reserved);
+	add_all(&l->blocked, &l->node_addresses);
 }
 
 static void receive_news(struct ledger *l, struct news *n)
@@ -653,10 +754,11 @@ static void receive_news(struct ledger *l, struct news *n)
 		pool_event(l, n);
 		break;
 	case MESSAGE_RESERVED:
-		ip_set_release(&l->reserved);
-		l->reserved = n->reserved;
-		n->reserved = (struct ip_set)IP_SET_INIT;
+		replace_set(l, &l->reserved, n);
 		l->know_reserved = true;
+		break;
+	case MESSAGE_NODE_ADDRESSES:
+		replace_set(l, &l->node_addresses, n);
 		break;
 	default:
 		set_trouble(l, n->text);
@@ -716,7 +818,10 @@ static void round_of(struct ledger *l)
 		return;
 	if (l->overlaps_stale)
 		find_overlaps(l);
-	plan(l);
+	do {
+		l->again = false;
+		plan(l);
+	} while (l->again);
 	start_jobs(l);
 }
 
@@ -778,6 +883,8 @@ void ledger_free(struct ledger *l)
 		slot_free(l->slots[i]);
 	free(l->slots);
 	ip_set_release(&l->reserved);
+	ip_set_release(&l->node_addresses);
+	ip_set_release(&l->blocked);
 	free(l->trouble);
 	queue_release(&l->mailbox);
 	free(l);
@@ -815,13 +922,23 @@ void ledger_pool_event(struct ledger *l, enum k8s_event_type type, const json *o
 	send_news(l, n, MESSAGE_POOL);
 }
 
-void ledger_reserved(struct ledger *l, struct ip_set *set)
+static void send_set(struct ledger *l, struct ip_set *set, enum message_type type)
 {
 	struct news *n = xcalloc(1, sizeof(*n));
 
-	n->reserved = *set;
+	n->set = *set;
 	*set = (struct ip_set)IP_SET_INIT;
-	send_news(l, n, MESSAGE_RESERVED);
+	send_news(l, n, type);
+}
+
+void ledger_reserved(struct ledger *l, struct ip_set *set)
+{
+	send_set(l, set, MESSAGE_RESERVED);
+}
+
+void ledger_node_addresses(struct ledger *l, struct ip_set *set)
+{
+	send_set(l, set, MESSAGE_NODE_ADDRESSES);
 }
 
 void ledger_trouble(struct ledger *l, const struct err *e)
@@ -845,5 +962,5 @@ bool ledger_alive(struct ledger *l)
 struct ledger_stats ledger_stats(struct ledger *l)
 {
 	return (struct ledger_stats){ atomic_load(&l->pool_writes), atomic_load(&l->adds),
-		                      atomic_load(&l->dels), atomic_load(&l->conflicts) };
+		                      atomic_load(&l->dels_done), atomic_load(&l->conflicts) };
 }

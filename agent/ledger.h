@@ -34,11 +34,40 @@ void grant_release(struct grant *g);
 void pod_grants_free(struct pod_grants *g); /* NULL is fine */
 
 enum ledger_op {
-	LEDGER_ADD,      /* an address for a NIC; the same again for who has one */
-	LEDGER_DEL,      /* what a container holds, of one NIC or (nic "") of all */
-	LEDGER_QUERY,    /* what a pod holds */
-	LEDGER_SHOW,     /* send what the pod holds to the `changed` hook */
-	LEDGER_SHOW_HELD /* the same, if it holds anything */
+	LEDGER_ADD,        /* addresses for a NIC; the same again for who has them */
+	LEDGER_DEL,        /* what a container holds, of one NIC or (nic "") of all */
+	LEDGER_FREE,       /* exactly these addresses, if uid and cid are still what is recorded */
+	LEDGER_QUARANTINE, /* the container's address: somebody else answers for it */
+	LEDGER_QUERY,      /* what a pod holds */
+	LEDGER_HELD,       /* all records that were made on this node */
+	LEDGER_SHOW,       /* send what the pod holds to the `changed` hook */
+	LEDGER_SHOW_HELD   /* the same, if it holds anything */
+};
+
+/* Index of what there is one of for each family. */
+enum { V4, V6, FAMILIES };
+
+/* The pools that an ADD wants an address of, for one family. */
+struct ledger_wish {
+	char **pools; /* names and patterns in the order in which they are tried; owned */
+	size_t n;
+};
+
+enum part_state { PART_NONE, PART_PLANNED, PART_DONE };
+
+/* What a request changes in one pool: it lies in that pool's batch. */
+struct ledger_part {
+	struct ledger_request *request;
+	struct ledger_part *next;
+	enum part_state state;
+	struct ip ip;
+};
+#define LEDGER_PARTS 4
+
+/* A record that was made on this node. */
+struct ledger_held {
+	char *pool;
+	struct pool_record record;
 };
 
 /* Strings are owned, never NULL unless said so. */
@@ -46,25 +75,36 @@ struct ledger_request {
 	struct message message;
 	enum ledger_op op;
 	char *pod, *uid, *nic, *cid;
-	char *network, *network_error; /* as in struct pool_request; both may be NULL */
-	char **pools;                  /* named by the configuration, in its order */
-	size_t n_pools;
-	bool named; /* false: the cluster's default pools */
+	char *network, *network_error;       /* as in struct pool_request; both may be NULL */
+	bool enabled[FAMILIES];              /* of ADD: families that may be given */
+	struct ledger_wish wishes[FAMILIES]; /* of ADD */
+	bool named;                          /* false: the cluster's default pools */
+	const char *source;                  /* who named them; static */
 	bool clean_gateway;
+	enum pool_keep keep;           /* of ADD: the address belongs to the pod's name */
+	char *pool;                    /* of DEL: where the addresses were; may be NULL */
+	struct ip addresses[FAMILIES]; /* of FREE, QUARANTINE; family 0: none */
+	char *reason;                  /* of QUARANTINE */
 	struct mono deadline;
 	int event; /* eventfd (borrowed) that is raised by one with the answer; -1: none wanted */
 	/* the answer: ERR_NONE, or why not */
 	enum err_kind kind;
 	char *text;
-	struct grant grant;        /* of ADD; of DEL: the first that was given back, if any */
-	struct pod_grants *grants; /* of QUERY */
+	struct grant grants[FAMILIES]; /* of ADD; of DEL and FREE: the first that were given back */
+	size_t n_grants;
+	struct pod_grants *pod_grants; /* of QUERY */
+	struct ledger_held *held;      /* of HELD */
+	size_t n_held;
 	/* the ledger's own */
 	atomic_int state;
 	uint64_t seen;
 	struct ledger_request *next;
-	struct ip planned;
-	char *why;    /* what it waits for */
-	bool deleted; /* a DEL of its container came after it */
+	struct ledger_part parts[LEDGER_PARTS];
+	int open;                    /* parts that are planned */
+	struct ip took[FAMILIES];    /* what this ADD has, or may have, recorded */
+	struct ledger_request *then; /* is answered after this one */
+	char *why;                   /* what it waits for */
+	bool deleted;                /* a DEL of its container came after it */
 };
 
 /* All strings are copied; NULL stands for "". */
@@ -78,6 +118,7 @@ struct ledger;
 struct ledger_config {
 	struct store *store;
 	const char *node, *agent_namespace;
+	bool keep_statefulset, keep_vmi; /* addresses stay with the names of such pods */
 	/* a pod's addresses were changed by this agent; g is taken; on the ledger's thread */
 	void (*changed)(void *ctx, struct pod_grants *g);
 	void *ctx;
@@ -91,11 +132,11 @@ void ledger_free(struct ledger *l); /* after it, and when nobody sends any more 
 /*
  * The request is taken until its event is raised; then it is the caller's again.  Who does not want
  * to wait any longer abandons it: true when the ledger will free it, false when the answer was
- * quicker (its event is raised by now or in a moment).  False from submit: the ledger has stopped,
- * the request is the caller's.
+ * quicker (its event is raised by now or in a moment).  undo: what it was given goes back, else it
+ * stays for the next try.  False from submit: the ledger has stopped, the request is the caller's.
  */
 bool ledger_submit(struct ledger *l, struct ledger_request *r);
-bool ledger_abandon(struct ledger_request *r);
+bool ledger_abandon(struct ledger_request *r, bool undo);
 
 /*
  * How many requests are on their way here (+1, -1): while there are any, a batch waits a moment for
@@ -106,8 +147,9 @@ void ledger_arriving(struct ledger *l, int change);
 /* News from the store, on the informers' threads. */
 void ledger_pools_listed(struct ledger *l, const json *items);
 void ledger_pool_event(struct ledger *l, enum k8s_event_type type, const json *object);
-void ledger_reserved(struct ledger *l, struct ip_set *set); /* contents taken */
-void ledger_trouble(struct ledger *l, const struct err *e); /* the store does not answer */
+void ledger_reserved(struct ledger *l, struct ip_set *set);       /* contents taken */
+void ledger_node_addresses(struct ledger *l, struct ip_set *set); /* the same */
+void ledger_trouble(struct ledger *l, const struct err *e);       /* the store does not answer */
 
 bool ledger_synced(struct ledger *l);
 bool ledger_alive(struct ledger *l); /* its loop went round in the last minute */

@@ -8,6 +8,8 @@
 
 #include "agent/ledger.h"
 
+#define LEDGER_GIVE_BACK_MS (10 * 60 * 1000) /* so long a failed ADD's addresses are given back */
+
 /* One pool. */
 struct slot {
 	struct pool_state at; /* as the store told it last */
@@ -16,9 +18,9 @@ struct slot {
 	bool busy;      /* a job is under way */
 	bool want_read; /* what we know may be stale: read before anything else */
 	bool want_admit;
-	uint64_t fresh;                             /* clock of the last read or own write */
-	uint64_t touched;                           /* clock when we were last told anything */
-	struct ledger_request *batch, **batch_tail; /* committed by the next write, or this one */
+	uint64_t fresh;                          /* clock of the last read or own write */
+	uint64_t touched;                        /* clock when we were last told anything */
+	struct ledger_part *batch, **batch_tail; /* committed by the next write, or this one */
 	struct mono not_before, admit_not_before;
 	int failures;
 	char *overlap; /* why it must not be used beside an older pool, or NULL */
@@ -32,7 +34,9 @@ struct ledger {
 	struct jobs *jobs;
 	struct slot **slots;
 	size_t n_slots, cap_slots;
-	struct ip_set reserved;
+	struct ip_set reserved, node_addresses;
+	struct ip_set blocked; /* both */
+	int dels;              /* that were received and not answered */
 	bool know_pools, know_reserved, overlaps_stale;
 	uint64_t clock;  /* counts jobs and requests: what happened before what */
 	uint64_t listed; /* clock of the last whole list that was read on purpose */
@@ -40,12 +44,14 @@ struct ledger {
 	struct mono list_not_before;
 	int list_failures;
 	struct ledger_request *pending, **pending_tail;
-	struct mono gather_until; /* of the batch that gathers; ms 0: none does */
-	char *trouble;            /* why the store does not answer, or NULL */
+	struct ledger_request *planning; /* those that this round of plan() has not come to */
+	bool again;                      /* plan once more, at once */
+	struct mono gather_until;        /* of the batch that gathers; ms 0: none does */
+	char *trouble;                   /* why the store does not answer, or NULL */
 	atomic_int arriving;
 	atomic_bool synced;
 	atomic_llong beat; /* ms of the last round */
-	atomic_ulong pool_writes, adds, dels, conflicts;
+	atomic_ulong pool_writes, adds, dels_done, conflicts;
 };
 
 /* plan.c: goes through the pending requests; what can be decided is answered or put into a batch.
@@ -54,8 +60,14 @@ void plan(struct ledger *l);
 
 /* ledger.c */
 bool ledger_is_abandoned(struct ledger_request *r);
+bool ledger_is_undone(struct ledger_request *r); /* abandoned, and nothing is to stay */
+void ledger_pend(struct ledger *l, struct ledger_request *r);
 void ledger_answer(struct ledger *l, struct ledger_request *r, enum err_kind kind, char *text);
-void ledger_committed(struct ledger *l, struct slot *s, struct ledger_request *r);
+/* An ADD that fails: what it took goes back before it is answered, if the time suffices. */
+void ledger_refuse(struct ledger *l, struct ledger_request *r, enum err_kind kind, char *text);
+/* All that an ADD wants is in the store. */
+void ledger_granted(struct ledger *l, struct ledger_request *r);
+struct grant ledger_grant(const struct pool *p, struct ip ip, const char *nic);
 struct pod_grants *ledger_grants(struct ledger *l, const char *pod, const char *uid);
 
 #endif

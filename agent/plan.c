@@ -8,8 +8,10 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "agent/ledger_impl.h"
+#include "pool/pattern.h"
 
 enum verdict {
 	VERDICT_WAIT,  /* stays pending */
@@ -48,15 +50,18 @@ static struct pool *change(struct slot *s)
 	return &s->next;
 }
 
-static enum verdict join(struct slot *s, struct ledger_request *r)
+/* The part lies in the slot's batch now: the next write of its pool does it. */
+static void join(struct slot *s, struct ledger_part *part, struct ip ip)
 {
-	r->next = NULL;
-	*s->batch_tail = r;
-	s->batch_tail = &r->next;
-	return VERDICT_BATCH;
+	part->state = PART_PLANNED;
+	part->ip = ip;
+	part->next = NULL;
+	*s->batch_tail = part;
+	s->batch_tail = &part->next;
+	part->request->open++;
 }
 
-static struct pool_request question(const struct ledger *l, const struct ledger_request *r)
+static struct pool_request question(const struct ledger *l, const struct ledger_request *r, int f)
 {
 	return (struct pool_request){
 		.pod = r->pod,
@@ -64,7 +69,8 @@ static struct pool_request question(const struct ledger *l, const struct ledger_
 		.nic = r->nic,
 		.cid = r->cid,
 		.node = l->config.node,
-		.family = 4,
+		.family = f == V4 ? 4 : 6,
+		.keep = r->keep,
 		.network = r->network,
 		.network_error = r->network_error,
 		.agent_namespace = l->config.agent_namespace,
@@ -88,24 +94,46 @@ static struct pool_record *find_own(struct ledger *l, const struct pool_request 
 	return NULL;
 }
 
-static enum verdict keep_own(struct ledger *l, struct ledger_request *r, struct slot *s,
-                             const struct pool_record *have)
+/* One that the pod's name has kept, of an earlier pod. */
+static struct pool_record *find_kept(struct ledger *l, const struct pool_request *q,
+                                     struct slot **where)
+{
+	for (size_t i = 0; i < l->n_slots; i++) {
+		struct slot *s = l->slots[i];
+		struct pool_record *have = s->at.p.bad ? NULL : pool_find_kept(view(s), q);
+
+		if (!have)
+			continue;
+		*where = s;
+		return have;
+	}
+	return NULL;
+}
+
+/* What is to happen for one family of an ADD, once it can happen for all. */
+struct intent {
+	struct slot *s;
+	struct ip ip;
+	enum { HAS_IT, KEEPS_IT, TAKES_IT } what;
+	struct slot *outdated; /* where an address that was kept is given back, or NULL */
+	struct ip old;
+};
+
+static enum verdict intend_own(struct ledger_request *r, struct slot *s,
+                               const struct pool_record *have, struct intent *in)
 {
 	if (is_blocked(s))
 		return wait_for_slot(r, s);
-	r->planned = have->ip;
-	if (!streq(have->cid, r->cid) || !streq(have->nic, r->nic)) {
-		struct ip ip = have->ip; /* the record may move */
-
-		pool_put_record(change(s), ip, r->pod, r->uid, r->nic, r->cid);
-		return join(s, r);
-	}
+	in->s = s;
+	in->ip = have->ip;
+	in->what = KEEPS_IT;
+	if (!streq(have->cid, r->cid) || !streq(have->nic, r->nic) || !streq(have->uid, r->uid))
+		return VERDICT_BATCH;
 	if (s->planned)
-		return join(s, r);
-	if (s->fresh > r->seen) {
-		ledger_committed(l, s, r);
-		return VERDICT_DONE;
-	}
+		return VERDICT_BATCH;
+	in->what = HAS_IT;
+	if (s->fresh > r->seen)
+		return VERDICT_BATCH;
 	/* somebody may have freed it since: look before saying so again */
 	s->want_read = true;
 	return wait_for_slot(r, s);
@@ -148,36 +176,72 @@ static int compare_slots(const void *a, const void *b)
 	return pool_compare_default(&(*x)->at.p, &(*y)->at.p);
 }
 
-/* Candidates in the order in which they are tried; owned array.  *missing: a named one that is not
- * there. */
-static struct slot **candidates(struct ledger *l, const struct ledger_request *r, size_t *n,
-                                const char **missing)
+/* The pools that an ADD tries for one family, in that order. */
+struct candidates {
+	struct slot **v;
+	size_t n;
+	const char *missing; /* a named one that is not there */
+};
+
+static void add_candidate(struct candidates *c, struct slot *s)
 {
-	struct slot **list = xcalloc(l->n_slots + r->n_pools + 1, sizeof(struct slot *));
+	for (size_t i = 0; i < c->n; i++)
+		if (c->v[i] == s)
+			return;
+	c->v[c->n++] = s;
+}
 
-	*n = 0;
-	*missing = NULL;
-	if (r->named) {
-		for (size_t i = 0; i < r->n_pools; i++) {
-			struct slot *s = find(l, r->pools[i]);
+/* In the place of a pattern stand the pools that it fits, in the order of the default ones. */
+static void add_matching(struct ledger *l, int family, const char *pattern, struct candidates *c)
+{
+	size_t from = c->n;
 
-			if (s)
-				list[(*n)++] = s;
-			else
-				*missing = r->pools[i];
-		}
-		return list;
+	for (size_t i = 0; i < l->n_slots; i++)
+		if (l->slots[i]->at.p.family == family &&
+		    pattern_matches(pattern, l->slots[i]->at.p.name))
+			add_candidate(c, l->slots[i]);
+	qsort(c->v + from, c->n - from, sizeof(*c->v), compare_slots);
+}
+
+static bool is_default_of(const struct slot *s, int family)
+{
+	const struct pool *p = &s->at.p;
+
+	/* one whose family cannot be told is a candidate, to be named as broken */
+	return p->is_default && (p->family ? p->family == family : family == 4);
+}
+
+static void find_candidates(struct ledger *l, const struct ledger_request *r, int f,
+                            struct candidates *c)
+{
+	const struct ledger_wish *w = &r->wishes[f];
+	int family = f == V4 ? 4 : 6;
+
+	*c = (struct candidates){ xcalloc(l->n_slots + w->n + 1, sizeof(*c->v)), 0, NULL };
+	for (size_t i = 0; r->named && i < w->n; i++) {
+		struct slot *s = find(l, w->pools[i]);
+
+		if (s)
+			add_candidate(c, s);
+		else if (pattern_is(w->pools[i]))
+			add_matching(l, family, w->pools[i], c);
+		else
+			c->missing = w->pools[i];
 	}
-	for (size_t i = 0; i < l->n_slots; i++) {
-		const struct pool *p = &l->slots[i]->at.p;
+	if (r->named)
+		return;
+	for (size_t i = 0; i < l->n_slots; i++)
+		if (is_default_of(l->slots[i], family))
+			c->v[c->n++] = l->slots[i];
+	qsort(c->v, c->n, sizeof(*c->v), compare_slots);
+}
 
-		/* IPv6 pools are never candidates; one whose family cannot be told is, to be named
-		 * as broken */
-		if (p->is_default && p->family != 6)
-			list[(*n)++] = l->slots[i];
-	}
-	qsort(list, *n, sizeof(struct slot *), compare_slots);
-	return list;
+static bool is_candidate(const struct candidates *c, const struct slot *s)
+{
+	for (size_t i = 0; i < c->n; i++)
+		if (c->v[i] == s)
+			return true;
+	return false;
 }
 
 /* "No" needs a list of all pools that is younger than the request. */
@@ -189,45 +253,53 @@ static bool need_list(struct ledger *l, const struct ledger_request *r)
 	return true;
 }
 
-static void names_of(struct slot **list, size_t n, struct str *out)
+static void names_of(const struct candidates *c, struct str *out)
 {
-	for (size_t i = 0; i < n; i++)
-		str_addf(out, "%s%s", i ? " " : "", list[i]->at.p.name);
+	for (size_t i = 0; i < c->n; i++)
+		str_addf(out, "%s%s", i ? " " : "", c->v[i]->at.p.name);
 }
 
-static enum verdict refuse(struct ledger *l, struct ledger_request *r, struct slot **list, size_t n,
-                           const char *filtered, const char *used)
+static enum verdict wait_for_list(struct ledger_request *r)
 {
-	AUTO_STR names = STR_INIT;
+	return wait_for(r, xstrdup("the list of IPPools is being read"));
+}
 
-	if (r->named ? !*used && need_list(l, r) : need_list(l, r))
-		return wait_for(r, xstrdup("the list of IPPools is being read"));
-	names_of(list, n, &names);
-	if (*used)
-		ledger_answer(
-			l, r, ERR_EXHAUSTED,
-			xasprintf("all IP addresses used out, IPv4 IPPools [%s] of %s: [%s]%s%s%s",
-		                  names.data, r->nic, used, *filtered ? ", filtered out: [" : "",
-		                  filtered, *filtered ? "]" : ""));
-	else if (n)
-		ledger_answer(l, r, ERR_NO_POOL,
-		              xasprintf("no IPPool available, all IPv4 IPPools [%s] of %s filtered "
-		                        "out: [%s]",
-		                        names.data, r->nic, filtered));
-	else
-		ledger_answer(l, r, ERR_NO_POOL,
-		              xasprintf("no IPPool available, %s",
-		                        r->named ? "the network configuration names no IPv4 "
-		                                   "IPPool"
-		                                 : "the network configuration names none and "
-		                                   "no IPv4 IPPool is a cluster default "
-		                                   "(spec.default: true)"));
+static enum verdict no(struct ledger *l, struct ledger_request *r, enum err_kind kind, char *text)
+{
+	ledger_refuse(l, r, kind, text);
 	return VERDICT_DONE;
 }
 
+static enum verdict refuse(struct ledger *l, struct ledger_request *r, int f,
+                           const struct candidates *c, const char *filtered, const char *used)
+{
+	AUTO_STR names = STR_INIT;
+	int version = f == V4 ? 4 : 6;
+
+	if (r->named ? !*used && need_list(l, r) : need_list(l, r))
+		return wait_for_list(r);
+	names_of(c, &names);
+	if (*used)
+		return no(l, r, ERR_EXHAUSTED,
+		          xasprintf("all IP addresses used out, IPv%d IPPools [%s] of %s: "
+		                    "[%s]%s%s%s",
+		                    version, names.data, r->nic, used,
+		                    *filtered ? ", filtered out: [" : "", filtered,
+		                    *filtered ? "]" : ""));
+	if (c->n)
+		return no(l, r, ERR_NO_POOL,
+		          xasprintf("no IPPool available, all IPv%d IPPools [%s] of %s filtered "
+		                    "out: [%s]",
+		                    version, names.data, r->nic, filtered));
+	return no(l, r, ERR_NO_POOL,
+	          xasprintf("no IPPool available, no IPv%d IPPool fits what the %s names for %s",
+	                    version, r->source ? r->source : "request", r->nic));
+}
+
 /*
- * What the pool must not give: reserved addresses, and those that another pool gave.  Pools that
- * overlap are not all used, but they may have been, before one of them was edited.
+ * What the pool must not give: reserved addresses and the node's own, and those that another pool
+ * gave.  Pools that overlap are not all used, but they may have been, before one of them was
+ * edited.
  */
 static const struct ip_set *unavailable(struct ledger *l, const struct slot *s, struct ip_set *own)
 {
@@ -243,27 +315,53 @@ static const struct ip_set *unavailable(struct ledger *l, const struct slot *s, 
 				ip_set_add(own, cidr_range(cidr_host(p->records[k].ip)));
 	}
 	if (!own->n)
-		return &l->reserved;
-	for (size_t i = 0; i < l->reserved.n; i++)
-		ip_set_add(own, l->reserved.v[i]);
+		return &l->blocked;
+	for (size_t i = 0; i < l->blocked.n; i++)
+		ip_set_add(own, l->blocked.v[i]);
 	return own;
 }
 
-/* Takes an address of the pool.  WAIT with *full set: it has none, and that is sure. */
-static enum verdict take(struct ledger *l, struct ledger_request *r, struct slot *s,
-                         const struct pool_request *q, struct str *used, bool *full)
+/* How many of the pool's addresses must not be given though no record has them. */
+static unsigned long long held_back(const struct pool *p, const struct ip_set *taken)
+{
+	unsigned long long n = pool_total(p);
+	AUTO_IP_SET left = IP_SET_INIT;
+
+	for (size_t i = 0; i < p->ips.n; i++)
+		ip_set_add(&left, p->ips.v[i]);
+	for (size_t i = 0; i < p->excluded.n; i++)
+		ip_set_remove(&left, p->excluded.v[i]);
+	for (size_t i = 0; i < taken->n; i++)
+		ip_set_remove(&left, taken->v[i]);
+	return n - ip_set_size(&left);
+}
+
+static void note_used(const struct slot *s, const struct ip_set *taken, struct str *used)
+{
+	unsigned long long back = held_back(&s->at.p, taken);
+
+	str_addf(used, "%s%s: %zu of %llu in use", used->len ? "; " : "", s->at.p.name,
+	         s->at.p.n_records, (unsigned long long)pool_total(&s->at.p));
+	if (back)
+		str_addf(used, ", %llu reserved or the node's own", back);
+}
+
+/* An address of the pool.  WAIT with *full set: it has none, and that is sure. */
+static enum verdict intend_take(struct ledger *l, struct ledger_request *r, struct slot *s,
+                                struct intent *in, struct str *used, bool *full)
 {
 	AUTO_IP_SET own = IP_SET_INIT;
+	const struct ip_set *taken;
 	struct err e;
-	struct ip ip;
 
 	*full = false;
 	if (is_blocked(s))
 		return wait_for_slot(r, s);
-	if (pool_pick(view(s), unavailable(l, s, &own), &ip, &e) == 0) {
-		pool_add(change(s), ip, q);
-		r->planned = ip;
-		return join(s, r);
+	taken = unavailable(l, s, &own);
+	if (pool_pick(view(s), taken, &in->ip, &e) == 0) {
+		in->s = s;
+		in->what = TAKES_IT;
+		return VERDICT_BATCH;
 	}
 	if (s->planned)
 		return wait_for_slot(r, s); /* its write tells what is true */
@@ -274,65 +372,227 @@ static enum verdict take(struct ledger *l, struct ledger_request *r, struct slot
 			l->want_list = true;
 		return wait_for_slot(r, s);
 	}
-	str_addf(used, "%s%s: %zu of %llu in use", used->len ? "; " : "", s->at.p.name,
-	         s->at.p.n_records, (unsigned long long)pool_total(&s->at.p));
+	note_used(s, taken, used);
 	*full = true;
 	return VERDICT_WAIT;
 }
 
-static enum verdict try_candidates(struct ledger *l, struct ledger_request *r,
-                                   const struct pool_request *q, struct slot **list, size_t n)
+static enum verdict try_candidates(struct ledger *l, struct ledger_request *r, int f,
+                                   const struct pool_request *q, const struct candidates *c,
+                                   struct intent *in)
 {
 	AUTO_STR filtered = STR_INIT;
 	AUTO_STR used = STR_INIT;
 
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < c->n; i++) {
 		enum verdict v;
 		bool full;
 
-		if (!serves(list[i], q, &filtered))
+		if (!serves(c->v[i], q, &filtered))
 			continue;
-		v = take(l, r, list[i], q, &used, &full);
+		v = intend_take(l, r, c->v[i], in, &used, &full);
 		if (!full)
 			return v;
 	}
-	return refuse(l, r, list, n, filtered.data, used.data);
+	return refuse(l, r, f, c, filtered.data, used.data);
+}
+
+/* BATCH: *in says what to do. */
+static enum verdict intend(struct ledger *l, struct ledger_request *r, int f,
+                           const struct candidates *c, struct intent *in)
+{
+	struct pool_request q = question(l, r, f);
+	struct pool_record *own;
+	struct slot *s = NULL;
+
+	memset(in, 0, sizeof(*in));
+	own = find_own(l, &q, true, &s);
+	if (own)
+		return intend_own(r, s, own, in);
+	if (c->missing) {
+		if (need_list(l, r))
+			return wait_for_list(r);
+		return no(l, r, ERR_NO_POOL,
+		          xasprintf("no IPPool available, IPPool %s, which the %s names for %s, "
+		                    "does not exist",
+		                    c->missing, r->source ? r->source : "request", r->nic));
+	}
+	own = r->keep ? find_kept(l, &q, &s) : NULL;
+	if (own && is_candidate(c, s) && serves(s, &q, &(struct str)STR_INIT))
+		return intend_own(r, s, own, in);
+	if (own) {
+		/* other pools are asked for now, or this node is not that one's */
+		if (is_blocked(s))
+			return wait_for_slot(r, s);
+		in->outdated = s;
+		in->old = own->ip;
+	}
+	own = find_own(l, &q, false, &s);
+	if (own)
+		return intend_own(r, s, own, in);
+	return try_candidates(l, r, f, &q, c, in);
+}
+
+static void carry_out(struct ledger *l, struct ledger_request *r, int f, const struct intent *in)
+{
+	struct pool_request q = question(l, r, f);
+	const struct pool_record *old;
+
+	if (in->outdated) {
+		old = pool_find(change(in->outdated), in->old);
+		if (old)
+			pool_remove_record(&in->outdated->next, old);
+		join(in->outdated, &r->parts[FAMILIES + f], in->old);
+	}
+	if (in->what == HAS_IT) {
+		r->parts[f].state = PART_DONE;
+		r->grants[r->n_grants++] = ledger_grant(&in->s->at.p, in->ip, r->nic);
+		return;
+	}
+	if (in->what == TAKES_IT) {
+		pool_add(change(in->s), in->ip, &q);
+		r->took[f] = in->ip;
+	} else {
+		struct pool *p = change(in->s);
+		struct ip last = p->last;
+
+		pool_add(p, in->ip, &q);
+		p->last = last; /* the round was not at this one */
+	}
+	join(in->s, &r->parts[f], in->ip);
+}
+
+/* Which families does it get?  Named ones, or those of which there are default pools for it. */
+static bool is_wanted(const struct ledger *l, const struct ledger_request *r, int f,
+                      const struct candidates *c)
+{
+	struct pool_request q = question(l, r, f);
+
+	if (!r->enabled[f])
+		return false;
+	if (r->named)
+		return r->wishes[f].n > 0;
+	for (size_t i = 0; i < c->n; i++)
+		if (c->v[i]->at.p.bad || pool_is_near(&c->v[i]->at.p, &q))
+			return true;
+	return false;
+}
+
+/* All that were named are of a family that is switched off. */
+static enum verdict refuse_family(struct ledger *l, struct ledger_request *r)
+{
+	int f = r->wishes[V4].n ? V4 : V6, version = f == V4 ? 4 : 6;
+	AUTO_STR names = STR_INIT;
+
+	if (!r->wishes[f].n)
+		return no(l, r, ERR_NO_POOL,
+		          xasprintf("no IPPool available, the %s names none for %s",
+		                    r->source ? r->source : "request", r->nic));
+	for (size_t i = 0; i < r->wishes[f].n; i++)
+		str_addf(&names, "%s%s", i ? " " : "", r->wishes[f].pools[i]);
+	return no(l, r, ERR_NO_POOL,
+	          xasprintf("no IPPool available, the %s names only IPv%d IPPools [%s] for %s, and "
+	                    "IPv%d is disabled",
+	                    r->source ? r->source : "request", version, names.data, r->nic,
+	                    version));
+}
+
+/* None of the default pools is for this node and network, or there are none at all. */
+static enum verdict refuse_default(struct ledger *l, struct ledger_request *r,
+                                   const struct candidates *c)
+{
+	AUTO_STR filtered = STR_INIT;
+
+	if (r->named)
+		return refuse_family(l, r);
+	if (need_list(l, r))
+		return wait_for_list(r);
+	for (int f = 0; f < FAMILIES; f++) {
+		struct pool_request q = question(l, r, f);
+
+		for (size_t i = 0; i < c[f].n; i++)
+			serves(c[f].v[i], &q, &filtered);
+		if (c[f].n)
+			return refuse(l, r, f, &c[f], filtered.data, "");
+	}
+	return no(l, r, ERR_NO_POOL,
+	          xstrdup("no IPPool available, the network configuration names none and no "
+	                  "IPPool is a cluster default (spec.default: true)"));
+}
+
+static bool is_del_of(const struct ledger_request *d, const struct ledger_request *add)
+{
+	return (d->op == LEDGER_DEL || d->op == LEDGER_FREE) && d->seen < add->seen &&
+	       streq(d->cid, add->cid) && (!*d->nic || streq(d->nic, add->nic));
+}
+
+/* An earlier DEL of this container is not through yet: what it frees must not be given again. */
+static bool waits_for_del(const struct ledger *l, const struct ledger_request *r)
+{
+	const struct ledger_request *lists[] = { l->pending, l->planning };
+
+	if (!l->dels)
+		return false;
+	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
+		for (const struct ledger_request *d = lists[i]; d; d = d->next)
+			if (is_del_of(d, r))
+				return true;
+	for (size_t i = 0; i < l->n_slots; i++)
+		for (const struct ledger_part *p = l->slots[i]->batch; p; p = p->next)
+			if (is_del_of(p->request, r))
+				return true;
+	return false;
+}
+
+static enum verdict plan_families(struct ledger *l, struct ledger_request *r,
+                                  const struct candidates *c)
+{
+	struct intent in[FAMILIES];
+	bool todo[FAMILIES] = { false }, any = false;
+
+	for (int f = 0; f < FAMILIES; f++) {
+		bool wanted = is_wanted(l, r, f, &c[f]);
+		enum verdict v;
+
+		any |= wanted;
+		if (!wanted || r->parts[f].state == PART_DONE)
+			continue;
+		todo[f] = true;
+		v = intend(l, r, f, &c[f], &in[f]);
+		if (v != VERDICT_BATCH)
+			return v;
+	}
+	if (!any)
+		return refuse_default(l, r, c);
+	for (int f = 0; f < FAMILIES; f++)
+		if (todo[f])
+			carry_out(l, r, f, &in[f]);
+	if (r->open)
+		return VERDICT_BATCH;
+	ledger_granted(l, r);
+	return VERDICT_DONE;
 }
 
 static enum verdict plan_add(struct ledger *l, struct ledger_request *r)
 {
-	struct pool_request q = question(l, r);
-	AUTO_FREE struct slot **list = NULL;
-	struct pool_record *own;
-	struct slot *s = NULL;
-	const char *missing;
-	size_t n;
+	struct candidates c[FAMILIES];
+	enum verdict v;
 
-	own = find_own(l, &q, true, &s);
-	if (own)
-		return keep_own(l, r, s, own);
-	list = candidates(l, r, &n, &missing);
-	if (missing) {
-		if (need_list(l, r))
-			return wait_for(r, xstrdup("the list of IPPools is being read"));
-		ledger_answer(
-			l, r, ERR_NO_POOL,
-			xasprintf("IPPool %s, named for %s, does not exist", missing, r->nic));
-		return VERDICT_DONE;
-	}
-	own = find_own(l, &q, false, &s);
-	if (own)
-		return keep_own(l, r, s, own);
-	return try_candidates(l, r, &q, list, n);
+	if (waits_for_del(l, r))
+		return wait_for(r, xstrdup("what this container had is being given back"));
+	for (int f = 0; f < FAMILIES; f++)
+		find_candidates(l, r, f, &c[f]);
+	v = plan_families(l, r, c);
+	for (int f = 0; f < FAMILIES; f++)
+		free(c[f].v);
+	return v;
 }
 
 static void note_released(struct ledger_request *r, const struct slot *s,
                           const struct pool_record *have)
 {
-	if (!r->grant.pool) {
-		r->grant.pool = xstrdup(s->at.p.name);
-		r->grant.address = (struct cidr){ have->ip, s->at.p.subnet.len };
-	}
+	if (r->n_grants < FAMILIES)
+		r->grants[r->n_grants++] = ledger_grant(&s->at.p, have->ip, have->nic);
 	/* whose it was, for the endpoint: a DEL may come without names */
 	if (*have->pod) {
 		free(r->pod);
@@ -342,33 +602,122 @@ static void note_released(struct ledger_request *r, const struct slot *s,
 	}
 }
 
-/* One pool after the other: when nothing is left, it is done. */
-static enum verdict plan_del(struct ledger *l, struct ledger_request *r)
+static unsigned int kept(const struct ledger *l)
+{
+	return (l->config.keep_statefulset ? 1U << POOL_KEEP_STATEFULSET : 0) |
+	       (l->config.keep_vmi ? 1U << POOL_KEEP_VMI : 0);
+}
+
+/* What a DEL, FREE or QUARANTINE is about in this pool; borrowed, or NULL. */
+static const struct pool_record *find_target(const struct ledger *l, struct slot *s,
+                                             const struct ledger_request *r)
+{
+	const struct pool *p = view(s);
+
+	if (r->op == LEDGER_DEL)
+		return pool_find_released(p, r->pod, r->uid, r->nic, r->cid, kept(l));
+	for (int f = 0; f < FAMILIES; f++) {
+		const struct pool_record *have =
+			r->addresses[f].family ? pool_find(p, r->addresses[f]) : NULL;
+
+		if (have && streq(have->cid, r->cid) &&
+		    (r->op == LEDGER_QUARANTINE ? !*have->conflict : streq(have->uid, r->uid)))
+			return have;
+	}
+	return NULL;
+}
+
+static void quarantine(struct ledger *l, struct slot *s, const struct ledger_request *r,
+                       struct ip ip)
+{
+	pool_put(change(s), &(struct pool_record){ .ip = ip,
+	                                           .node = (char *)(uintptr_t)l->config.node,
+	                                           .conflict = r->reason,
+	                                           .since = (int64_t)time(NULL) });
+}
+
+/* Nothing is found, but is that all? */
+static enum verdict nothing_left(struct ledger *l, struct ledger_request *r)
 {
 	for (size_t i = 0; i < l->n_slots; i++) {
 		struct slot *s = l->slots[i];
-		const struct pool_record *have =
-			pool_find_released(view(s), r->pod, r->uid, r->nic, r->cid);
 
-		if (!have)
-			continue;
-		if (is_blocked(s))
+		/* a write whose outcome is not known may have been the ADD's */
+		if (s->want_read && s->failures)
 			return wait_for_slot(r, s);
-		note_released(r, s, have);
-		pool_remove(change(s), r->pod, r->uid, r->nic, r->cid);
-		return join(s, r);
+		if (!s->at.p.unreadable || (r->pool && !streq(r->pool, s->at.p.name)))
+			continue;
+		ledger_answer(
+			l, r, ERR_PROTO,
+			xasprintf("IPPool %s: %s", s->at.p.name, s->at.p.bad ? s->at.p.bad : ""));
+		return VERDICT_DONE;
 	}
-	/* a write whose outcome is not known may have been the ADD's */
-	for (size_t i = 0; i < l->n_slots; i++)
-		if (l->slots[i]->want_read && l->slots[i]->failures)
-			return wait_for_slot(r, l->slots[i]);
 	/* also when nothing was there: the endpoint may be what an earlier try left.  Without a
 	 * uid it could be that of another pod */
 	if (*r->uid)
 		l->config.changed(l->config.ctx, ledger_grants(l, r->pod, r->uid));
-	atomic_fetch_add(&l->dels, 1);
+	if (r->op == LEDGER_DEL)
+		atomic_fetch_add(&l->dels_done, 1);
 	ledger_answer(l, r, ERR_NONE, NULL);
 	return VERDICT_DONE;
+}
+
+/* All pools that hold something of it, at once as far as they can be written; then it is planned
+ * again, until nothing is left. */
+static enum verdict plan_del(struct ledger *l, struct ledger_request *r)
+{
+	const struct slot *blocked = NULL;
+	size_t n = 0;
+
+	for (size_t i = 0; i < l->n_slots && n < LEDGER_PARTS; i++) {
+		struct slot *s = l->slots[i];
+		const struct pool_record *have = find_target(l, s, r);
+
+		if (have && is_blocked(s))
+			blocked = s;
+		if (!have || is_blocked(s))
+			continue;
+		note_released(r, s, have);
+		join(s, &r->parts[n++], have->ip);
+		/* note_released may have told it whose they are: all of that pod's container */
+		for (; have; have = find_target(l, s, r)) {
+			struct ip ip = have->ip;
+
+			if (r->op == LEDGER_QUARANTINE)
+				quarantine(l, s, r, ip);
+			else
+				pool_remove_record(change(s), pool_find(change(s), ip));
+		}
+	}
+	if (n)
+		return VERDICT_BATCH;
+	return blocked ? wait_for_slot(r, blocked) : nothing_left(l, r);
+}
+
+/* Was it made on this node? */
+static bool is_here(const struct ledger *l, const struct pool *p, const struct pool_record *r)
+{
+	if (*r->node)
+		return streq(r->node, l->config.node);
+	return p->n_node_names == 1 && streq(p->node_names[0], l->config.node);
+}
+
+static void list_held(struct ledger *l, struct ledger_request *r)
+{
+	size_t cap = 0;
+
+	for (size_t i = 0; i < l->n_slots; i++) {
+		const struct pool *p = &l->slots[i]->at.p;
+
+		for (size_t k = 0; k < p->n_records; k++) {
+			if (!is_here(l, p, &p->records[k]))
+				continue;
+			r->held = xgrow(r->held, &cap, r->n_held + 1, sizeof(*r->held));
+			r->held[r->n_held++] =
+				(struct ledger_held){ xstrdup(p->name),
+				                      pool_record_copy(&p->records[k]) };
+		}
+	}
 }
 
 static void show(struct ledger *l, const struct ledger_request *r)
@@ -387,9 +736,14 @@ static enum verdict plan_one(struct ledger *l, struct ledger_request *r)
 	case LEDGER_ADD:
 		return plan_add(l, r);
 	case LEDGER_DEL:
+	case LEDGER_FREE:
+	case LEDGER_QUARANTINE:
 		return plan_del(l, r);
 	case LEDGER_QUERY:
-		r->grants = ledger_grants(l, r->pod, r->uid);
+		r->pod_grants = ledger_grants(l, r->pod, r->uid);
+		break;
+	case LEDGER_HELD:
+		list_held(l, r);
 		break;
 	case LEDGER_SHOW:
 	case LEDGER_SHOW_HELD:
@@ -402,34 +756,64 @@ static enum verdict plan_one(struct ledger *l, struct ledger_request *r)
 
 static void answer_late(struct ledger *l, struct ledger_request *r)
 {
-	ledger_answer(l, r, ERR_TIMEOUT,
-	              xasprintf("no decision in time: %s%s%s",
-	                        r->why ? r->why : "the IPPools were not known yet",
-	                        l->trouble ? "; the store does not answer: " : "",
-	                        l->trouble ? l->trouble : ""));
+	char *text = xasprintf(
+		"no decision in time: %s%s%s", r->why ? r->why : "the IPPools were not known yet",
+		l->trouble ? "; the store does not answer: " : "", l->trouble ? l->trouble : "");
+
+	if (r->op == LEDGER_ADD) {
+		ledger_refuse(l, r, ERR_TIMEOUT, text);
+	} else if (r->then) {
+		/* who waits for it need not wait any longer, but it still is to be done */
+		struct ledger_request *then = r->then;
+
+		free(text);
+		text = then->text;
+		then->text = NULL;
+		r->then = NULL;
+		r->deadline = mono_in(LEDGER_GIVE_BACK_MS);
+		ledger_answer(l, then, then->kind, text);
+		ledger_pend(l, r);
+	} else {
+		ledger_answer(l, r, ERR_TIMEOUT, text);
+	}
+}
+
+/* A write of its was refused for good. */
+static void answer_failed(struct ledger *l, struct ledger_request *r)
+{
+	char *text = r->text;
+
+	r->text = NULL;
+	if (r->op == LEDGER_ADD)
+		ledger_refuse(l, r, r->kind, text);
+	else
+		ledger_answer(l, r, r->kind, text);
 }
 
 void plan(struct ledger *l)
 {
-	struct ledger_request **link = &l->pending;
+	struct ledger_request *r = l->pending;
 	bool known = l->know_pools && l->know_reserved;
 
-	while (*link) {
-		struct ledger_request *r = *link, *next = r->next;
+	/* what is decided below may be pending again, behind those that are */
+	l->pending = NULL;
+	l->pending_tail = &l->pending;
+	for (; r; r = l->planning) {
 		enum verdict v = VERDICT_DONE;
+
+		l->planning = r->next;
 
 		/* an ADD must not come after the DEL of its container */
 		if (r->deleted)
 			ledger_answer(l, r, ERR_NOT_FOUND,
 			              xasprintf("container %s was deleted meanwhile", r->cid));
+		else if (r->text)
+			answer_failed(l, r);
 		else if (mono_passed(r->deadline) || ledger_is_abandoned(r))
 			answer_late(l, r);
 		else
 			v = known ? plan_one(l, r) : VERDICT_WAIT;
 		if (v == VERDICT_WAIT)
-			link = &r->next;
-		else
-			*link = next;
+			ledger_pend(l, r);
 	}
-	l->pending_tail = link;
 }

@@ -75,9 +75,9 @@ static bool settle(struct releases *r, const struct release *rel, struct ledger_
 {
 	bool done = q->kind == ERR_NONE;
 
-	if (done && q->grant.pool)
+	for (size_t i = 0; done && i < q->n_grants; i++)
 		log_info("DEL pod=%s nic=%s address=%s pool=%s, from the queue", q->pod, q->nic,
-		         ip_str(q->grant.address.ip).s, q->grant.pool);
+		         ip_str(q->grants[i].address.ip).s, q->grants[i].pool);
 	return done && forget(r, rel);
 }
 
@@ -105,7 +105,7 @@ static bool replay(struct releases *r, const struct release *v, size_t n)
 	/* a second more than the ledger's own deadline */
 	got = collect(r, expected, (struct mono){ deadline.ms + 1000 });
 	for (size_t i = 0; i < n; i++) {
-		if (q[i] && got < expected && ledger_abandon(q[i])) {
+		if (q[i] && got < expected && ledger_abandon(q[i], false)) {
 			expected--;
 			q[i] = NULL;
 			all = false;

@@ -127,6 +127,33 @@ static void add_member_name(struct str *out, const char *comma, const char *key)
 	str_addc(out, ':');
 }
 
+static const char *const keep_names[] = { "", "StatefulSet", "VirtualMachineInstance" };
+
+static char *borrow(const json *o, const char *key)
+{
+	return (char *)(uintptr_t)text_or_empty(o, key);
+}
+
+static void read_record(const json *item, struct ip ip, struct pool *p)
+{
+	const char *keep = text_or_empty(item, "keep");
+	struct pool_record r = {
+		.ip = ip,
+		.pod = borrow(item, "pod"),
+		.uid = borrow(item, "podUid"),
+		.nic = borrow(item, "nic"),
+		.cid = borrow(item, "cid"),
+		.node = borrow(item, "node"),
+		.conflict = borrow(item, "conflict"),
+	};
+
+	IGNORE(json_opt_i64(item, "since", &r.since, NULL)); /* strange: as good as none */
+	for (size_t i = 1; i < ARRAY_LEN(keep_names); i++)
+		if (streq(keep, keep_names[i]))
+			r.keep = (enum pool_keep)i;
+	pool_put(p, &r);
+}
+
 static int read_records(const json *object, struct pool *p, struct err *e)
 {
 	const char *text = json_str_at(object, "status", "allocatedIPs", NULL);
@@ -135,18 +162,18 @@ static int read_records(const json *object, struct pool *p, struct err *e)
 
 	if (!text || !*text)
 		return 0;
+	p->unreadable = true;
 	if (json_parse(text, strlen(text), 0, &records, e) < 0)
 		return -1;
 	if (!json_is_object(records))
 		return err_set(e, ERR_PROTO, "not an object");
+	p->unreadable = false;
 	json_each(item, records)
 	{
 		struct ip ip;
 
 		if (ip_parse(json_name(item), &ip, e) == 0) {
-			pool_put_record(p, ip, text_or_empty(item, "pod"),
-			                text_or_empty(item, "podUid"), text_or_empty(item, "nic"),
-			                text_or_empty(item, "cid"));
+			read_record(item, ip, p);
 			continue;
 		}
 		/* kept, like all behind it: a release writes the whole text anew */
@@ -218,6 +245,14 @@ void ippool_records_text(const struct pool *p, struct str *out)
 			add_member(out, ",", "nic", r->nic);
 		if (*r->cid)
 			add_member(out, ",", "cid", r->cid);
+		if (*r->node)
+			add_member(out, ",", "node", r->node);
+		if (r->keep)
+			add_member(out, ",", "keep", keep_names[r->keep]);
+		if (*r->conflict) {
+			add_member(out, ",", "conflict", r->conflict);
+			str_addf(out, ",\"since\":%lld", (long long)r->since);
+		}
 		str_addc(out, '}');
 	}
 	if (p->foreign)

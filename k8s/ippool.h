@@ -19,8 +19,9 @@
 int ippool_read(const json *object, struct pool *out, struct err *e) MUST_USE;
 
 /*
- * status.allocatedIPs as text: one JSON object, keys sorted as bytes, members pod, podUid, and nic
- * and cid where known.  Appended to out.
+ * status.allocatedIPs as text: one JSON object, keys sorted as bytes, members pod, podUid, and
+ * where known nic, cid, node, keep (kind of the owner for whose next pod it stays), conflict and
+ * since (who else answers for the address, and since when).  Appended to out.
  */
 void ippool_records_text(const struct pool *p, struct str *out);
 

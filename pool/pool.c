@@ -7,12 +7,38 @@
 
 #include "pool/pool.h"
 
-static void record_release(struct pool_record *r)
+/* The strings one behind the other in one piece. */
+static char *pack(char **at, const char *s)
+{
+	char *start = *at;
+
+	*at = stpcpy(start, s ? s : "") + 1;
+	return start;
+}
+
+static size_t packed(const char *s)
+{
+	return (s ? strlen(s) : 0) + 1;
+}
+
+struct pool_record pool_record_copy(const struct pool_record *r)
+{
+	char *at = xmalloc(packed(r->pod) + packed(r->uid) + packed(r->nic) + packed(r->cid) +
+	                   packed(r->node) + packed(r->conflict));
+	struct pool_record copy = *r;
+
+	copy.pod = pack(&at, r->pod);
+	copy.uid = pack(&at, r->uid);
+	copy.nic = pack(&at, r->nic);
+	copy.cid = pack(&at, r->cid);
+	copy.node = pack(&at, r->node);
+	copy.conflict = pack(&at, r->conflict);
+	return copy;
+}
+
+void pool_record_release(struct pool_record *r)
 {
 	free(r->pod);
-	free(r->uid);
-	free(r->nic);
-	free(r->cid);
 }
 
 static void names_free(char **names, size_t n)
@@ -25,8 +51,9 @@ static void names_free(char **names, size_t n)
 void pool_release(struct pool *p)
 {
 	for (size_t i = 0; i < p->n_records; i++)
-		record_release(&p->records[i]);
+		pool_record_release(&p->records[i]);
 	free(p->records);
+	free(p->rests);
 	names_free(p->node_names, p->n_node_names);
 	names_free(p->namespace_names, p->n_namespace_names);
 	names_free(p->multus_names, p->n_multus_names);
@@ -87,12 +114,12 @@ void pool_copy(struct pool *to, const struct pool *from)
 	}
 	to->records = from->n_records ? xcalloc(from->n_records, sizeof(*to->records)) : NULL;
 	to->cap_records = from->n_records;
-	for (size_t i = 0; i < from->n_records; i++) {
-		const struct pool_record *r = &from->records[i];
-
-		to->records[i] = (struct pool_record){ r->ip, xstrdup(r->pod), xstrdup(r->uid),
-			                               xstrdup(r->nic), xstrdup(r->cid) };
-	}
+	for (size_t i = 0; i < from->n_records; i++)
+		to->records[i] = pool_record_copy(&from->records[i]);
+	to->rests = from->n_rests ? xcalloc(from->n_rests, sizeof(*to->rests)) : NULL;
+	to->cap_rests = from->n_rests;
+	if (from->n_rests)
+		memcpy(to->rests, from->rests, from->n_rests * sizeof(*to->rests));
 }
 
 uint64_t pool_total(const struct pool *p)
@@ -130,14 +157,77 @@ const struct pool_record *pool_find(const struct pool *p, struct ip ip)
 	return at < p->n_records && ip_equal(p->records[at].ip, ip) ? &p->records[at] : NULL;
 }
 
-void pool_put_record(struct pool *p, struct ip ip, const char *pod, const char *uid,
-                     const char *nic, const char *cid)
+/* Index of the first resting address at or after ip. */
+static size_t lower_rest(const struct pool *p, struct ip ip)
 {
-	struct pool_record r = { ip, xstrdup(pod), xstrdup(uid), xstrdup(nic), xstrdup(cid) };
-	size_t at = lower(p, ip);
+	size_t low = 0, high = p->n_rests;
 
-	if (at < p->n_records && ip_equal(p->records[at].ip, ip)) {
-		record_release(&p->records[at]);
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (ip_cmp(p->rests[mid].ip, ip) < 0)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+static void drop_rest(struct pool *p, size_t at)
+{
+	p->n_rests--;
+	memmove(p->rests + at, p->rests + at + 1, (p->n_rests - at) * sizeof(*p->rests));
+}
+
+bool pool_is_resting(const struct pool *p, struct ip ip)
+{
+	size_t at = lower_rest(p, ip);
+
+	return at < p->n_rests && ip_equal(p->rests[at].ip, ip);
+}
+
+void pool_rest(struct pool *p, struct ip ip)
+{
+	size_t at = lower_rest(p, ip), oldest = 0;
+
+	if (at == p->n_rests || !ip_equal(p->rests[at].ip, ip)) {
+		p->rests = xgrow(p->rests, &p->cap_rests, p->n_rests + 1, sizeof(*p->rests));
+		memmove(p->rests + at + 1, p->rests + at, (p->n_rests - at) * sizeof(*p->rests));
+		p->n_rests++;
+	}
+	p->rests[at] = (struct pool_rest){ ip, ++p->rest_order };
+	if (p->n_rests <= POOL_RECORDS_MAX)
+		return;
+	for (size_t i = 1; i < p->n_rests; i++)
+		if (p->rests[i].order < p->rests[oldest].order)
+			oldest = i;
+	drop_rest(p, oldest);
+}
+
+void pool_move_rests(struct pool *to, struct pool *from)
+{
+	free(to->rests);
+	to->last = from->last;
+	to->rests = from->rests;
+	to->n_rests = from->n_rests;
+	to->cap_rests = from->cap_rests;
+	to->rest_order = from->rest_order;
+	from->rests = NULL;
+	from->n_rests = from->cap_rests = 0;
+	for (size_t i = 0; i < from->n_records; i++)
+		if (!pool_find(to, from->records[i].ip))
+			pool_rest(to, from->records[i].ip);
+}
+
+void pool_put(struct pool *p, const struct pool_record *like)
+{
+	struct pool_record r = pool_record_copy(like);
+	size_t at = lower(p, r.ip), resting = lower_rest(p, r.ip);
+
+	if (resting < p->n_rests && ip_equal(p->rests[resting].ip, r.ip))
+		drop_rest(p, resting);
+	if (at < p->n_records && ip_equal(p->records[at].ip, r.ip)) {
+		pool_record_release(&p->records[at]);
 	} else {
 		p->records = xgrow(p->records, &p->cap_records, p->n_records + 1, sizeof(r));
 		memmove(p->records + at + 1, p->records + at, (p->n_records - at) * sizeof(r));
@@ -146,9 +236,25 @@ void pool_put_record(struct pool *p, struct ip ip, const char *pod, const char *
 	p->records[at] = r;
 }
 
+/* Only copied from. */
+static char *borrow(const char *s)
+{
+	return (char *)(uintptr_t)s;
+}
+
 void pool_add(struct pool *p, struct ip ip, const struct pool_request *r)
 {
-	pool_put_record(p, ip, r->pod, r->uid, r->nic, r->cid);
+	const struct pool_record record = {
+		.ip = ip,
+		.pod = borrow(r->pod),
+		.uid = borrow(r->uid),
+		.nic = borrow(r->nic),
+		.cid = borrow(r->cid),
+		.node = borrow(r->node),
+		.keep = r->keep,
+	};
+
+	pool_put(p, &record);
 	p->last = ip;
 }
 
@@ -164,11 +270,23 @@ struct pool_record *pool_find_own(struct pool *p, const struct pool_request *r)
 	return NULL;
 }
 
+struct pool_record *pool_find_kept(struct pool *p, const struct pool_request *r)
+{
+	for (size_t i = 0; i < p->n_records; i++) {
+		struct pool_record *have = &p->records[i];
+
+		if (have->keep && have->ip.family == r->family && streq(have->pod, r->pod) &&
+		    streq(have->nic, r->nic))
+			return have;
+	}
+	return NULL;
+}
+
 /* A record with a container id belongs to that container; one without, to the pod. */
 static bool is_released(const struct pool_record *r, const char *pod, const char *uid,
-                        const char *nic, const char *cid)
+                        const char *nic, const char *cid, unsigned int kept)
 {
-	if (*nic && *r->nic && !streq(r->nic, nic))
+	if (*r->conflict || (kept & (1U << r->keep)) || (*nic && *r->nic && !streq(r->nic, nic)))
 		return false;
 	if (*r->cid)
 		return streq(r->cid, cid);
@@ -176,27 +294,33 @@ static bool is_released(const struct pool_record *r, const char *pod, const char
 }
 
 const struct pool_record *pool_find_released(const struct pool *p, const char *pod, const char *uid,
-                                             const char *nic, const char *cid)
+                                             const char *nic, const char *cid, unsigned int kept)
 {
 	for (size_t i = 0; i < p->n_records; i++)
-		if (is_released(&p->records[i], pod, uid, nic, cid))
+		if (is_released(&p->records[i], pod, uid, nic, cid, kept))
 			return &p->records[i];
 	return NULL;
 }
 
-size_t pool_remove(struct pool *p, const char *pod, const char *uid, const char *nic,
-                   const char *cid)
+void pool_remove_record(struct pool *p, const struct pool_record *r)
 {
-	size_t kept = 0, had = p->n_records;
+	size_t at = (size_t)(r - p->records);
 
-	for (size_t i = 0; i < had; i++) {
-		if (is_released(&p->records[i], pod, uid, nic, cid))
-			record_release(&p->records[i]);
-		else
-			p->records[kept++] = p->records[i];
-	}
-	p->n_records = kept;
-	return had - kept;
+	pool_rest(p, r->ip);
+	pool_record_release(&p->records[at]);
+	p->n_records--;
+	memmove(p->records + at, p->records + at + 1, (p->n_records - at) * sizeof(*r));
+}
+
+size_t pool_remove(struct pool *p, const char *pod, const char *uid, const char *nic,
+                   const char *cid, unsigned int kept)
+{
+	const struct pool_record *r;
+	size_t n = 0;
+
+	for (; (r = pool_find_released(p, pod, uid, nic, cid, kept)); n++)
+		pool_remove_record(p, r);
+	return n;
 }
 
 char *pool_check(const struct pool *p)

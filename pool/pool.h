@@ -17,14 +17,33 @@
 /* As in Spiderpool: more records than this are never put into one pool. */
 #define POOL_RECORDS_MAX 5000
 
-/* One allocated address.  pod and uid are what the original writes; nic and cid are ours and are
- * "" in records that it wrote. */
+/* Who keeps an address beyond the life of its pod. */
+enum pool_keep {
+	POOL_KEEP_NO,
+	POOL_KEEP_STATEFULSET, /* the pod of that name of a StatefulSet */
+	POOL_KEEP_VMI          /* a KubeVirt VirtualMachineInstance: `pod` is its name */
+};
+
+/*
+ * One allocated address.  pod and uid are what the original writes; the rest is ours and "" (0) in
+ * records that it wrote.  The strings of a record in a pool are one allocation, which `pod` begins.
+ */
 struct pool_record {
 	struct ip ip;
 	char *pod; /* "namespace/name" */
 	char *uid;
 	char *nic;
-	char *cid; /* container (sandbox) id */
+	char *cid;      /* container (sandbox) id */
+	char *node;     /* where it was given */
+	char *conflict; /* not given: somebody else answers for it, and this says who; "" */
+	int64_t since;  /* of a conflict: seconds since 1970 */
+	enum pool_keep keep;
+};
+
+/* An address that was given back; the greater `order`, the later. */
+struct pool_rest {
+	struct ip ip;
+	uint64_t order;
 };
 
 struct pool_route {
@@ -50,12 +69,18 @@ struct pool {
 	size_t n_routes;
 	struct pool_record *records; /* sorted by address */
 	size_t n_records, cap_records;
-	char *foreign; /* entries of the status that are no records of ours, as text to be written
-	                * back ("key":value,...), or NULL */
-	char *bad;     /* why the pool may not be used (spec wrong, status unreadable), or NULL */
+	bool unreadable; /* the records' text is no JSON: who holds what is not known */
+	char *foreign;   /* entries of the status that are no records of ours, as text to be written
+	                  * back ("key":value,...), or NULL */
+	char *bad;       /* why the pool may not be used (spec wrong, status unreadable), or NULL */
 	/* why its condition Ready is False for what the spec says now, or NULL */
 	char *not_ready;
-	struct ip last; /* address given last, for the round robin; family 0: none */
+	/* For the round: the address given last (family 0: none), and those that were given back,
+	 * sorted by address. */
+	struct ip last;
+	struct pool_rest *rests;
+	size_t n_rests, cap_rests;
+	uint64_t rest_order;
 };
 
 void pool_release(struct pool *p); /* contents */
@@ -77,6 +102,7 @@ struct pool_request {
 	/* NULL: not known, and pools that select by them do not serve */
 	const struct labels *pod_labels, *namespace_labels, *node_labels;
 	int family;
+	enum pool_keep keep;
 	/* the pod's network for this NIC as "namespace/name", or NULL when it could not be told,
 	 * with the reason in network_error */
 	const char *network;
@@ -91,6 +117,8 @@ struct pool_request {
  * begins with the pool's name.
  */
 bool pool_serves(const struct pool *p, const struct pool_request *r, struct str *why);
+/* Is it for the request's node and network, as far as that is known? */
+bool pool_is_near(const struct pool *p, const struct pool_request *r);
 
 /* What pool_serves must know to tell; the pod's own labels and names are taken for known. */
 enum pool_needs {
@@ -107,9 +135,12 @@ enum pool_needs pool_needs(const struct pool *p);
  */
 int pool_compare_default(const struct pool *a, const struct pool *b);
 
-/* Adds a record, replacing one of that address; strings are copied. */
-void pool_put_record(struct pool *p, struct ip ip, const char *pod, const char *uid,
-                     const char *nic, const char *cid);
+/* One record by itself: a copy, and freeing what is in it. */
+struct pool_record pool_record_copy(const struct pool_record *r);
+void pool_record_release(struct pool_record *r);
+
+/* Adds a record, replacing one of that address; strings are copied, NULL stands for "". */
+void pool_put(struct pool *p, const struct pool_record *r);
 
 /*
  * The record this request already has in the pool: same uid, pod and nic (a retry of the same pod:
@@ -119,9 +150,16 @@ void pool_put_record(struct pool *p, struct ip ip, const char *pod, const char *
 struct pool_record *pool_find_own(struct pool *p, const struct pool_request *r);
 
 /*
- * Picks a free address: the first after p->last, round the pool, that is in ips and neither
- * excluded, reserved nor recorded.  ERR_EXHAUSTED ("all IP addresses used out") when there is none
- * or the pool has POOL_RECORDS_MAX records.
+ * The record that the request's pod name has kept in the pool (keep is not NO): same pod and nic,
+ * of another uid or the same.  NULL: none.
+ */
+struct pool_record *pool_find_kept(struct pool *p, const struct pool_request *r);
+
+/*
+ * Picks the address that has been free for longest: the first after p->last, round the pool, that
+ * was never given back as far as we know, else the one that was given back first.  It is in ips and
+ * neither excluded, reserved nor recorded.  ERR_EXHAUSTED ("all IP addresses used out") when there
+ * is none or the pool has POOL_RECORDS_MAX records.
  */
 int pool_pick(const struct pool *p, const struct ip_set *reserved, struct ip *out,
               struct err *e) MUST_USE;
@@ -129,16 +167,26 @@ int pool_pick(const struct pool *p, const struct ip_set *reserved, struct ip *ou
 /* Adds a record for the request and moves last. */
 void pool_add(struct pool *p, struct ip ip, const struct pool_request *r);
 
+bool pool_is_resting(const struct pool *p, struct ip ip);
+/* The address begins to rest now. */
+void pool_rest(struct pool *p, struct ip ip);
+/* What is known of the round goes over to a newer state of the pool: addresses that `from` records
+ * and `to` does not begin to rest.  from is left without it. */
+void pool_move_rests(struct pool *to, struct pool *from);
+
+/* Removes one record, which must be p's; its address begins to rest. */
+void pool_remove_record(struct pool *p, const struct pool_record *r);
+
 /*
  * Removes the records of this container and NIC (nic "": of all its NICs): those with this cid, or
  * of the original (cid "") with this pod and uid.  A record with another cid is a newer sandbox's
- * and stays.  Returns how many went.
+ * and stays, as do those whose keep has its bit (1 << keep) in `kept`.  Returns how many went.
  */
 size_t pool_remove(struct pool *p, const char *pod, const char *uid, const char *nic,
-                   const char *cid);
+                   const char *cid, unsigned int kept);
 /* The first record that pool_remove would take; borrowed, or NULL. */
 const struct pool_record *pool_find_released(const struct pool *p, const char *pod, const char *uid,
-                                             const char *nic, const char *cid);
+                                             const char *nic, const char *cid, unsigned int kept);
 
 /* Problems of one pool by itself (subnet, ranges, gateway, routes): NULL when fine, else owned
  * text. */

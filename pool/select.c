@@ -113,6 +113,18 @@ bool pool_serves(const struct pool *p, const struct pool_request *r, struct str 
 	return admits_network(p, r, why) && is_ready(p, why);
 }
 
+bool pool_is_near(const struct pool *p, const struct pool_request *r)
+{
+	AUTO_STR why = STR_INIT;
+
+	if (p->n_node_names && !listed(p->node_names, p->n_node_names, r->node))
+		return false;
+	if (!p->n_node_names && p->node_affinity.set && r->node_labels &&
+	    !selector_matches(&p->node_affinity, r->node_labels, &why))
+		return false;
+	return !p->n_multus_names || !r->network || network_listed(p, r);
+}
+
 enum pool_needs pool_needs(const struct pool *p)
 {
 	enum pool_needs needs = 0;
@@ -141,8 +153,9 @@ int pool_compare_default(const struct pool *a, const struct pool *b)
 }
 
 /*
- * The first usable address at or after `at`.  Jumps over excluded and reserved ranges and recorded
- * addresses; each step passes at least one of them, so it ends whatever the size of the ranges.
+ * The first usable address at or after `at` that does not rest.  Jumps over excluded and reserved
+ * ranges and recorded and resting addresses; each step passes at least one of them, so it ends
+ * whatever the size of the ranges.
  */
 static bool next_free(const struct pool *p, const struct ip_set *reserved, struct ip at,
                       struct ip *out)
@@ -165,13 +178,31 @@ static bool next_free(const struct pool *p, const struct ip_set *reserved, struc
 		}
 		if (jumped)
 			continue;
-		if (!pool_find(p, at)) {
+		if (!pool_find(p, at) && !pool_is_resting(p, at)) {
 			*out = at;
 			return true;
 		}
 		if (!ip_next(&at))
 			return false;
 	}
+}
+
+/* The usable one that was given back first. */
+static bool longest_rest(const struct pool *p, const struct ip_set *reserved, struct ip *out)
+{
+	const struct pool_rest *best = NULL;
+
+	for (size_t i = 0; i < p->n_rests; i++) {
+		const struct pool_rest *r = &p->rests[i];
+
+		if ((!best || r->order < best->order) && ip_set_contains(&p->ips, r->ip) &&
+		    !ip_set_contains(&p->excluded, r->ip) &&
+		    !(reserved && ip_set_contains(reserved, r->ip)) && !pool_find(p, r->ip))
+			best = r;
+	}
+	if (best)
+		*out = best->ip;
+	return best != NULL;
 }
 
 int pool_pick(const struct pool *p, const struct ip_set *reserved, struct ip *out, struct err *e)
@@ -186,7 +217,7 @@ int pool_pick(const struct pool *p, const struct ip_set *reserved, struct ip *ou
 	start = p->last;
 	if (start.family == p->family && ip_next(&start) && next_free(p, reserved, start, out))
 		return 0;
-	if (next_free(p, reserved, zero, out))
+	if (next_free(p, reserved, zero, out) || longest_rest(p, reserved, out))
 		return 0;
 	return err_set(e, ERR_EXHAUSTED, "all IP addresses used out: %s", p->name);
 }

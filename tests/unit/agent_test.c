@@ -431,8 +431,9 @@ static void right_pool(void **state)
 	assert_string_equal(
 		json_str_at(doc, "status", "allocatedIPs", NULL),
 		"{\"172.31.199.190\":{\"pod\":\"default/b\",\"podUid\":\"uid-b\",\"nic\":\"eth0\","
-		"\"cid\":\"cb\"},\"172.31.199.191\":{\"pod\":\"default/c\",\"podUid\":\"uid-c\","
-		"\"nic\":\"eth0\",\"cid\":\"cc\"}}");
+		"\"cid\":\"cb\",\"node\":\"worker\"},\"172.31.199.191\":{\"pod\":\"default/"
+		"c\",\"podUid\":\"uid-c\","
+		"\"nic\":\"eth0\",\"cid\":\"cc\",\"node\":\"worker\"}}");
 }
 
 static void endpoints_follow(void **state)
@@ -691,7 +692,7 @@ static void retry_and_release(void **state)
 	patch(STORE_POD, "default", "a",
 	      "{\"metadata\":{\"annotations\":{\"k8s.v1.cni.cncf.io/networks\":\"kube-system/"
 	      "ipvlan-eth1\"}}}");
-	add_gives(&master, "a", "c3", "eth0", "172.31.199.185/20", "master-172");
+	add_gives(&master, "a", "c3", "eth0", "172.31.199.186/20", "master-172");
 	for (struct mono until = soon();; mono_sleep_until(mono_in(2))) {
 		/* until the informer knows the annotation */
 		AUTO_FREE char *body = identity("a", "uid-a", "c3", "net1", "");
@@ -748,6 +749,7 @@ static void release_queue(void **state)
 static void store_away(void **state)
 {
 	AUTO_FREE char *want = NULL;
+	AUTO_FREE char *body = NULL;
 	struct mono started;
 
 	(void)state;
@@ -759,7 +761,8 @@ static void store_away(void **state)
 	await_endpoint("a", "172.31.199.185/20");
 	take_store_away();
 	want = xasprintf("\"read pod default/b: the store %s is not there\"", store_path);
-	add_fails(&master, "b", "c2", "eth0", "", want);
+	body = identity("b", "uid-b", "c2", "eth0", "");
+	expect(&master, "POST", "/v1/ipam/ip", body, 503, want);
 	/* a DEL is queued, in the time a plugin has */
 	started = mono_now();
 	del(&master, "a", "c1", "eth0");
@@ -859,7 +862,8 @@ static void named_pools(void **state)
 	start_node(&master);
 	await_healthy(&master);
 	add_fails(&master, "a", "c1", "eth0", ",\"defaultIPv4IPPool\":[\"master-172\",\"nowhere\"]",
-	          "\"IPPool nowhere, named for eth0, does not exist\"");
+	          "\"no IPPool available, IPPool nowhere, which the network configuration names "
+	          "for eth0, does not exist\"");
 	add_fails(&master, "a", "c1", "eth0", ",\"defaultIPv4IPPool\":[\"worker-172\"]",
 	          "\"no IPPool available, all IPv4 IPPools [worker-172] of eth0 filtered out: "
 	          "[worker-172 is not for node master]\"");
@@ -884,7 +888,7 @@ static void named_pools(void **state)
 		assert_int_equal(status, 200);
 		assert_non_null(strstr(json_str_at(pool, "status", "allocatedIPs", NULL),
 		                       "{\"pod\":\"cni/lone\",\"podUid\":\"lone\",\"nic\":\"eth0\","
-		                       "\"cid\":\"lone\"}"));
+		                       "\"cid\":\"lone\",\"node\":\"master\"}"));
 	}
 }
 

@@ -189,6 +189,7 @@ static void on_changed(void *ctx, struct pod_grants *g)
 
 static const struct ledger_config config = {
 	.store = &faulty.base,
+	.keep_statefulset = true,
 	.node = "master",
 	.agent_namespace = "kube-system",
 	.changed = on_changed,
@@ -345,7 +346,7 @@ static void add_gives(const char *pod, const char *cid, const char *address)
 
 	if (r->kind)
 		fail_msg("%s", r->text);
-	assert_string_equal(cidr_str(r->grant.address).s, address);
+	assert_string_equal(cidr_str(r->grants[0].address).s, address);
 	ledger_request_free(r);
 }
 
@@ -363,9 +364,9 @@ static void del(const char *pod, const char *cid, const char *address)
 
 	assert_int_equal(r->kind, ERR_NONE);
 	if (address)
-		assert_string_equal(ip_str(r->grant.address.ip).s, address);
+		assert_string_equal(ip_str(r->grants[0].address.ip).s, address);
 	else
-		assert_null(r->grant.pool);
+		assert_int_equal(r->n_grants, 0);
 	ledger_request_free(r);
 }
 
@@ -446,10 +447,10 @@ static void group_commit(void **state)
 		uint8_t last;
 
 		assert_int_equal(r[i]->kind, ERR_NONE);
-		assert_int_equal(r[i]->grant.address.len, 16);
-		assert_string_equal(r[i]->grant.pool, "a");
-		assert_string_equal(ip_str(r[i]->grant.gateway).s, "10.0.255.254");
-		last = r[i]->grant.address.ip.bytes[3];
+		assert_int_equal(r[i]->grants[0].address.len, 16);
+		assert_string_equal(r[i]->grants[0].pool, "a");
+		assert_string_equal(ip_str(r[i]->grants[0].gateway).s, "10.0.255.254");
+		last = r[i]->grants[0].address.ip.bytes[3];
 		assert_false(taken[last]);
 		taken[last] = true;
 		ledger_request_free(r[i]);
@@ -619,23 +620,25 @@ static void created_elsewhere_counts(void **state)
 	make_pool("z", "10.0.4.1-10.0.4.2", "");
 	r = request(LEDGER_ADD, "r", "e", 5000);
 	r->named = true;
-	r->pools = xcalloc(2, sizeof(*r->pools));
-	r->pools[r->n_pools++] = xstrdup("z");
-	r->pools[r->n_pools++] = xstrdup("near");
+	r->wishes[V4].pools = xcalloc(2, sizeof(char *));
+	r->wishes[V4].pools[r->wishes[V4].n++] = xstrdup("z");
+	r->wishes[V4].pools[r->wishes[V4].n++] = xstrdup("near");
 	run(r);
 	assert_int_equal(r->kind, ERR_NONE);
-	assert_string_equal(r->grant.pool, "z");
+	assert_string_equal(r->grants[0].pool, "z");
 	ledger_request_free(r);
 	r = request(LEDGER_ADD, "s", "f", 5000);
 	r->named = true;
-	r->pools = xcalloc(1, sizeof(*r->pools));
-	r->pools[r->n_pools++] = xstrdup("nowhere");
-	add_fails(r, ERR_NO_POOL, "IPPool nowhere, named for eth0, does not exist");
+	r->wishes[V4].pools = xcalloc(1, sizeof(char *));
+	r->wishes[V4].pools[r->wishes[V4].n++] = xstrdup("nowhere");
+	add_fails(r, ERR_NO_POOL,
+	          "no IPPool available, IPPool nowhere, which the request names for eth0, does not "
+	          "exist");
 	r = request(LEDGER_ADD, "s", "f", 5000);
 	r->named = true;
-	r->pools = xcalloc(2, sizeof(*r->pools));
-	r->pools[r->n_pools++] = xstrdup("far");
-	r->pools[r->n_pools++] = xstrdup("near");
+	r->wishes[V4].pools = xcalloc(2, sizeof(char *));
+	r->wishes[V4].pools[r->wishes[V4].n++] = xstrdup("far");
+	r->wishes[V4].pools[r->wishes[V4].n++] = xstrdup("near");
 	add_fails(r, ERR_EXHAUSTED,
 	          "all IP addresses used out, IPv4 IPPools [far near] of eth0: [near: 1 of 1 in "
 	          "use], filtered out: [far is not for node master]");
@@ -652,15 +655,13 @@ static void no_pool_at_all(void **state)
 	          "no decision in time: the IPPools were not known yet");
 	assert_false(ledger_synced(ledger));
 	ledger_pools_listed(ledger, none);
-	add_fails(
-		request(LEDGER_ADD, "p", "c", 5000), ERR_NO_POOL,
-		"no IPPool available, the network configuration names none and no IPv4 IPPool is a "
-		"cluster default (spec.default: true)");
+	add_fails(request(LEDGER_ADD, "p", "c", 5000), ERR_NO_POOL,
+	          "no IPPool available, the network configuration names none and no IPPool is a "
+	          "cluster default (spec.default: true)");
 	assert_true(ledger_synced(ledger));
 	r = request(LEDGER_ADD, "p", "c", 5000);
 	r->named = true;
-	add_fails(r, ERR_NO_POOL,
-	          "no IPPool available, the network configuration names no IPv4 IPPool");
+	add_fails(r, ERR_NO_POOL, "no IPPool available, the request names none for eth0");
 }
 
 static void list_does_not_undo_news(void **state)
@@ -739,7 +740,8 @@ static void a_grown_pool_leaves_the_others_addresses(void **state)
 	tell("a");
 	add_gives("r", "f", "10.0.0.3/16");
 	add_fails(request(LEDGER_ADD, "s", "g", 5000), ERR_EXHAUSTED,
-	          "all IP addresses used out, IPv4 IPPools [a b] of eth0: [a: 2 of 3 in use], "
+	          "all IP addresses used out, IPv4 IPPools [a b] of eth0: [a: 2 of 3 in use, 1 "
+	          "reserved or the node's own], "
 	          "filtered out: [b is not ready: its 10.0.0.2-10.0.0.3 overlaps "
 	          "10.0.0.1-10.0.0.3 of IPPool a, which is older]");
 }
@@ -758,7 +760,8 @@ static void reserved_and_excluded(void **state)
 	add_gives("p", "c", "10.0.0.3/16");
 	add_gives("q", "d", "10.0.0.4/16");
 	add_fails(request(LEDGER_ADD, "r", "e", 5000), ERR_EXHAUSTED,
-	          "all IP addresses used out, IPv4 IPPools [a] of eth0: [a: 2 of 3 in use]");
+	          "all IP addresses used out, IPv4 IPPools [a] of eth0: [a: 2 of 3 in use, 1 "
+	          "reserved or the node's own]");
 }
 
 static void delete_stops_a_waiting_add(void **state)
@@ -844,7 +847,7 @@ static void abandoned_is_not_planned(void **state)
 	await_patch();
 	second = request(LEDGER_ADD, "q", "d", 20000);
 	submit(second);
-	assert_true(ledger_abandon(second)); /* the ledger's from here on */
+	assert_true(ledger_abandon(second, false)); /* the ledger's from here on */
 	hold(false);
 	await_answers(1);
 	assert_int_equal(first->kind, ERR_NONE);
@@ -912,11 +915,11 @@ static void queries_and_shows(void **state)
 	add_gives("p", "c", "10.0.0.1/16");
 	r = ledger_request_new(LEDGER_QUERY, "default/p", "", "", "", soon(), event);
 	run(r);
-	assert_int_equal(r->grants->n, 1);
-	assert_string_equal(r->grants->uid, "uid-p");
-	assert_string_equal(r->grants->v[0].nic, "eth0");
-	assert_int_equal(r->grants->v[0].n_routes, 1);
-	assert_string_equal(cidr_str(r->grants->v[0].routes[0].dst).s, "10.9.0.0/16");
+	assert_int_equal(r->pod_grants->n, 1);
+	assert_string_equal(r->pod_grants->uid, "uid-p");
+	assert_string_equal(r->pod_grants->v[0].nic, "eth0");
+	assert_int_equal(r->pod_grants->v[0].n_routes, 1);
+	assert_string_equal(cidr_str(r->pod_grants->v[0].routes[0].dst).s, "10.9.0.0/16");
 	ledger_request_free(r);
 	run(r = ledger_request_new(LEDGER_SHOW_HELD, "default/q", "", "", "", soon(), event));
 	ledger_request_free(r);
@@ -962,6 +965,332 @@ static void versions(void **state)
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
+/* The same for IPv6; those of both families are told together. */
+static void make_pool6(const char *name, const char *ips)
+{
+	AUTO_FREE char *text = xasprintf(
+		"{\"metadata\":{\"name\":\"%s\",\"finalizers\":[\"spiderpool.spidernet.io\"]},"
+		"\"spec\":{\"ipVersion\":6,\"default\":true,\"subnet\":\"fd00::/"
+		"64\",\"ips\":[\"%s\"]}}",
+		name, ips);
+	AUTO_JSON *o = NULL;
+	struct err e;
+
+	if (json_parse(text, strlen(text), 0, &o, &e) < 0 ||
+	    store_create(faulty.real, STORE_IPPOOL, o, NULL, soon(), &e) < 0)
+		fail_msg("%s", e.msg);
+}
+
+static void both_give(const char *pod, const char *cid, const char *four, const char *six)
+{
+	struct ledger_request *r = run(request(LEDGER_ADD, pod, cid, 20000));
+
+	if (r->kind)
+		fail_msg("%s", r->text);
+	assert_int_equal(r->n_grants, 2);
+	assert_string_equal(cidr_str(r->grants[0].address).s, four);
+	assert_string_equal(cidr_str(r->grants[1].address).s, six);
+	ledger_request_free(r);
+}
+
+static void both_families(void **state)
+{
+	struct ledger_request *r;
+
+	(void)state;
+	make_pool("a", "10.0.0.1-10.0.0.9", "");
+	make_pool6("b", "fd00::1-fd00::2");
+	tell("a");
+	tell("b");
+	both_give("p", "c", "10.0.0.1/16", "fd00::1/64");
+	assert_int_equal(count(&faulty.patches), 2);
+	both_give("p", "c", "10.0.0.1/16", "fd00::1/64");
+	/* one DEL, both pools */
+	r = run(request(LEDGER_DEL, "p", "c", 20000));
+	assert_int_equal(r->n_grants, 2);
+	ledger_request_free(r);
+	assert_int_equal(records("a") + records("b"), 0);
+	both_give("q", "d", "10.0.0.2/16", "fd00::2/64");
+	both_give("p", "c", "10.0.0.3/16", "fd00::1/64");
+	/* IPv6 is used out: no IPv4 address either, and no write */
+	set(&faulty.patches, 0);
+	add_fails(request(LEDGER_ADD, "r", "e", 5000), ERR_EXHAUSTED,
+	          "all IP addresses used out, IPv6 IPPools [b] of eth0: [b: 2 of 2 in use]");
+	assert_int_equal(count(&faulty.patches), 0);
+	assert_int_equal(records("a"), 2);
+	/* switched off, or not asked for */
+	r = request(LEDGER_ADD, "r", "e", 5000);
+	r->enabled[V6] = false;
+	run(r);
+	assert_int_equal(r->n_grants, 1);
+	ledger_request_free(r);
+	r = request(LEDGER_ADD, "s", "f", 5000);
+	r->enabled[V6] = false;
+	r->named = true;
+	r->source = "network configuration";
+	r->wishes[V6].pools = xcalloc(1, sizeof(char *));
+	r->wishes[V6].pools[r->wishes[V6].n++] = xstrdup("b");
+	add_fails(r, ERR_NO_POOL,
+	          "no IPPool available, the network configuration names only IPv6 IPPools [b] for "
+	          "eth0, and IPv6 is disabled");
+}
+
+/* The second family is lost to somebody else while the first is written: it goes back. */
+static void half_is_rolled_back(void **state)
+{
+	struct ledger_request *r, *other;
+
+	(void)state;
+	make_pool("a", "10.0.0.1-10.0.0.9", "");
+	make_pool6("b", "fd00::1");
+	tell("a");
+	tell("b");
+	hold(true);
+	r = request(LEDGER_ADD, "p", "c", 10000);
+	submit(r);
+	await_patch();
+	/* another agent takes the only IPv6 address meanwhile */
+	{
+		AUTO_JSON *patch = NULL;
+		struct err e;
+		static const char text[] =
+			"{\"status\":{\"allocatedIPs\":\"{\\\"fd00::1\\\":{\\\"pod\\\":\\\"default/"
+			"x\\\","
+			"\\\"podUid\\\":\\\"x\\\"}}\"}}";
+
+		assert_int_equal(json_parse(text, strlen(text), 0, &patch, &e), 0);
+		assert_int_equal(store_patch(faulty.real, STORE_IPPOOL, NULL, "b", true, patch,
+		                             NULL, soon(), &e),
+		                 0);
+	}
+	hold(false);
+	await_answers(1);
+	assert_int_equal(r->kind, ERR_EXHAUSTED);
+	/* by the time of the answer nothing is left */
+	assert_int_equal(records("a"), 0);
+	assert_int_equal(records("b"), 1);
+	ledger_request_free(r);
+	/* and the round goes on */
+	other = request(LEDGER_ADD, "q", "d", 10000);
+	other->enabled[V6] = false;
+	run(other);
+	assert_string_equal(ip_str(other->grants[0].address.ip).s, "10.0.0.2");
+	ledger_request_free(other);
+}
+
+static void await_records(const char *pool, size_t n)
+{
+	for (struct mono until = soon(); records(pool) != n; mono_sleep_until(mono_in(1)))
+		assert_false(mono_passed(until));
+}
+
+/* Nobody waits for the answer any more when the write is done. */
+static void late_address_goes_back(void **state)
+{
+	struct ledger_request *r;
+
+	(void)state;
+	make_pool("a", "10.0.0.1-10.0.0.9", "");
+	tell("a");
+	hold(true);
+	r = request(LEDGER_ADD, "p", "c", 10000);
+	submit(r);
+	await_patch();
+	assert_true(ledger_abandon(r, true));
+	hold(false);
+	await_records("a", 1);
+	await_records("a", 0);
+	/* without undo it stays, and the next try finds it */
+	hold(true);
+	r = request(LEDGER_ADD, "p", "c", 10000);
+	submit(r);
+	await_patch();
+	assert_true(ledger_abandon(r, false));
+	hold(false);
+	add_gives("p", "d", "10.0.0.2/16");
+	assert_int_equal(records("a"), 1);
+}
+
+static struct ledger_request *of_set(const char *pod, const char *uid, const char *cid)
+{
+	AUTO_FREE char *full = xasprintf("default/%s", pod);
+	struct ledger_request *r =
+		ledger_request_new(LEDGER_ADD, full, uid, "eth0", cid, mono_in(10000), event);
+
+	r->keep = POOL_KEEP_STATEFULSET;
+	return r;
+}
+
+static void set_gives(const char *pod, const char *uid, const char *cid, const char *address)
+{
+	struct ledger_request *r = run(of_set(pod, uid, cid));
+
+	if (r->kind)
+		fail_msg("%s", r->text);
+	assert_string_equal(ip_str(r->grants[0].address.ip).s, address);
+	ledger_request_free(r);
+}
+
+static void kept_addresses(void **state)
+{
+	struct ledger_request *r;
+
+	(void)state;
+	make_pool("a", "10.0.0.1-10.0.0.9", "");
+	make_pool("b", "10.0.1.1-10.0.1.9", ",\"default\":false");
+	tell("a");
+	set_gives("web-0", "u1", "c1", "10.0.0.1");
+	set_gives("web-1", "u2", "c2", "10.0.0.2");
+	/* the DEL of its sandbox leaves it to the next pod of that name */
+	del("web-0", "c1", NULL);
+	assert_int_equal(records("a"), 2);
+	set_gives("web-0", "u3", "c3", "10.0.0.1");
+	/* a late DEL of the earlier one as well */
+	del("web-0", "c1", NULL);
+	assert_int_equal(records("a"), 2);
+	/* other pools are asked for: a new address, and the old one goes back */
+	del("web-0", "c3", NULL);
+	r = of_set("web-0", "u4", "c4");
+	r->named = true;
+	r->wishes[V4].pools = xcalloc(1, sizeof(char *));
+	r->wishes[V4].pools[r->wishes[V4].n++] = xstrdup("b");
+	run(r);
+	assert_int_equal(r->kind, ERR_NONE);
+	assert_string_equal(r->grants[0].pool, "b");
+	ledger_request_free(r);
+	assert_int_equal(records("a"), 1);
+	assert_int_equal(records("b"), 1);
+	/* given back when the set has gone, which somebody else finds out */
+	r = request(LEDGER_HELD, "", "", 5000);
+	run(r);
+	assert_int_equal(r->n_held, 2);
+	assert_string_equal(r->held[0].pool, "a");
+	assert_string_equal(r->held[0].record.cid, "c2");
+	assert_int_equal(r->held[0].record.keep, POOL_KEEP_STATEFULSET);
+	ledger_request_free(r);
+	r = ledger_request_new(LEDGER_FREE, "", "u2", "", "c2", mono_in(5000), event);
+	assert_int_equal(ip_parse("10.0.0.2", &r->addresses[V4], NULL), 0);
+	run(r);
+	assert_int_equal(r->kind, ERR_NONE);
+	assert_int_equal(r->n_grants, 1);
+	ledger_request_free(r);
+	assert_int_equal(records("a"), 0);
+}
+
+static void somebody_elses_address(void **state)
+{
+	struct ledger_request *r;
+	struct pool_state s;
+
+	(void)state;
+	make_pool("a", "10.0.0.1-10.0.0.2", "");
+	tell("a");
+	add_gives("p", "c", "10.0.0.1/16");
+	r = ledger_request_new(LEDGER_QUARANTINE, "default/p", "uid-p", "eth0", "c", mono_in(5000),
+	                       event);
+	assert_int_equal(ip_parse("10.0.0.1", &r->addresses[V4], NULL), 0);
+	r->reason = xstrdup("02:00:00:00:00:09 answers for it");
+	run(r);
+	assert_int_equal(r->kind, ERR_NONE);
+	ledger_request_free(r);
+	s = read_pool("a");
+	assert_int_equal(s.p.n_records, 1);
+	assert_string_equal(s.p.records[0].pod, "");
+	assert_string_equal(s.p.records[0].conflict, "02:00:00:00:00:09 answers for it");
+	assert_true(s.p.records[0].since > 1700000000);
+	pool_state_release(&s);
+	del("p", "c", NULL);
+	add_gives("p", "c", "10.0.0.2/16");
+	add_fails(request(LEDGER_ADD, "q", "d", 5000), ERR_EXHAUSTED,
+	          "all IP addresses used out, IPv4 IPPools [a] of eth0: [a: 2 of 2 in use]");
+	assert_int_equal(records("a"), 2);
+}
+
+static void node_addresses(void **state)
+{
+	struct ip_set own = IP_SET_INIT;
+	struct ip ip;
+
+	(void)state;
+	make_pool("a", "10.0.0.1-10.0.0.3", "");
+	tell("a");
+	assert_int_equal(ip_parse("10.0.0.1", &ip, NULL), 0);
+	ip_set_add(&own, cidr_range(cidr_host(ip)));
+	ledger_node_addresses(ledger, &own);
+	add_gives("p", "c", "10.0.0.2/16");
+	/* the node has another one now */
+	ledger_node_addresses(ledger, &own);
+	add_gives("q", "d", "10.0.0.3/16");
+	add_gives("r", "e", "10.0.0.1/16");
+}
+
+static void patterns(void **state)
+{
+	struct ledger_request *r;
+
+	(void)state;
+	make_pool("a-2", "10.0.0.2", "");
+	make_pool("a-1", "10.0.0.1", "");
+	make_pool("b", "10.0.0.3", "");
+	tell("a-1");
+	for (int i = 1; i <= 3; i++) {
+		char pod[8];
+
+		snprintf(pod, sizeof(pod), "p%d", i);
+		r = request(LEDGER_ADD, pod, pod, 5000);
+		r->named = true;
+		r->source = "network configuration";
+		r->wishes[V4].pools = xcalloc(1, sizeof(char *));
+		r->wishes[V4].pools[r->wishes[V4].n++] = xstrdup("a-*");
+		if (i == 3) {
+			add_fails(r, ERR_EXHAUSTED,
+			          "all IP addresses used out, IPv4 IPPools [a-1 a-2] of eth0: "
+			          "[a-1: 1 of 1 in use; a-2: 1 of 1 in use]");
+			break;
+		}
+		run(r);
+		assert_int_equal(r->kind, ERR_NONE);
+		assert_int_equal(r->grants[0].address.ip.bytes[3], i);
+		ledger_request_free(r);
+	}
+	r = request(LEDGER_ADD, "q", "q", 5000);
+	r->named = true;
+	r->source = "network configuration";
+	r->wishes[V4].pools = xcalloc(1, sizeof(char *));
+	r->wishes[V4].pools[r->wishes[V4].n++] = xstrdup("c*");
+	add_fails(r, ERR_NO_POOL,
+	          "no IPPool available, no IPv4 IPPool fits what the network configuration names "
+	          "for eth0");
+}
+
+/* A status that is no JSON says nothing of who holds what: no DEL may call itself done. */
+static void unreadable_records(void **state)
+{
+	AUTO_JSON *patch = NULL;
+	struct ledger_request *r;
+	struct err e;
+	static const char text[] = "{\"status\":{\"allocatedIPs\":\"{garbage\"}}";
+
+	(void)state;
+	make_pool("a", "10.0.0.1-10.0.0.2", "");
+	assert_int_equal(json_parse(text, strlen(text), 0, &patch, &e), 0);
+	assert_int_equal(
+		store_patch(faulty.real, STORE_IPPOOL, NULL, "a", true, patch, NULL, soon(), &e),
+		0);
+	make_pool("b", "10.0.1.1-10.0.1.2", "");
+	tell("b");
+	r = run(request(LEDGER_DEL, "p", "c", 5000));
+	assert_int_equal(r->kind, ERR_PROTO);
+	assert_non_null(strstr(r->text, "IPPool a: status.allocatedIPs: not JSON"));
+	ledger_request_free(r);
+	/* where the container's address was is known: another pool does not matter */
+	r = request(LEDGER_DEL, "p", "c", 5000);
+	r->pool = xstrdup("b");
+	run(r);
+	assert_int_equal(r->kind, ERR_NONE);
+	ledger_request_free(r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -988,6 +1317,14 @@ int main(void)
 		TEST(originals_records),
 		TEST(queries_and_shows),
 		TEST(stop_answers),
+		TEST(both_families),
+		TEST(half_is_rolled_back),
+		TEST(late_address_goes_back),
+		TEST(kept_addresses),
+		TEST(somebody_elses_address),
+		TEST(node_addresses),
+		TEST(patterns),
+		TEST(unreadable_records),
 		cmocka_unit_test(versions),
 	};
 

@@ -65,6 +65,16 @@ static void reads_the_guide(void **state)
 	pool_release(&p);
 }
 
+static void put(struct pool *p, struct ip ip, const char *pod, const char *uid, const char *nic,
+                const char *cid)
+{
+	pool_put(p, &(struct pool_record){ .ip = ip,
+	                                   .pod = (char *)(uintptr_t)pod,
+	                                   .uid = (char *)(uintptr_t)uid,
+	                                   .nic = (char *)(uintptr_t)nic,
+	                                   .cid = (char *)(uintptr_t)cid });
+}
+
 static void reads_the_originals_records(void **state)
 {
 	const char *status =
@@ -80,9 +90,9 @@ static void reads_the_originals_records(void **state)
 	assert_non_null(own);
 	assert_string_equal(ip_str(own->ip).s, "172.31.199.186");
 	/* it names no container: any DEL of this pod's uid frees it, another's does not */
-	assert_int_equal(pool_remove(&p, "default/web-0", "uid-2", "eth0", "c9"), 0);
-	assert_int_equal(pool_remove(&p, "default/web-0", "", "eth0", "c9"), 0);
-	assert_int_equal(pool_remove(&p, "default/web-0", "uid-1", "eth0", "c9"), 1);
+	assert_int_equal(pool_remove(&p, "default/web-0", "uid-2", "eth0", "c9", 0), 0);
+	assert_int_equal(pool_remove(&p, "default/web-0", "", "eth0", "c9", 0), 0);
+	assert_int_equal(pool_remove(&p, "default/web-0", "uid-1", "eth0", "c9", 0), 1);
 	pool_release(&p);
 }
 
@@ -95,19 +105,19 @@ static void writes_records_sorted_as_bytes(void **state)
 
 	(void)state;
 	pool_add(&p, ip("10.0.0.2"), &request);
-	pool_put_record(&p, ip("10.0.0.10"), "a/b", "u2", "", "");
+	put(&p, ip("10.0.0.10"), "a/b", "u2", "", "");
 	ippool_records_text(&p, &text);
 	assert_string_equal(text.data,
 	                    "{\"10.0.0.10\":{\"pod\":\"a/b\",\"podUid\":\"u2\"},"
 	                    "\"10.0.0.2\":{\"pod\":\"default/web-0\",\"podUid\":\"uid-1\","
-	                    "\"nic\":\"eth0\",\"cid\":\"c1\"}}");
+	                    "\"nic\":\"eth0\",\"cid\":\"c1\",\"node\":\"master\"}}");
 	patch = ippool_status_patch(&p);
 	str_reset(&text, 0);
 	json_print(patch, &text);
 	assert_non_null(strstr(text.data, "\"metadata\":{\"resourceVersion\":\"7\"}"));
 	assert_non_null(strstr(text.data, "\"allocatedIPCount\":2,\"totalIPCount\":20"));
-	assert_int_equal(pool_remove(&p, "", "", "eth0", "c1"), 1);
-	assert_int_equal(pool_remove(&p, "a/b", "u2", "eth0", "x"), 1);
+	assert_int_equal(pool_remove(&p, "", "", "eth0", "c1", 0), 1);
+	assert_int_equal(pool_remove(&p, "a/b", "u2", "eth0", "x", 0), 1);
 	json_free(patch);
 	patch = ippool_status_patch(&p);
 	str_reset(&text, 0);
@@ -131,12 +141,12 @@ static void foreign_entries_are_kept(void **state)
 	assert_string_equal(p.bad, "status.allocatedIPs: \"is\" is not an IP address");
 	assert_int_equal(p.n_records, 2);
 	pool_copy(&copy, &p);
-	assert_int_equal(pool_remove(&copy, "a/b", "u", "eth0", "x"), 1);
+	assert_int_equal(pool_remove(&copy, "a/b", "u", "eth0", "x", 0), 1);
 	ippool_records_text(&copy, &text);
 	assert_string_equal(text.data,
 	                    "{\"10.0.0.2\":{\"pod\":\"a/c\",\"podUid\":\"v\"},"
 	                    "\"what\":[1],\"is\":2}");
-	assert_int_equal(pool_remove(&copy, "a/c", "v", "eth0", "x"), 1);
+	assert_int_equal(pool_remove(&copy, "a/c", "v", "eth0", "x", 0), 1);
 	str_reset(&text, 0);
 	ippool_records_text(&copy, &text);
 	assert_string_equal(text.data, "{\"what\":[1],\"is\":2}");
@@ -226,18 +236,87 @@ static void round_robin(void **state)
 	assert_int_equal(pool_pick(&p, NULL, &got, &e), 0);
 	assert_string_equal(ip_str(got).s, "10.0.0.1");
 	pool_add(&p, got, &request);
-	assert_int_equal(pool_remove(&p, "", "", "eth0", "c1"), 1);
+	assert_int_equal(pool_remove(&p, "", "", "eth0", "c1", 0), 1);
 	/* the address just given back rests while others are free */
 	assert_int_equal(pool_pick(&p, NULL, &got, &e), 0);
 	assert_string_equal(ip_str(got).s, "10.0.0.3");
 	pool_add(&p, got, &request);
-	pool_put_record(&p, ip("10.0.0.4"), "a/b", "x", "eth0", "z");
+	put(&p, ip("10.0.0.4"), "a/b", "x", "eth0", "z");
 	assert_int_equal(pool_pick(&p, NULL, &got, &e), 0);
 	assert_string_equal(ip_str(got).s, "10.0.0.1");
 	pool_add(&p, got, &request);
 	assert_int_equal(pool_pick(&p, NULL, &got, &e), -1);
 	assert_int_equal(e.kind, ERR_EXHAUSTED);
 	assert_string_equal(e.msg, "all IP addresses used out: p");
+	pool_release(&p);
+}
+
+/* What another agent gave back rests too, and a pool with one free address gives it at once. */
+static void rests(void **state)
+{
+	static const char spec[] = "{\"subnet\":\"10.0.0.0/29\",\"ips\":[\"10.0.0.1-10.0.0.3\"]}";
+	struct pool p = read_pool(spec, "{}"), news = read_pool(spec, "{}");
+	struct ip got;
+	struct err e;
+
+	(void)state;
+	put(&p, ip("10.0.0.1"), "a/b", "u", "eth0", "1");
+	put(&p, ip("10.0.0.2"), "a/c", "u", "eth0", "2");
+	put(&p, ip("10.0.0.3"), "a/d", "u", "eth0", "3");
+	p.last = ip("10.0.0.3");
+	assert_int_equal(pool_remove(&p, "a/c", "u", "eth0", "2", 0), 1);
+	put(&news, ip("10.0.0.3"), "a/d", "u", "eth0", "3");
+	pool_move_rests(&news, &p);
+	assert_null(p.rests);
+	/* .2 has been free for longer than .1 */
+	assert_int_equal(pool_pick(&news, NULL, &got, &e), 0);
+	assert_string_equal(ip_str(got).s, "10.0.0.2");
+	put(&news, got, "a/e", "u", "eth0", "4");
+	assert_int_equal(pool_pick(&news, NULL, &got, &e), 0);
+	assert_string_equal(ip_str(got).s, "10.0.0.1");
+	put(&news, got, "a/f", "u", "eth0", "5");
+	assert_int_equal(news.n_rests, 0);
+	assert_int_equal(pool_remove(&news, "a/e", "u", "eth0", "4", 0), 1);
+	assert_int_equal(pool_pick(&news, NULL, &got, &e), 0);
+	assert_string_equal(ip_str(got).s, "10.0.0.2");
+	/* however many are given back, the list is bounded and forgets the oldest */
+	for (int i = 0; i < POOL_RECORDS_MAX + 10; i++)
+		pool_rest(&news, (struct ip){ 4, { 10, 1, (uint8_t)(i >> 8), (uint8_t)i } });
+	assert_int_equal(news.n_rests, POOL_RECORDS_MAX);
+	assert_false(pool_is_resting(&news, ip("10.0.0.2")));
+	pool_release(&p);
+	pool_release(&news);
+}
+
+/* A record's own members come back as they were written. */
+static void records_round_trip(void **state)
+{
+	static const char text[] =
+		"{\"10.0.0.1\":{\"pod\":\"d/web-0\",\"podUid\":\"u\",\"nic\":\"eth0\",\"cid\":"
+		"\"c\",\"node\":\"n\",\"keep\":\"StatefulSet\"},\"10.0.0.2\":{\"pod\":\"\",\"podUid"
+		"\":\"\",\"node\":\"n\",\"conflict\":\"02:00:00:00:00:01 on "
+		"eth0\",\"since\":1700000000}"
+		"}";
+	AUTO_JSON *status = json_new_object();
+	struct pool_request q = request;
+	AUTO_STR printed = STR_INIT;
+	AUTO_STR again = STR_INIT;
+	struct pool p;
+
+	(void)state;
+	json_set_str(status, "allocatedIPs", text);
+	json_print(status, &printed);
+	p = read_pool("{\"subnet\":\"10.0.0.0/29\",\"ips\":[\"10.0.0.1-10.0.0.3\"]}", printed.data);
+	assert_null(p.bad);
+	ippool_records_text(&p, &again);
+	assert_string_equal(again.data, text);
+	q.pod = "d/web-0";
+	q.uid = "a new one";
+	assert_ptr_equal(pool_find_kept(&p, &q), &p.records[0]);
+	q.pod = "d/web-1";
+	assert_null(pool_find_kept(&p, &q));
+	/* nobody's DEL frees an address that somebody else answers for */
+	assert_int_equal(pool_remove(&p, "", "", "", "", 0), 0);
 	pool_release(&p);
 }
 
@@ -274,6 +353,7 @@ static void picks_against_model(void **state)
 			"{}");
 		AUTO_IP_SET reserved = IP_SET_INIT;
 		bool free_model[64] = { false };
+		int freed_at[64] = { 0 }; /* 0: never */
 
 		for (int i = 1; i <= 40; i++)
 			free_model[i] = i <= 4 || (i >= 10 && i <= 30) || i == 40;
@@ -296,8 +376,11 @@ static void picks_against_model(void **state)
 				char cid[16];
 
 				assert_true(free_model[got.bytes[3]]);
+				for (int i = 0; i < 64; i++)
+					assert_false(free_model[i] &&
+					             freed_at[i] < freed_at[got.bytes[3]]);
 				snprintf(cid, sizeof(cid), "%d", got.bytes[3]);
-				pool_put_record(&p, got, "a/b", "u", "eth0", cid);
+				put(&p, got, "a/b", "u", "eth0", cid);
 				p.last = got;
 				free_model[got.bytes[3]] = false;
 			}
@@ -306,8 +389,9 @@ static void picks_against_model(void **state)
 				char cid[16];
 
 				snprintf(cid, sizeof(cid), "%d", last);
-				assert_int_equal(pool_remove(&p, "a/b", "u", "eth0", cid), 1);
+				assert_int_equal(pool_remove(&p, "a/b", "u", "eth0", cid, 0), 1);
 				free_model[last] = true;
+				freed_at[last] = op + 1;
 			}
 		}
 		pool_release(&p);
@@ -325,9 +409,9 @@ static void old_sandbox_frees_nothing(void **state)
 	retry.cid = "c2";
 	pool_add(&p, pool_find_own(&p, &retry)->ip, &retry);
 	assert_int_equal(p.n_records, 1);
-	assert_int_equal(pool_remove(&p, request.pod, request.uid, "eth0", "c1"), 0);
+	assert_int_equal(pool_remove(&p, request.pod, request.uid, "eth0", "c1", 0), 0);
 	pool_copy(&copy, &p);
-	assert_int_equal(pool_remove(&copy, request.pod, request.uid, "eth0", "c2"), 1);
+	assert_int_equal(pool_remove(&copy, request.pod, request.uid, "eth0", "c2", 0), 1);
 	assert_int_equal(p.n_records, 1);
 	pool_release(&copy);
 	/* another NIC of the same pod is another address */
@@ -362,6 +446,8 @@ int main(void)
 		cmocka_unit_test(bad_pools_say_why),
 		cmocka_unit_test(filters),
 		cmocka_unit_test(round_robin),
+		cmocka_unit_test(rests),
+		cmocka_unit_test(records_round_trip),
 		cmocka_unit_test(huge_ranges_cost_nothing),
 		cmocka_unit_test(picks_against_model),
 		cmocka_unit_test(old_sandbox_frees_nothing),
