@@ -31,12 +31,16 @@ static void on_changed(void *ctx, struct pod_grants *g)
 
 static void on_pools_listed(void *ctx, const json *items)
 {
-	ledger_pools_listed(((struct agent *)ctx)->ledger, items);
+	struct pool_watch *w = ctx;
+
+	ledger_pools_listed(w->agent->ledger, w->scope, items);
 }
 
 static void on_pool_event(void *ctx, enum k8s_event_type type, const json *object)
 {
-	ledger_pool_event(((struct agent *)ctx)->ledger, type, object);
+	struct pool_watch *w = ctx;
+
+	ledger_pool_event(w->agent->ledger, w->scope, type, object);
 }
 
 static void on_trouble(void *ctx, const struct err *e)
@@ -44,7 +48,12 @@ static void on_trouble(void *ctx, const struct err *e)
 	ledger_trouble(((struct agent *)ctx)->ledger, e);
 }
 
-static const struct informer_ops pool_ops = { on_pools_listed, on_pool_event, on_trouble };
+static void on_pool_trouble(void *ctx, const struct err *e)
+{
+	ledger_trouble(((struct pool_watch *)ctx)->agent->ledger, e);
+}
+
+static const struct informer_ops pool_ops = { on_pools_listed, on_pool_event, on_pool_trouble };
 
 static void on_reserved_listed(void *ctx, const json *items)
 {
@@ -177,6 +186,7 @@ static int start_ledger(struct agent *a, struct err *e)
 		.store = a->store,
 		.node = a->config.node,
 		.agent_namespace = a->config.agent_namespace,
+		.scoped = !store_is_dir(a->store),
 		.changed = on_changed,
 		.ctx = a,
 	};
@@ -184,6 +194,25 @@ static int start_ledger(struct agent *a, struct err *e)
 	if (endpoints_start(a->store, a->config.node, &a->endpoints, e) < 0)
 		return -1;
 	return ledger_start(&c, &a->ledger, e);
+}
+
+static int watch_pools(struct agent *a, size_t i, enum ledger_scope scope, const char *labels,
+                       struct err *e)
+{
+	struct pool_watch *w = &a->pool_watches[i];
+
+	*w = (struct pool_watch){ a, scope, NULL };
+	return informer_start(a->store, STORE_IPPOOL, labels, NULL, &pool_ops, w, &w->informer, e);
+}
+
+/* A directory holds the pools of one machine: all of them. */
+static int start_pool_watches(struct agent *a, struct err *e)
+{
+	if (store_is_dir(a->store))
+		return watch_pools(a, 0, LEDGER_SCOPE_ALL, NULL, e);
+	if (watch_pools(a, 0, LEDGER_SCOPE_NODE, a->pool_label, e) < 0)
+		return -1;
+	return watch_pools(a, 1, LEDGER_SCOPE_FREE, "!" POOL_LABEL_PINNED, e);
 }
 
 static int start_informers(struct agent *a, struct err *e)
@@ -194,10 +223,10 @@ static int start_informers(struct agent *a, struct err *e)
 		return -1;
 	endpoints_use(a->endpoints, a->pods);
 	if (coordinator_start(a->store, &a->config.coordinator, &a->coordinator, e) < 0 ||
-	    informer_start(a->store, STORE_RESERVEDIP, NULL, &reserved_ops, a,
+	    informer_start(a->store, STORE_RESERVEDIP, NULL, NULL, &reserved_ops, a,
 	                   &a->reserved_informer, e) < 0)
 		return -1;
-	return informer_start(a->store, STORE_IPPOOL, NULL, &pool_ops, a, &a->pool_informer, e);
+	return start_pool_watches(a, e);
 }
 
 static int make_folder_of(const char *path, struct err *e)
@@ -263,6 +292,7 @@ int agent_start(const struct agent_config *config, struct agent **out, struct er
 	struct agent *a = xcalloc(1, sizeof(*a));
 
 	a->config = *config;
+	a->pool_label = pool_node_label(config->node);
 	pause_init(&a->pause);
 	read_boot_id(a);
 	if (start(a, e) < 0) {
@@ -284,7 +314,8 @@ void agent_stop(struct agent *a)
 	if (a->rebuilding)
 		pthread_join(a->rebuild, NULL);
 	releases_stop(a->releases);
-	informer_stop(a->pool_informer);
+	for (size_t i = 0; i < ARRAY_LEN(a->pool_watches); i++)
+		informer_stop(a->pool_watches[i].informer);
 	informer_stop(a->reserved_informer);
 	coordinator_stop(a->coordinator);
 	ledger_stop(a->ledger);
@@ -293,6 +324,7 @@ void agent_stop(struct agent *a)
 	ledger_free(a->ledger);
 	store_close(a->store);
 	pause_release(&a->pause);
+	free(a->pool_label);
 	free(a);
 }
 

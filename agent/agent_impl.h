@@ -11,6 +11,13 @@
 #include "agent/releases.h"
 #include "agent/server.h"
 
+/* Pools are watched by their labels, those of this node apart from those of all. */
+struct pool_watch {
+	struct agent *agent;
+	enum ledger_scope scope;
+	struct informer *informer;
+};
+
 struct agent {
 	struct agent_config config;
 	struct store *store;
@@ -19,7 +26,9 @@ struct agent {
 	struct pods *pods;
 	struct coordinator *coordinator;
 	struct releases *releases;
-	struct informer *pool_informer, *reserved_informer;
+	struct pool_watch pool_watches[2];
+	char *pool_label; /* of the pools of this node */
+	struct informer *reserved_informer;
 	struct server_config socket_config, health_config;
 	struct server *socket, *health;
 	pthread_t rebuild;

@@ -102,23 +102,23 @@ static int read_pools(const json *body, struct ledger_request *r, struct err *e)
 	static const char *const keys[FAMILIES] = { "defaultIPv4IPPool", "defaultIPv6IPPool" };
 
 	for (int f = 0; f < FAMILIES; f++) {
-		struct ledger_wish *w = &r->wishes[f];
+		struct choice *w = &r->choice;
 		const json *list = NULL;
 
 		if (json_opt_strs(body, keys[f], &list, e) < 0)
 			return -1;
-		w->pools = xcalloc(json_count(list) + 1, sizeof(*w->pools));
+		w->pools[f] = xcalloc(json_count(list) + 1, sizeof(*w->pools[f]));
 		json_each(item, list)
 		{
-			for (size_t i = 0; i < w->n; i++)
-				if (streq(w->pools[i], json_text(item)))
+			for (size_t i = 0; i < w->n[f]; i++)
+				if (streq(w->pools[f][i], json_text(item)))
 					return err_set(e, ERR_PROTO, "%s: IPPool %s is named twice",
 					               keys[f], json_text(item));
-			w->pools[w->n++] = xstrdup(json_text(item));
+			w->pools[f][w->n[f]++] = xstrdup(json_text(item));
 		}
 	}
-	r->named = r->wishes[V4].n || r->wishes[V6].n;
-	r->source = "network configuration";
+	r->choice.named = r->choice.n[V4] || r->choice.n[V6];
+	r->choice.source = "network configuration";
 	return 0;
 }
 
@@ -211,7 +211,7 @@ static json *add_document(const struct ledger_request *r)
 
 		json_append(ips, ip_object(g));
 		add_routes(routes, g);
-		if (g->gateway.family && !r->clean_gateway)
+		if (g->gateway.family && !r->choice.clean_gateway)
 			json_append(routes,
 			            route_object(g->nic,
 			                         g->gateway.family == 4 ? "0.0.0.0/0" : "::/0",
@@ -352,7 +352,7 @@ static void post_ip(struct call *c)
 	pod = pod_key(id.ns, id.name, id.cid);
 	r = ledger_request_new(LEDGER_ADD, pod, id.uid, id.nic, id.cid, deadline, event);
 	if (read_pools(c->body, r, &e) < 0 ||
-	    json_opt_bool(c->body, "cleanGateway", &r->clean_gateway, &e) < 0) {
+	    json_opt_bool(c->body, "cleanGateway", &r->choice.clean_gateway, &e) < 0) {
 		say(c, 400, e.msg);
 	} else if (prepare_add(c, &id, r, &e) < 0) {
 		add_failed(c, pod, &id, status_of(e.kind), e.msg);

@@ -123,7 +123,8 @@ int coordinator_start(struct store *s, const struct coordinator_options *o,
 	c->store = s;
 	c->options = o;
 	pthread_mutex_init(&c->lock, NULL);
-	if (informer_start(s, STORE_COORDINATOR, NULL, &informer_ops, c, &c->informer, e) < 0) {
+	if (informer_start(s, STORE_COORDINATOR, NULL, NULL, &informer_ops, c, &c->informer, e) <
+	    0) {
 		coordinator_stop(c);
 		return -1;
 	}

@@ -17,12 +17,12 @@
 #define WATCH_TRIES 3
 #define RESYNC_MS (30 * 60 * 1000) /* a watch is replaced by a list now and then, in case */
 #define PAUSE_MAX_MS 10000
-#define ABSENT_MS 60000 /* between looks for a kind that is not installed */
+#define ABSENT_MS 5000 /* between looks for a kind that is not installed */
 
 struct informer {
 	struct store *store;
 	enum store_kind kind;
-	char *fields;
+	char *labels, *fields;
 	const struct informer_ops *ops;
 	void *ctx;
 	pthread_t thread;
@@ -69,7 +69,7 @@ static void pass_by(struct informer *i)
 
 static int list(struct informer *i, char **version, struct err *e)
 {
-	struct k8s_selector sel = { NULL, i->fields };
+	struct k8s_selector sel = { i->labels, i->fields };
 	AUTO_JSON *items = NULL;
 
 	if (store_list(i->store, i->kind, NULL, &sel, &items, version, mono_in(LIST_MS), e) < 0)
@@ -122,7 +122,7 @@ static void follow(struct informer *i, struct store_watch *w, int *failures)
 
 static void round_of(struct informer *i, int *failures)
 {
-	struct k8s_selector sel = { NULL, i->fields };
+	struct k8s_selector sel = { i->labels, i->fields };
 	AUTO_FREE char *version = NULL;
 	struct store_watch *w;
 	struct err e;
@@ -158,17 +158,19 @@ static void informer_free(struct informer *i)
 {
 	pause_release(&i->pause);
 	pthread_mutex_destroy(&i->lock);
+	free(i->labels);
 	free(i->fields);
 	free(i);
 }
 
-int informer_start(struct store *s, enum store_kind k, const char *fields,
+int informer_start(struct store *s, enum store_kind k, const char *labels, const char *fields,
                    const struct informer_ops *ops, void *ctx, struct informer **out, struct err *e)
 {
 	struct informer *i = xcalloc(1, sizeof(*i));
 
 	i->store = s;
 	i->kind = k;
+	i->labels = labels ? xstrdup(labels) : NULL;
 	i->fields = fields ? xstrdup(fields) : NULL;
 	i->ops = ops;
 	i->ctx = ctx;

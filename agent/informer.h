@@ -18,10 +18,10 @@ struct informer_ops {
 struct informer;
 
 /*
- * fields: a field selector, or NULL; copied.  A kind that the server does not know is an empty
+ * labels, fields: selectors, or NULL; copied.  A kind that the server does not know is an empty
  * list.  The store is borrowed until informer_stop(), which ends the thread; NULL is fine there.
  */
-int informer_start(struct store *s, enum store_kind k, const char *fields,
+int informer_start(struct store *s, enum store_kind k, const char *labels, const char *fields,
                    const struct informer_ops *ops, void *ctx, struct informer **out,
                    struct err *e) MUST_USE;
 void informer_stop(struct informer *i);

@@ -4,6 +4,7 @@
  * two goes to another thread; who is free is known to the ledger's thread alone.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "agent/jobs.h"
 #include "agent/thread.h"
@@ -13,6 +14,8 @@
 
 struct worker {
 	struct store *store;
+	const char *const *selectors;
+	size_t n_selectors;
 	struct queue *mailbox;
 	struct queue queue;
 	pthread_t thread;
@@ -113,8 +116,29 @@ static int admit(struct store *s, struct job *j, struct err *e)
 	return patch(s, j, true, j->status_patch, e);
 }
 
-static int run(struct store *s, struct job *j, struct err *e)
+static int list(const struct worker *w, struct job *j, struct err *e)
 {
+	for (size_t i = 0; i == 0 || i < w->n_selectors; i++) {
+		struct k8s_selector sel = { w->n_selectors ? w->selectors[i] : NULL, NULL };
+		AUTO_JSON *items = NULL;
+		struct pool_state *more;
+		size_t n;
+
+		if (store_list(w->store, STORE_IPPOOL, NULL, &sel, &items, NULL, mono_in(JOB_MS),
+		               e) < 0)
+			return -1;
+		more = pool_states_read(items, &n);
+		j->states = xrealloc(j->states, (j->n_states + n + 1) * sizeof(*more));
+		memcpy(j->states + j->n_states, more, n * sizeof(*more));
+		j->n_states += n;
+		free(more);
+	}
+	return 0;
+}
+
+static int run(const struct worker *w, struct job *j, struct err *e)
+{
+	struct store *s = w->store;
 	AUTO_JSON *got = NULL;
 
 	switch (j->op) {
@@ -127,10 +151,7 @@ static int run(struct store *s, struct job *j, struct err *e)
 			return -1;
 		return one_state(j, got, e);
 	case JOB_LIST:
-		if (store_list(s, STORE_IPPOOL, NULL, NULL, &got, NULL, mono_in(JOB_MS), e) < 0)
-			return -1;
-		j->states = pool_states_read(got, &j->n_states);
-		return 0;
+		return list(w, j, e);
 	}
 	return err_set(e, ERR_CONFIG, "unknown job");
 }
@@ -146,7 +167,7 @@ static void *worker_main(void *arg)
 			struct job *j = (struct job *)item;
 
 			item = item->next;
-			j->rc = run(w->store, j, &j->e);
+			j->rc = run(w, j, &j->e);
 			if (!queue_put(w->mailbox, &j->message.item))
 				job_free(j);
 		}
@@ -154,7 +175,8 @@ static void *worker_main(void *arg)
 	return NULL;
 }
 
-int jobs_start(struct store *s, struct queue *mailbox, struct jobs **out, struct err *e)
+int jobs_start(struct store *s, const char *const *selectors, size_t n, struct queue *mailbox,
+               struct jobs **out, struct err *e)
 {
 	struct jobs *j = xcalloc(1, sizeof(*j));
 
@@ -162,6 +184,8 @@ int jobs_start(struct store *s, struct queue *mailbox, struct jobs **out, struct
 		struct worker *w = &j->workers[j->n];
 
 		w->store = s;
+		w->selectors = selectors;
+		w->n_selectors = n;
 		w->mailbox = mailbox;
 		queue_init(&w->queue);
 		if (thread_start(&w->thread, worker_main, w, e) < 0) {

@@ -30,7 +30,7 @@ struct message {
 enum job_op {
 	JOB_WRITE, /* patch the status of one pool */
 	JOB_READ,  /* read one pool */
-	JOB_LIST,  /* read all pools */
+	JOB_LIST,  /* read all pools that concern this node */
 	JOB_ADMIT  /* patch the object, then the status, as far as given */
 };
 
@@ -58,8 +58,12 @@ void pool_states_free(struct pool_state *states, size_t n);
 
 struct jobs;
 
-/* Answers go to `mailbox` (borrowed). */
-int jobs_start(struct store *s, struct queue *mailbox, struct jobs **out, struct err *e) MUST_USE;
+/*
+ * Answers go to `mailbox` (borrowed).  JOB_LIST reads the pools that fit any of the n label
+ * selectors (borrowed), or all (n 0).
+ */
+int jobs_start(struct store *s, const char *const *selectors, size_t n, struct queue *mailbox,
+               struct jobs **out, struct err *e) MUST_USE;
 bool jobs_idle(const struct jobs *j); /* is a thread free? */
 /* Gives it to a free thread; taken, and back in the mailbox when done: then call jobs_done. */
 void jobs_give(struct jobs *j, struct job *job);

@@ -24,18 +24,23 @@
 #include "base/log.h"
 #include "k8s/ippool.h"
 
-#define GATHER_MS 5          /* a batch waits so long for requests that are on their way */
-#define CONFLICT_MAX_MS 500  /* longest pause after conflicts in a row */
-#define TROUBLE_MAX_MS 2000  /* longest pause while the store does not answer */
-#define OVERLAP_DEPTH 16     /* pools that yield to pools that yield ... */
-#define ADMIT_AGAIN_MS 30000 /* after a failed admission */
-#define ROLLBACK_MS 2000     /* a refused ADD waits so long for what it took to go back */
+#define GATHER_MS 5            /* a batch waits so long for requests that are on their way */
+#define CONFLICT_MAX_MS 500    /* longest pause after conflicts in a row */
+#define TROUBLE_MAX_MS 2000    /* longest pause while the store does not answer */
+#define OVERLAP_DEPTH 16       /* pools that yield to pools that yield ... */
+#define ADMIT_AGAIN_MS 30000   /* after a failed admission */
+#define FOREIGN_ADMIT_MS 30000 /* so long, to twice that, other nodes' pools are left to them */
+#define FOREIGN_ADMIT_TRY 20   /* enough to be at the longest pause */
+#define IDLE_MS 60000          /* a pool that is not watched is kept so long */
+#define LOOKUPS_MAX 64
+#define ROLLBACK_MS 2000 /* a refused ADD waits so long for what it took to go back */
 
 enum request_state { REQUEST_WAITING, REQUEST_ANSWERED, REQUEST_ABANDONED, REQUEST_UNDONE };
 
 /* News from the informers. */
 struct news {
 	struct message message;
+	enum ledger_scope scope;
 	enum k8s_event_type type;
 	struct pool_state *states;
 	size_t n_states;
@@ -146,11 +151,7 @@ void ledger_request_free(struct ledger_request *r)
 	free(r->cid);
 	free(r->network);
 	free(r->network_error);
-	for (int f = 0; f < FAMILIES; f++) {
-		for (size_t i = 0; i < r->wishes[f].n; i++)
-			free(r->wishes[f].pools[i]);
-		free(r->wishes[f].pools);
-	}
+	choice_release(&r->choice);
 	for (size_t i = 0; i < r->n_grants; i++)
 		grant_release(&r->grants[i]);
 	for (size_t i = 0; i < r->n_held; i++) {
@@ -282,7 +283,7 @@ void ledger_granted(struct ledger *l, struct ledger_request *r)
 	for (size_t i = 0; i < g->n; i++) {
 		if (!streq(g->v[i].nic, r->nic))
 			continue;
-		g->v[i].clean_gateway = r->clean_gateway;
+		g->v[i].clean_gateway = r->choice.clean_gateway;
 		g->v[i].clean_known = true;
 	}
 	atomic_fetch_add(&l->adds, 1);
@@ -291,6 +292,12 @@ void ledger_granted(struct ledger *l, struct ledger_request *r)
 }
 
 /* Slots. */
+static void set_trouble(struct ledger *l, const char *text)
+{
+	free(l->trouble);
+	l->trouble = text ? xstrdup(text) : NULL;
+}
+
 static struct slot *find_slot(struct ledger *l, const char *name)
 {
 	for (size_t i = 0; i < l->n_slots; i++)
@@ -375,15 +382,58 @@ static void note_bad(const struct slot *s, const char *before)
 		log_info("IPPool %s is usable again", s->at.p.name);
 }
 
+static bool in_scope(const struct ledger *l, const struct pool_state *s, enum ledger_scope scope)
+{
+	switch (scope) {
+	case LEDGER_SCOPE_NODE:
+		return pool_state_has_label(s, l->node_label);
+	case LEDGER_SCOPE_FREE:
+		return !pool_state_has_label(s, POOL_LABEL_PINNED);
+	case LEDGER_SCOPE_ALL:
+		break;
+	}
+	return !l->config.scoped || in_scope(l, s, LEDGER_SCOPE_NODE) ||
+	       in_scope(l, s, LEDGER_SCOPE_FREE);
+}
+
+bool ledger_is_watched(const struct ledger *l, const struct pool_state *s)
+{
+	return in_scope(l, s, LEDGER_SCOPE_ALL);
+}
+
+bool ledger_is_here(const struct ledger *l, const struct pool *p, const struct pool_record *r)
+{
+	if (*r->node)
+		return streq(r->node, l->config.node);
+	return p->n_node_names == 1 && streq(p->node_names[0], l->config.node);
+}
+
+static bool holds_ours(const struct ledger *l, const struct pool *p)
+{
+	for (size_t i = 0; i < p->n_records; i++)
+		if (ledger_is_here(l, p, &p->records[i]))
+			return true;
+	return false;
+}
+
+/*
+ * Pools of this node, and those that are still labelled for it.  One of other nodes without labels
+ * is seen by every agent: one of its own should give it the labels, and if none does another will.
+ */
 static void consider_admission(struct ledger *l, struct slot *s)
 {
+	bool ours = pool_state_is_for(&s->at, l->config.node);
+	bool labelled = pool_state_has_label(&s->at, l->node_label);
 	AUTO_JSON *object = NULL;
 	AUTO_JSON *status = NULL;
 
-	if (!pool_state_is_for(&s->at, l->config.node))
+	if (!ours && !labelled && (!l->config.scoped || !ledger_is_watched(l, &s->at)))
 		return;
 	object = pool_state_admit_patch(&s->at);
-	status = pool_state_count_patch(&s->at);
+	status = ours ? pool_state_count_patch(&s->at) : NULL;
+	if (!s->want_admit && object && !ours && !labelled)
+		s->admit_not_before =
+			mono_in(FOREIGN_ADMIT_MS + backoff_ms(FOREIGN_ADMIT_TRY, FOREIGN_ADMIT_MS));
 	s->want_admit = object || status;
 }
 
@@ -415,8 +465,89 @@ static struct slot *apply(struct ledger *l, struct pool_state *state)
 	}
 	memset(state, 0, sizeof(*state));
 	s->touched = l->clock;
+	s->idle = mono_in(IDLE_MS);
 	consider_admission(l, s);
 	return s;
+}
+
+/* Pools that are not watched are kept while they hold addresses of ours, and for a moment. */
+static void drop_idle(struct ledger *l)
+{
+	for (size_t i = 0; i < l->n_slots;) {
+		struct slot *s = l->slots[i];
+
+		if (ledger_is_watched(l, &s->at) || s->busy || s->planned || s->want_read ||
+		    !mono_passed(s->idle) || holds_ours(l, &s->at.p))
+			i++;
+		else
+			remove_slot(l, s);
+	}
+}
+
+/* Pools that are looked for by name. */
+static struct lookup *find_lookup(struct ledger *l, const char *name)
+{
+	for (size_t i = 0; i < l->n_lookups; i++)
+		if (streq(l->lookups[i].name, name))
+			return &l->lookups[i];
+	return NULL;
+}
+
+bool ledger_is_absent(struct ledger *l, const char *name, uint64_t seen)
+{
+	struct lookup *u = find_lookup(l, name);
+
+	if (u && u->absent > seen)
+		return true;
+	if (!u) {
+		l->lookups = xgrow(l->lookups, &l->cap_lookups, l->n_lookups + 1, sizeof(*u));
+		u = &l->lookups[l->n_lookups++];
+		memset(u, 0, sizeof(*u));
+		u->name = xstrdup(name);
+	}
+	u->want = true;
+	return false;
+}
+
+static void drop_lookup(struct ledger *l, struct lookup *u)
+{
+	free(u->name);
+	*u = l->lookups[--l->n_lookups];
+}
+
+/* The oldest answers that nobody waits for make room. */
+static void trim_lookups(struct ledger *l)
+{
+	for (size_t i = 0; i < l->n_lookups && l->n_lookups > LOOKUPS_MAX;) {
+		struct lookup *u = &l->lookups[i];
+
+		if (u->want || u->busy)
+			i++;
+		else
+			drop_lookup(l, u);
+	}
+}
+
+static void lookup_done(struct ledger *l, struct lookup *u, struct job *j)
+{
+	u->busy = false;
+	if (j->rc == 0) {
+		struct slot *s = find_slot(l, j->name);
+
+		/* news may have been quicker */
+		if (!s || version_compare(j->states[0].p.version, s->at.p.version) != -1)
+			s = apply(l, &j->states[0]);
+		s->fresh = j->number;
+		drop_lookup(l, u);
+	} else if (j->e.kind == ERR_NOT_FOUND || j->e.kind == ERR_CONFIG) {
+		/* ERR_CONFIG: no name for an object, so there is none */
+		u->absent = j->number;
+		u->failures = 0;
+	} else {
+		set_trouble(l, j->e.msg);
+		u->want = true;
+		u->not_before = mono_in(backoff_ms(++u->failures, TROUBLE_MAX_MS));
+	}
 }
 
 /* News: only when it is newer. */
@@ -436,14 +567,19 @@ static void drop_missing(struct ledger *l, const struct news *n, uint64_t asked)
 {
 	for (size_t i = 0; i < l->n_slots;) {
 		struct slot *s = l->slots[i];
-		bool there = false;
+		bool there = !in_scope(l, &s->at, n->scope);
 
 		for (size_t k = 0; k < n->n_states && !there; k++)
 			there = streq(n->states[k].p.name, s->at.p.name);
-		if (there || s->busy || s->touched >= asked)
+		if (there || s->busy || s->touched >= asked) {
 			i++;
-		else
+		} else if (l->config.scoped && holds_ours(l, &s->at.p)) {
+			/* it may have got other labels */
+			s->want_read = true;
+			i++;
+		} else {
 			remove_slot(l, s);
+		}
 	}
 }
 
@@ -452,7 +588,8 @@ static void pools_listed(struct ledger *l, struct news *n, uint64_t asked)
 	drop_missing(l, n, asked);
 	for (size_t i = 0; i < n->n_states; i++)
 		apply_news(l, &n->states[i]);
-	l->know_pools = true;
+	l->know_node_pools |= n->scope != LEDGER_SCOPE_FREE;
+	l->know_free_pools |= n->scope != LEDGER_SCOPE_NODE;
 }
 
 static void pool_event(struct ledger *l, const struct news *n)
@@ -461,7 +598,9 @@ static void pool_event(struct ledger *l, const struct news *n)
 		struct pool_state *state = &n->states[i];
 		struct slot *s = find_slot(l, state->p.name);
 
-		if (n->type != K8S_DELETED)
+		/* to who watches by labels, one that gets others is deleted: it is told as it is
+		 * now */
+		if (n->type != K8S_DELETED || !in_scope(l, state, n->scope))
 			apply_news(l, state);
 		else if (s && streq(s->at.p.uid, state->p.uid) && s->busy)
 			s->want_read = true;
@@ -511,12 +650,6 @@ static void find_overlaps(struct ledger *l)
 }
 
 /* Jobs. */
-static void set_trouble(struct ledger *l, const char *text)
-{
-	free(l->trouble);
-	l->trouble = text ? xstrdup(text) : NULL;
-}
-
 static void give(struct ledger *l, struct job *job)
 {
 	job->number = ++l->clock;
@@ -546,7 +679,8 @@ static bool start_slot(struct ledger *l, struct slot *s)
 	} else if (s->want_admit && mono_passed(s->admit_not_before)) {
 		j = job_new(JOB_ADMIT, s);
 		j->patch = pool_state_admit_patch(&s->at);
-		j->status_patch = pool_state_count_patch(&s->at);
+		if (pool_state_is_for(&s->at, l->config.node))
+			j->status_patch = pool_state_count_patch(&s->at);
 		s->want_admit = false;
 	}
 	if (!j)
@@ -554,6 +688,19 @@ static bool start_slot(struct ledger *l, struct slot *s)
 	s->busy = true;
 	give(l, j);
 	return true;
+}
+
+static void start_lookup(struct ledger *l, struct lookup *u)
+{
+	struct job *j;
+
+	if (!u->want || u->busy || !mono_passed(u->not_before))
+		return;
+	u->want = false;
+	u->busy = true;
+	j = job_new(JOB_READ, NULL);
+	j->name = xstrdup(u->name);
+	give(l, j);
 }
 
 static void start_jobs(struct ledger *l)
@@ -565,6 +712,8 @@ static void start_jobs(struct ledger *l)
 	}
 	for (size_t i = 0; i < l->n_slots && jobs_idle(l->jobs); i++)
 		start_slot(l, l->slots[i]);
+	for (size_t i = 0; i < l->n_lookups && jobs_idle(l->jobs); i++)
+		start_lookup(l, &l->lookups[i]);
 }
 
 /* Trying again does not help: its requests fail, once nothing of theirs is being written. */
@@ -657,7 +806,7 @@ static void slot_done(struct ledger *l, struct slot *s, struct job *j)
 
 static void list_done(struct ledger *l, struct job *j)
 {
-	struct news n = { .states = j->states, .n_states = j->n_states };
+	struct news n = { .scope = LEDGER_SCOPE_ALL, .states = j->states, .n_states = j->n_states };
 
 	l->listing = false;
 	if (j->rc < 0) {
@@ -677,12 +826,15 @@ static void list_done(struct ledger *l, struct job *j)
 
 static void job_done(struct ledger *l, struct job *j)
 {
+	struct lookup *u = j->op == JOB_READ ? find_lookup(l, j->name) : NULL;
 	struct slot *s = j->name ? find_slot(l, j->name) : NULL;
 
 	jobs_done(l->jobs, j);
 	atomic_fetch_add(&l->pool_writes, j->writes);
 	if (j->op == JOB_LIST) {
 		list_done(l, j);
+	} else if (u && u->busy) {
+		lookup_done(l, u, j);
 	} else if (s) {
 		s->busy = false;
 		if (j->rc == 0)
@@ -799,6 +951,9 @@ static struct mono next_round(const struct ledger *l)
 	}
 	if (l->want_list && l->list_not_before.ms > now.ms)
 		t = mono_min(t, l->list_not_before);
+	for (size_t i = 0; i < l->n_lookups; i++)
+		if (l->lookups[i].want && l->lookups[i].not_before.ms > now.ms)
+			t = mono_min(t, l->lookups[i].not_before);
 	return t;
 }
 
@@ -813,9 +968,11 @@ static bool is_gathering(struct ledger *l)
 static void round_of(struct ledger *l)
 {
 	atomic_store(&l->beat, mono_now().ms);
-	atomic_store(&l->synced, l->know_pools && l->know_reserved);
+	atomic_store(&l->synced, l->know_node_pools && l->know_free_pools && l->know_reserved);
 	if (is_gathering(l))
 		return;
+	drop_idle(l);
+	trim_lookups(l);
 	if (l->overlaps_stale)
 		find_overlaps(l);
 	do {
@@ -852,13 +1009,18 @@ int ledger_start(const struct ledger_config *config, struct ledger **out, struct
 	struct ledger *l = xcalloc(1, sizeof(*l));
 
 	l->config = *config;
+	l->node_label = pool_node_label(config->node);
+	l->selectors[0] = l->node_label;
+	l->selectors[1] = "!" POOL_LABEL_PINNED;
 	l->pending_tail = &l->pending;
 	atomic_init(&l->beat, mono_now().ms);
 	queue_init(&l->mailbox);
-	if (jobs_start(config->store, &l->mailbox, &l->jobs, e) < 0 ||
+	if (jobs_start(config->store, l->selectors, config->scoped ? ARRAY_LEN(l->selectors) : 0,
+	               &l->mailbox, &l->jobs, e) < 0 ||
 	    thread_start(&l->thread, ledger_main, l, e) < 0) {
 		jobs_stop(l->jobs);
 		queue_release(&l->mailbox);
+		free(l->node_label);
 		free(l);
 		return -1;
 	}
@@ -882,6 +1044,10 @@ void ledger_free(struct ledger *l)
 	for (size_t i = 0; i < l->n_slots; i++)
 		slot_free(l->slots[i]);
 	free(l->slots);
+	while (l->n_lookups)
+		drop_lookup(l, &l->lookups[0]);
+	free(l->lookups);
+	free(l->node_label);
 	ip_set_release(&l->reserved);
 	ip_set_release(&l->node_addresses);
 	ip_set_release(&l->blocked);
@@ -903,20 +1069,23 @@ static void send_news(struct ledger *l, struct news *n, enum message_type type)
 		news_free(n);
 }
 
-void ledger_pools_listed(struct ledger *l, const json *items)
+void ledger_pools_listed(struct ledger *l, enum ledger_scope scope, const json *items)
 {
 	struct news *n = xcalloc(1, sizeof(*n));
 
+	n->scope = scope;
 	n->states = pool_states_read(items, &n->n_states);
 	send_news(l, n, MESSAGE_POOLS);
 }
 
-void ledger_pool_event(struct ledger *l, enum k8s_event_type type, const json *object)
+void ledger_pool_event(struct ledger *l, enum ledger_scope scope, enum k8s_event_type type,
+                       const json *object)
 {
 	struct news *n = xcalloc(1, sizeof(*n));
 	AUTO_JSON *list = json_new_array();
 
 	json_append(list, json_copy(object));
+	n->scope = scope;
 	n->type = type;
 	n->states = pool_states_read(list, &n->n_states);
 	send_news(l, n, MESSAGE_POOL);

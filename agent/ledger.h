@@ -10,6 +10,7 @@
 
 #include <stdatomic.h>
 
+#include "agent/choice.h"
 #include "agent/jobs.h"
 
 /* One address of a pod.  Strings and routes are owned. */
@@ -44,15 +45,6 @@ enum ledger_op {
 	LEDGER_SHOW_HELD   /* the same, if it holds anything */
 };
 
-/* Index of what there is one of for each family. */
-enum { V4, V6, FAMILIES };
-
-/* The pools that an ADD wants an address of, for one family. */
-struct ledger_wish {
-	char **pools; /* names and patterns in the order in which they are tried; owned */
-	size_t n;
-};
-
 enum part_state { PART_NONE, PART_PLANNED, PART_DONE };
 
 /* What a request changes in one pool: it lies in that pool's batch. */
@@ -75,12 +67,9 @@ struct ledger_request {
 	struct message message;
 	enum ledger_op op;
 	char *pod, *uid, *nic, *cid;
-	char *network, *network_error;       /* as in struct pool_request; both may be NULL */
-	bool enabled[FAMILIES];              /* of ADD: families that may be given */
-	struct ledger_wish wishes[FAMILIES]; /* of ADD */
-	bool named;                          /* false: the cluster's default pools */
-	const char *source;                  /* who named them; static */
-	bool clean_gateway;
+	char *network, *network_error; /* as in struct pool_request; both may be NULL */
+	bool enabled[FAMILIES];        /* of ADD: families that may be given */
+	struct choice choice;          /* of ADD */
 	enum pool_keep keep;           /* of ADD: the address belongs to the pod's name */
 	char *pool;                    /* of DEL: where the addresses were; may be NULL */
 	struct ip addresses[FAMILIES]; /* of FREE, QUARANTINE; family 0: none */
@@ -115,8 +104,16 @@ void ledger_request_free(struct ledger_request *r);
 
 struct ledger;
 
+/*
+ * Which pools news are about: all (a store that is watched as a whole); those that are labelled for
+ * this node; those that are labelled for no node.
+ */
+enum ledger_scope { LEDGER_SCOPE_ALL, LEDGER_SCOPE_NODE, LEDGER_SCOPE_FREE };
+
 struct ledger_config {
 	struct store *store;
+	bool scoped; /* the pools are watched by their labels: others are read when they are named
+	              */
 	const char *node, *agent_namespace;
 	bool keep_statefulset, keep_vmi; /* addresses stay with the names of such pods */
 	/* a pod's addresses were changed by this agent; g is taken; on the ledger's thread */
@@ -145,8 +142,9 @@ bool ledger_abandon(struct ledger_request *r, bool undo);
 void ledger_arriving(struct ledger *l, int change);
 
 /* News from the store, on the informers' threads. */
-void ledger_pools_listed(struct ledger *l, const json *items);
-void ledger_pool_event(struct ledger *l, enum k8s_event_type type, const json *object);
+void ledger_pools_listed(struct ledger *l, enum ledger_scope scope, const json *items);
+void ledger_pool_event(struct ledger *l, enum ledger_scope scope, enum k8s_event_type type,
+                       const json *object);
 void ledger_reserved(struct ledger *l, struct ip_set *set);       /* contents taken */
 void ledger_node_addresses(struct ledger *l, struct ip_set *set); /* the same */
 void ledger_trouble(struct ledger *l, const struct err *e);       /* the store does not answer */

@@ -23,12 +23,26 @@ struct slot {
 	struct ledger_part *batch, **batch_tail; /* committed by the next write, or this one */
 	struct mono not_before, admit_not_before;
 	int failures;
-	char *overlap; /* why it must not be used beside an older pool, or NULL */
-	bool decided;  /* that, in this round of find_overlaps() */
+	struct mono idle; /* not watched: when it was read last */
+	char *overlap;    /* why it must not be used beside an older pool, or NULL */
+	bool decided;     /* that, in this round of find_overlaps() */
+};
+
+/* A pool that is named somewhere and not watched: is there one? */
+struct lookup {
+	char *name;
+	uint64_t absent; /* clock when there was none, 0: not known */
+	bool want, busy;
+	int failures;
+	struct mono not_before;
 };
 
 struct ledger {
 	struct ledger_config config;
+	char *node_label;
+	const char *selectors[2];
+	struct lookup *lookups;
+	size_t n_lookups, cap_lookups;
 	pthread_t thread;
 	struct queue mailbox;
 	struct jobs *jobs;
@@ -37,7 +51,7 @@ struct ledger {
 	struct ip_set reserved, node_addresses;
 	struct ip_set blocked; /* both */
 	int dels;              /* that were received and not answered */
-	bool know_pools, know_reserved, overlaps_stale;
+	bool know_node_pools, know_free_pools, know_reserved, overlaps_stale;
 	uint64_t clock;  /* counts jobs and requests: what happened before what */
 	uint64_t listed; /* clock of the last whole list that was read on purpose */
 	bool want_list, listing;
@@ -68,6 +82,12 @@ void ledger_refuse(struct ledger *l, struct ledger_request *r, enum err_kind kin
 /* All that an ADD wants is in the store. */
 void ledger_granted(struct ledger *l, struct ledger_request *r);
 struct grant ledger_grant(const struct pool *p, struct ip ip, const char *nic);
+/* Is it watched, so that we hear of what becomes of it? */
+bool ledger_is_watched(const struct ledger *l, const struct pool_state *s);
+/* Does it hold addresses that were given on this node? */
+bool ledger_is_here(const struct ledger *l, const struct pool *p, const struct pool_record *r);
+/* There is no pool of that name: known since after `seen`.  Else it is being looked for. */
+bool ledger_is_absent(struct ledger *l, const char *name, uint64_t seen);
 struct pod_grants *ledger_grants(struct ledger *l, const char *pod, const char *uid);
 
 #endif

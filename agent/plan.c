@@ -214,21 +214,21 @@ static bool is_default_of(const struct slot *s, int family)
 static void find_candidates(struct ledger *l, const struct ledger_request *r, int f,
                             struct candidates *c)
 {
-	const struct ledger_wish *w = &r->wishes[f];
 	int family = f == V4 ? 4 : 6;
 
-	*c = (struct candidates){ xcalloc(l->n_slots + w->n + 1, sizeof(*c->v)), 0, NULL };
-	for (size_t i = 0; r->named && i < w->n; i++) {
-		struct slot *s = find(l, w->pools[i]);
+	*c = (struct candidates){ xcalloc(l->n_slots + r->choice.n[f] + 1, sizeof(*c->v)), 0,
+		                  NULL };
+	for (size_t i = 0; r->choice.named && i < r->choice.n[f]; i++) {
+		struct slot *s = find(l, r->choice.pools[f][i]);
 
 		if (s)
 			add_candidate(c, s);
-		else if (pattern_is(w->pools[i]))
-			add_matching(l, family, w->pools[i], c);
+		else if (pattern_is(r->choice.pools[f][i]))
+			add_matching(l, family, r->choice.pools[f][i], c);
 		else
-			c->missing = w->pools[i];
+			c->missing = r->choice.pools[f][i];
 	}
-	if (r->named)
+	if (r->choice.named)
 		return;
 	for (size_t i = 0; i < l->n_slots; i++)
 		if (is_default_of(l->slots[i], family))
@@ -276,7 +276,7 @@ static enum verdict refuse(struct ledger *l, struct ledger_request *r, int f,
 	AUTO_STR names = STR_INIT;
 	int version = f == V4 ? 4 : 6;
 
-	if (r->named ? !*used && need_list(l, r) : need_list(l, r))
+	if (r->choice.named ? !*used && need_list(l, r) : need_list(l, r))
 		return wait_for_list(r);
 	names_of(c, &names);
 	if (*used)
@@ -293,7 +293,7 @@ static enum verdict refuse(struct ledger *l, struct ledger_request *r, int f,
 		                    version, names.data, r->nic, filtered));
 	return no(l, r, ERR_NO_POOL,
 	          xasprintf("no IPPool available, no IPv%d IPPool fits what the %s names for %s",
-	                    version, r->source ? r->source : "request", r->nic));
+	                    version, r->choice.source ? r->choice.source : "request", r->nic));
 }
 
 /*
@@ -366,7 +366,7 @@ static enum verdict intend_take(struct ledger *l, struct ledger_request *r, stru
 	if (s->planned)
 		return wait_for_slot(r, s); /* its write tells what is true */
 	if (s->fresh <= r->seen) {
-		if (r->named)
+		if (r->choice.named)
 			s->want_read = true;
 		else
 			l->want_list = true;
@@ -388,6 +388,10 @@ static enum verdict try_candidates(struct ledger *l, struct ledger_request *r, i
 		enum verdict v;
 		bool full;
 
+		if (!ledger_is_watched(l, &c->v[i]->at) && c->v[i]->fresh <= r->seen) {
+			c->v[i]->want_read = true;
+			return wait_for_slot(r, c->v[i]);
+		}
 		if (!serves(c->v[i], q, &filtered))
 			continue;
 		v = intend_take(l, r, c->v[i], in, &used, &full);
@@ -410,12 +414,15 @@ static enum verdict intend(struct ledger *l, struct ledger_request *r, int f,
 	if (own)
 		return intend_own(r, s, own, in);
 	if (c->missing) {
-		if (need_list(l, r))
+		if (l->config.scoped && !ledger_is_absent(l, c->missing, r->seen))
+			return wait_for(r, xasprintf("IPPool %s is being read", c->missing));
+		if (!l->config.scoped && need_list(l, r))
 			return wait_for_list(r);
 		return no(l, r, ERR_NO_POOL,
 		          xasprintf("no IPPool available, IPPool %s, which the %s names for %s, "
 		                    "does not exist",
-		                    c->missing, r->source ? r->source : "request", r->nic));
+		                    c->missing, r->choice.source ? r->choice.source : "request",
+		                    r->nic));
 	}
 	own = r->keep ? find_kept(l, &q, &s) : NULL;
 	if (own && is_candidate(c, s) && serves(s, &q, &(struct str)STR_INIT))
@@ -470,8 +477,8 @@ static bool is_wanted(const struct ledger *l, const struct ledger_request *r, in
 
 	if (!r->enabled[f])
 		return false;
-	if (r->named)
-		return r->wishes[f].n > 0;
+	if (r->choice.named)
+		return r->choice.n[f] > 0;
 	for (size_t i = 0; i < c->n; i++)
 		if (c->v[i]->at.p.bad || pool_is_near(&c->v[i]->at.p, &q))
 			return true;
@@ -481,20 +488,20 @@ static bool is_wanted(const struct ledger *l, const struct ledger_request *r, in
 /* All that were named are of a family that is switched off. */
 static enum verdict refuse_family(struct ledger *l, struct ledger_request *r)
 {
-	int f = r->wishes[V4].n ? V4 : V6, version = f == V4 ? 4 : 6;
+	int f = r->choice.n[V4] ? V4 : V6, version = f == V4 ? 4 : 6;
 	AUTO_STR names = STR_INIT;
 
-	if (!r->wishes[f].n)
+	if (!r->choice.n[f])
 		return no(l, r, ERR_NO_POOL,
 		          xasprintf("no IPPool available, the %s names none for %s",
-		                    r->source ? r->source : "request", r->nic));
-	for (size_t i = 0; i < r->wishes[f].n; i++)
-		str_addf(&names, "%s%s", i ? " " : "", r->wishes[f].pools[i]);
+		                    r->choice.source ? r->choice.source : "request", r->nic));
+	for (size_t i = 0; i < r->choice.n[f]; i++)
+		str_addf(&names, "%s%s", i ? " " : "", r->choice.pools[f][i]);
 	return no(l, r, ERR_NO_POOL,
 	          xasprintf("no IPPool available, the %s names only IPv%d IPPools [%s] for %s, and "
 	                    "IPv%d is disabled",
-	                    r->source ? r->source : "request", version, names.data, r->nic,
-	                    version));
+	                    r->choice.source ? r->choice.source : "request", version, names.data,
+	                    r->nic, version));
 }
 
 /* None of the default pools is for this node and network, or there are none at all. */
@@ -503,7 +510,7 @@ static enum verdict refuse_default(struct ledger *l, struct ledger_request *r,
 {
 	AUTO_STR filtered = STR_INIT;
 
-	if (r->named)
+	if (r->choice.named)
 		return refuse_family(l, r);
 	if (need_list(l, r))
 		return wait_for_list(r);
@@ -652,6 +659,10 @@ static enum verdict nothing_left(struct ledger *l, struct ledger_request *r)
 			xasprintf("IPPool %s: %s", s->at.p.name, s->at.p.bad ? s->at.p.bad : ""));
 		return VERDICT_DONE;
 	}
+	/* nobody tells us of a pool that is not watched any more */
+	if (r->pool && l->config.scoped && !find(l, r->pool) &&
+	    !ledger_is_absent(l, r->pool, r->seen))
+		return wait_for(r, xasprintf("IPPool %s is being read", r->pool));
 	/* also when nothing was there: the endpoint may be what an earlier try left.  Without a
 	 * uid it could be that of another pod */
 	if (*r->uid)
@@ -694,14 +705,6 @@ static enum verdict plan_del(struct ledger *l, struct ledger_request *r)
 	return blocked ? wait_for_slot(r, blocked) : nothing_left(l, r);
 }
 
-/* Was it made on this node? */
-static bool is_here(const struct ledger *l, const struct pool *p, const struct pool_record *r)
-{
-	if (*r->node)
-		return streq(r->node, l->config.node);
-	return p->n_node_names == 1 && streq(p->node_names[0], l->config.node);
-}
-
 static void list_held(struct ledger *l, struct ledger_request *r)
 {
 	size_t cap = 0;
@@ -710,7 +713,7 @@ static void list_held(struct ledger *l, struct ledger_request *r)
 		const struct pool *p = &l->slots[i]->at.p;
 
 		for (size_t k = 0; k < p->n_records; k++) {
-			if (!is_here(l, p, &p->records[k]))
+			if (!ledger_is_here(l, p, &p->records[k]))
 				continue;
 			r->held = xgrow(r->held, &cap, r->n_held + 1, sizeof(*r->held));
 			r->held[r->n_held++] =
@@ -793,7 +796,7 @@ static void answer_failed(struct ledger *l, struct ledger_request *r)
 void plan(struct ledger *l)
 {
 	struct ledger_request *r = l->pending;
-	bool known = l->know_pools && l->know_reserved;
+	bool known = atomic_load(&l->synced);
 
 	/* what is decided below may be pending again, behind those that are */
 	l->pending = NULL;

@@ -238,7 +238,7 @@ int pods_start(struct store *s, const char *node, const struct pods_ops *ops, st
 	p->ops = *ops;
 	pause_init(&p->pause);
 	pthread_mutex_init(&p->lock, NULL);
-	if (informer_start(s, STORE_POD, fields, &informer_ops, p, &p->informer, e) < 0) {
+	if (informer_start(s, STORE_POD, NULL, fields, &informer_ops, p, &p->informer, e) < 0) {
 		pods_stop(p);
 		return -1;
 	}

@@ -9,9 +9,12 @@
 #include "agent/poolstate.h"
 #include "k8s/ippool.h"
 
+#define LABEL_NAME_MAX 63 /* of the part after the slash */
+
 int pool_state_read(const json *object, struct pool_state *out, struct err *e)
 {
 	const json *finalizers = json_at(object, "metadata", "finalizers", NULL);
+	const json *labels = json_at(object, "metadata", "labels", NULL);
 	const char *created = json_str_at(object, "metadata", "creationTimestamp", NULL);
 
 	memset(out, 0, sizeof(*out));
@@ -19,6 +22,7 @@ int pool_state_read(const json *object, struct pool_state *out, struct err *e)
 		return -1;
 	out->created = xstrdup(created ? created : "");
 	out->finalizers = json_is_array(finalizers) ? json_copy(finalizers) : NULL;
+	out->labels = json_is_object(labels) ? json_copy(labels) : NULL;
 	out->has_version = json_at(object, "spec", "ipVersion", NULL) != NULL;
 	out->total = out->recorded = -1;
 	/* a count of a strange type is as good as none: it is written anew */
@@ -33,6 +37,7 @@ void pool_state_release(struct pool_state *s)
 	pool_release(&s->p);
 	free(s->created);
 	json_free(s->finalizers);
+	json_free(s->labels);
 	memset(s, 0, sizeof(*s));
 }
 
@@ -54,15 +59,67 @@ static json *with_version(const struct pool_state *s)
 	return patch;
 }
 
+/* The name of a label has 63 characters at most (Kubernetes, "Labels and Selectors"). */
+char *pool_node_label(const char *node)
+{
+	uint64_t hash = 0xcbf29ce484222325; /* FNV-1a */
+
+	if (strlen(node) <= LABEL_NAME_MAX)
+		return xasprintf(POOL_LABEL_NODE "%s", node);
+	for (const char *p = node; *p; p++)
+		hash = (hash ^ (unsigned char)*p) * 0x100000001b3;
+	return xasprintf(POOL_LABEL_NODE "%.40s-%016llx", node, (unsigned long long)hash);
+}
+
+bool pool_state_has_label(const struct pool_state *s, const char *key)
+{
+	return json_get(s->labels, key) != NULL;
+}
+
+static void want_label(const struct pool_state *s, json *wanted, json *patch, const char *key)
+{
+	json_set_str(wanted, key, "");
+	if (!pool_state_has_label(s, key))
+		json_set_str(patch, key, "");
+}
+
+/* Labels to be set or (null) removed; owned, maybe empty. */
+static json *label_patch(const struct pool_state *s)
+{
+	json *patch = json_new_object();
+	AUTO_JSON *wanted = json_new_object();
+
+	if (s->p.n_node_names)
+		want_label(s, wanted, patch, POOL_LABEL_PINNED);
+	for (size_t i = 0; i < s->p.n_node_names; i++) {
+		AUTO_FREE char *key = pool_node_label(s->p.node_names[i]);
+
+		want_label(s, wanted, patch, key);
+	}
+	json_each(have, s->labels)
+	{
+		const char *key = json_name(have);
+
+		if ((str_starts(key, POOL_LABEL_NODE) || streq(key, POOL_LABEL_PINNED)) &&
+		    !json_get(wanted, key))
+			json_set_null(patch, key);
+	}
+	return patch;
+}
+
 json *pool_state_admit_patch(const struct pool_state *s)
 {
 	bool want = !s->p.terminating || s->p.n_records, have = has_finalizer(s);
+	AUTO_JSON *labels = label_patch(s);
 	json *patch, *list;
 
 	/* an object that is being deleted takes no new finalizers, and keeps its version */
-	if (s->p.bad || (s->p.terminating ? want || !have : have && s->has_version))
+	if (s->p.bad ||
+	    (s->p.terminating ? want || !have : have && s->has_version && !json_first(labels)))
 		return NULL;
 	patch = with_version(s);
+	if (!s->p.terminating && json_first(labels))
+		json_set(json_ensure_object(patch, "metadata"), "labels", json_copy(labels));
 	list = json_new_array();
 	json_each(f, s->finalizers)
 	{

@@ -14,6 +14,7 @@ struct pool_state {
 	char *created; /* metadata.creationTimestamp */
 	int64_t generation;
 	json *finalizers;        /* array, or NULL */
+	json *labels;            /* metadata.labels, or NULL */
 	bool has_version;        /* spec.ipVersion is there */
 	int64_t total, recorded; /* the status' counts, -1: not there */
 };
@@ -23,9 +24,20 @@ int pool_state_read(const json *object, struct pool_state *out, struct err *e) M
 void pool_state_release(struct pool_state *s);
 
 /*
+ * Labels by which agents watch the pools that concern them: a pool with spec.nodeName has
+ * POOL_LABEL_PINNED and one label for each of its nodes.
+ */
+#define POOL_LABEL_PINNED "ipam.spidernet.io/pinned"
+#define POOL_LABEL_NODE "node.ipam.spidernet.io/"
+
+/* The label of a node, whose name may be too long for one; owned. */
+char *pool_node_label(const char *node);
+bool pool_state_has_label(const struct pool_state *s, const char *key);
+
+/*
  * What a webhook and a controller would have filled in, as far as it is missing: a patch of the
- * object (finalizer, ipVersion) and one of its status (counts).  NULL: nothing.  Owned.  Both carry
- * the resourceVersion.  A pool that is bad gets neither.
+ * object (finalizer, ipVersion, the labels above) and one of its status (counts).  NULL: nothing.
+ * Owned.  Both carry the resourceVersion.  A pool that is bad gets neither.
  */
 json *pool_state_admit_patch(const struct pool_state *s);
 json *pool_state_count_patch(const struct pool_state *s);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* links: agent/ledger.c agent/plan.c agent/jobs.c agent/poolstate.c agent/pause.c agent/thread.c */
+/* links: agent/choice.c agent/networks.c agent/ledger.c agent/plan.c agent/jobs.c */
+/* links: agent/poolstate.c agent/pause.c agent/thread.c */
 /* links: store/store.c store/dir.c k8s/ippool.c k8s/labels.c pool/ net/ip.c json/json.c base/ */
 /* libs: cjson */
 /* tsan */
@@ -285,7 +286,7 @@ static void tell(const char *first)
 
 	if (store_list(faulty.real, STORE_IPPOOL, NULL, NULL, &items, NULL, soon(), &e) < 0)
 		fail_msg("%s", e.msg);
-	ledger_pools_listed(ledger, items);
+	ledger_pools_listed(ledger, LEDGER_SCOPE_ALL, items);
 	for (bool done = false; !done;) {
 		struct pool_state s = read_pool(first);
 
@@ -406,7 +407,7 @@ static void admission_fills_in(void **state)
 	                 0);
 	assert_int_equal(
 		store_list(faulty.real, STORE_IPPOOL, NULL, NULL, &items, NULL, soon(), &e), 0);
-	ledger_pools_listed(ledger, items);
+	ledger_pools_listed(ledger, LEDGER_SCOPE_ALL, items);
 	add_gives("p", "c", "10.0.0.1/24");
 	add_fails(request(LEDGER_ADD, "q", "d", 5000), ERR_NO_POOL,
 	          "no IPPool available, all IPv4 IPPools [other a] of eth0 filtered out: [other "
@@ -619,26 +620,26 @@ static void created_elsewhere_counts(void **state)
 	/* named, in the user's order */
 	make_pool("z", "10.0.4.1-10.0.4.2", "");
 	r = request(LEDGER_ADD, "r", "e", 5000);
-	r->named = true;
-	r->wishes[V4].pools = xcalloc(2, sizeof(char *));
-	r->wishes[V4].pools[r->wishes[V4].n++] = xstrdup("z");
-	r->wishes[V4].pools[r->wishes[V4].n++] = xstrdup("near");
+	r->choice.named = true;
+	r->choice.pools[V4] = xcalloc(2, sizeof(char *));
+	r->choice.pools[V4][r->choice.n[V4]++] = xstrdup("z");
+	r->choice.pools[V4][r->choice.n[V4]++] = xstrdup("near");
 	run(r);
 	assert_int_equal(r->kind, ERR_NONE);
 	assert_string_equal(r->grants[0].pool, "z");
 	ledger_request_free(r);
 	r = request(LEDGER_ADD, "s", "f", 5000);
-	r->named = true;
-	r->wishes[V4].pools = xcalloc(1, sizeof(char *));
-	r->wishes[V4].pools[r->wishes[V4].n++] = xstrdup("nowhere");
+	r->choice.named = true;
+	r->choice.pools[V4] = xcalloc(1, sizeof(char *));
+	r->choice.pools[V4][r->choice.n[V4]++] = xstrdup("nowhere");
 	add_fails(r, ERR_NO_POOL,
 	          "no IPPool available, IPPool nowhere, which the request names for eth0, does not "
 	          "exist");
 	r = request(LEDGER_ADD, "s", "f", 5000);
-	r->named = true;
-	r->wishes[V4].pools = xcalloc(2, sizeof(char *));
-	r->wishes[V4].pools[r->wishes[V4].n++] = xstrdup("far");
-	r->wishes[V4].pools[r->wishes[V4].n++] = xstrdup("near");
+	r->choice.named = true;
+	r->choice.pools[V4] = xcalloc(2, sizeof(char *));
+	r->choice.pools[V4][r->choice.n[V4]++] = xstrdup("far");
+	r->choice.pools[V4][r->choice.n[V4]++] = xstrdup("near");
 	add_fails(r, ERR_EXHAUSTED,
 	          "all IP addresses used out, IPv4 IPPools [far near] of eth0: [near: 1 of 1 in "
 	          "use], filtered out: [far is not for node master]");
@@ -654,13 +655,13 @@ static void no_pool_at_all(void **state)
 	add_fails(request(LEDGER_ADD, "p", "c", 100), ERR_TIMEOUT,
 	          "no decision in time: the IPPools were not known yet");
 	assert_false(ledger_synced(ledger));
-	ledger_pools_listed(ledger, none);
+	ledger_pools_listed(ledger, LEDGER_SCOPE_ALL, none);
 	add_fails(request(LEDGER_ADD, "p", "c", 5000), ERR_NO_POOL,
 	          "no IPPool available, the network configuration names none and no IPPool is a "
 	          "cluster default (spec.default: true)");
 	assert_true(ledger_synced(ledger));
 	r = request(LEDGER_ADD, "p", "c", 5000);
-	r->named = true;
+	r->choice.named = true;
 	add_fails(r, ERR_NO_POOL, "no IPPool available, the request names none for eth0");
 }
 
@@ -672,7 +673,7 @@ static void list_does_not_undo_news(void **state)
 	struct err e;
 
 	(void)state;
-	ledger_pools_listed(ledger, none);
+	ledger_pools_listed(ledger, LEDGER_SCOPE_ALL, none);
 	hold_lists(true);
 	r = request(LEDGER_ADD, "p", "c", 20000);
 	submit(r);
@@ -683,7 +684,7 @@ static void list_does_not_undo_news(void **state)
 	/* made after the list was read; its event is quicker than the list's answer */
 	make_pool("a", "10.0.0.1", "");
 	assert_int_equal(store_get(faulty.real, STORE_IPPOOL, NULL, "a", &made, soon(), &e), 0);
-	ledger_pool_event(ledger, K8S_ADDED, made);
+	ledger_pool_event(ledger, LEDGER_SCOPE_ALL, K8S_ADDED, made);
 	hold_lists(false);
 	await_answers(1);
 	assert_int_equal(r->kind, ERR_NONE);
@@ -866,11 +867,11 @@ static void old_news_is_ignored(void **state)
 	tell("a");
 	assert_int_equal(store_get(faulty.real, STORE_IPPOOL, NULL, "a", &old, soon(), &e), 0);
 	add_gives("p", "c", "10.0.0.1/16");
-	ledger_pool_event(ledger, K8S_MODIFIED, old);
+	ledger_pool_event(ledger, LEDGER_SCOPE_ALL, K8S_MODIFIED, old);
 	add_gives("q", "d", "10.0.0.2/16");
 	assert_int_equal(ledger_stats(ledger).conflicts, 0);
 	/* a deletion of that very pool is never old */
-	ledger_pool_event(ledger, K8S_DELETED, old);
+	ledger_pool_event(ledger, LEDGER_SCOPE_ALL, K8S_DELETED, old);
 	assert_int_equal(store_patch(faulty.real, STORE_IPPOOL, NULL, "a", false,
 	                             json_ensure_object(old, "none"), NULL, soon(), &e),
 	                 0);
@@ -1026,10 +1027,10 @@ static void both_families(void **state)
 	ledger_request_free(r);
 	r = request(LEDGER_ADD, "s", "f", 5000);
 	r->enabled[V6] = false;
-	r->named = true;
-	r->source = "network configuration";
-	r->wishes[V6].pools = xcalloc(1, sizeof(char *));
-	r->wishes[V6].pools[r->wishes[V6].n++] = xstrdup("b");
+	r->choice.named = true;
+	r->choice.source = "network configuration";
+	r->choice.pools[V6] = xcalloc(1, sizeof(char *));
+	r->choice.pools[V6][r->choice.n[V6]++] = xstrdup("b");
 	add_fails(r, ERR_NO_POOL,
 	          "no IPPool available, the network configuration names only IPv6 IPPools [b] for "
 	          "eth0, and IPv6 is disabled");
@@ -1151,9 +1152,9 @@ static void kept_addresses(void **state)
 	/* other pools are asked for: a new address, and the old one goes back */
 	del("web-0", "c3", NULL);
 	r = of_set("web-0", "u4", "c4");
-	r->named = true;
-	r->wishes[V4].pools = xcalloc(1, sizeof(char *));
-	r->wishes[V4].pools[r->wishes[V4].n++] = xstrdup("b");
+	r->choice.named = true;
+	r->choice.pools[V4] = xcalloc(1, sizeof(char *));
+	r->choice.pools[V4][r->choice.n[V4]++] = xstrdup("b");
 	run(r);
 	assert_int_equal(r->kind, ERR_NONE);
 	assert_string_equal(r->grants[0].pool, "b");
@@ -1238,10 +1239,10 @@ static void patterns(void **state)
 
 		snprintf(pod, sizeof(pod), "p%d", i);
 		r = request(LEDGER_ADD, pod, pod, 5000);
-		r->named = true;
-		r->source = "network configuration";
-		r->wishes[V4].pools = xcalloc(1, sizeof(char *));
-		r->wishes[V4].pools[r->wishes[V4].n++] = xstrdup("a-*");
+		r->choice.named = true;
+		r->choice.source = "network configuration";
+		r->choice.pools[V4] = xcalloc(1, sizeof(char *));
+		r->choice.pools[V4][r->choice.n[V4]++] = xstrdup("a-*");
 		if (i == 3) {
 			add_fails(r, ERR_EXHAUSTED,
 			          "all IP addresses used out, IPv4 IPPools [a-1 a-2] of eth0: "
@@ -1254,10 +1255,10 @@ static void patterns(void **state)
 		ledger_request_free(r);
 	}
 	r = request(LEDGER_ADD, "q", "q", 5000);
-	r->named = true;
-	r->source = "network configuration";
-	r->wishes[V4].pools = xcalloc(1, sizeof(char *));
-	r->wishes[V4].pools[r->wishes[V4].n++] = xstrdup("c*");
+	r->choice.named = true;
+	r->choice.source = "network configuration";
+	r->choice.pools[V4] = xcalloc(1, sizeof(char *));
+	r->choice.pools[V4][r->choice.n[V4]++] = xstrdup("c*");
 	add_fails(r, ERR_NO_POOL,
 	          "no IPPool available, no IPv4 IPPool fits what the network configuration names "
 	          "for eth0");
