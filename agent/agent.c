@@ -4,7 +4,7 @@
  * other.
  *
  *   sockets -> api.c -> ledger (owns the pools) -> jobs -> store
- *                \-> pods, coordinator (informers)    \-> endpoints -> store
+ *                \-> pods, place, coordinator         \-> endpoints -> store
  *   releases -> ledger
  */
 #include <stdlib.h>
@@ -221,6 +221,7 @@ static int start_informers(struct agent *a, struct err *e)
 
 	if (pods_start(a->store, a->config.node, &ops, &a->pods, e) < 0)
 		return -1;
+	a->place = place_new(a->store, a->config.node, PLACE_KEEP_MS);
 	endpoints_use(a->endpoints, a->pods);
 	if (coordinator_start(a->store, &a->config.coordinator, &a->coordinator, e) < 0 ||
 	    informer_start(a->store, STORE_RESERVEDIP, NULL, NULL, &reserved_ops, a,
@@ -308,6 +309,7 @@ void agent_stop(struct agent *a)
 	if (!a)
 		return;
 	pods_end(a->pods);
+	place_end(a->place);
 	server_stop(a->socket);
 	server_stop(a->health);
 	pause_end(&a->pause);
@@ -321,6 +323,7 @@ void agent_stop(struct agent *a)
 	ledger_stop(a->ledger);
 	endpoints_stop(a->endpoints);
 	pods_stop(a->pods);
+	place_free(a->place);
 	ledger_free(a->ledger);
 	store_close(a->store);
 	pause_release(&a->pause);

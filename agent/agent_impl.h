@@ -8,6 +8,7 @@
 #include "agent/agent.h"
 #include "agent/endpoints.h"
 #include "agent/pause.h"
+#include "agent/place.h"
 #include "agent/releases.h"
 #include "agent/server.h"
 
@@ -24,6 +25,7 @@ struct agent {
 	struct endpoints *endpoints;
 	struct ledger *ledger;
 	struct pods *pods;
+	struct place *place;
 	struct coordinator *coordinator;
 	struct releases *releases;
 	struct pool_watch pool_watches[2];

@@ -5,11 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/pause.h"
+#include "agent/live.h"
 #include "agent/pods.h"
+#include "k8s/labels.h"
 
-#define GET_MS 10000
-
+/* Most annotations are on few pods: strings that are empty are not kept, but for the uid. */
 struct entry {
 	char *ns, *name;
 	struct pod_facts facts;
@@ -27,16 +27,26 @@ struct pods {
 	bool synced;
 };
 
+#define STRINGS 12
+
+/* Where its strings are. */
+static void strings_of(struct pod_facts *f, char **v[STRINGS])
+{
+	char **all[STRINGS] = { &f->uid,       &f->node,       &f->default_network, &f->networks,
+		                &f->route_nic, &f->owner_type, &f->owner_name,      &f->dead,
+		                &f->ippools,   &f->ippool,     &f->routes,          &f->vmi };
+
+	memcpy(v, all, sizeof(all));
+}
+
 void pod_facts_release(struct pod_facts *f)
 {
-	free(f->uid);
-	free(f->node);
-	free(f->default_network);
-	free(f->networks);
-	free(f->route_nic);
-	free(f->owner_type);
-	free(f->owner_name);
-	free(f->dead);
+	char **v[STRINGS];
+
+	strings_of(f, v);
+	for (size_t i = 0; i < STRINGS; i++)
+		free(*v[i]);
+	labels_release(&f->labels);
 	memset(f, 0, sizeof(*f));
 }
 
@@ -47,11 +57,33 @@ static char *text(const char *s)
 
 static void copy_facts(struct pod_facts *to, const struct pod_facts *from)
 {
-	*to = (struct pod_facts){
-		text(from->uid),        text(from->node),      text(from->default_network),
-		text(from->networks),   text(from->route_nic), text(from->owner_type),
-		text(from->owner_name), text(from->dead)
-	};
+	char **v[STRINGS];
+
+	*to = *from;
+	strings_of(to, v);
+	for (size_t i = 0; i < STRINGS; i++)
+		*v[i] = text(*v[i]);
+	labels_copy(&to->labels, &from->labels);
+}
+
+void pod_facts_init(struct pod_facts *f, const char *uid)
+{
+	copy_facts(f, &(struct pod_facts){ .node = NULL });
+	free(f->uid);
+	f->uid = text(uid);
+}
+
+static void drop_empty(struct pod_facts *f)
+{
+	char **v[STRINGS];
+
+	strings_of(f, v);
+	for (size_t i = 0; i < STRINGS; i++) {
+		if (v[i] == &f->uid || **v[i])
+			continue;
+		free(*v[i]);
+		*v[i] = NULL;
+	}
 }
 
 /* Pods that will not run any more get nothing. */
@@ -72,52 +104,64 @@ static const char *why_dead(const json *pod)
 	return "";
 }
 
+/* The owner that is the pod's controller, or NULL. */
+static const json *controller_of(const json *pod)
+{
+	json_each(o, json_at(pod, "metadata", "ownerReferences", NULL))
+	{
+		bool controller = false;
+
+		if (json_str_at(o, "kind", NULL) && json_str_at(o, "name", NULL) &&
+		    json_opt_bool(o, "controller", &controller, NULL) == 0 && controller)
+			return o;
+	}
+	return NULL;
+}
+
 /* A ReplicaSet of a Deployment is named after it and its pods' template hash: no need to read it.
  */
 static void read_owner(const json *pod, struct pod_facts *f)
 {
 	const char *hash = json_str_at(pod, "metadata", "labels", "pod-template-hash", NULL);
+	const json *o = controller_of(pod);
+	const char *group = json_str_at(o, "apiVersion", NULL);
+	const char *kind = o ? json_str_at(o, "kind", NULL) : "Pod";
+	const char *name = json_str_at(o ? o : json_get(pod, "metadata"), "name", NULL);
+	size_t n = name ? strlen(name) : 0, h = hash ? strlen(hash) : 0;
+	bool apps = group && str_starts(group, "apps/");
+	bool kubevirt = group && str_starts(group, "kubevirt.io/");
 
-	f->owner_type = text("Pod");
-	f->owner_name = text(json_str_at(pod, "metadata", "name", NULL));
-	json_each(o, json_at(pod, "metadata", "ownerReferences", NULL))
-	{
-		const char *kind = json_str_at(o, "kind", NULL);
-		const char *name = json_str_at(o, "name", NULL);
-		size_t n, h;
-		bool controller = false;
-
-		if (!kind || !name || json_opt_bool(o, "controller", &controller, NULL) < 0 ||
-		    !controller)
-			continue;
-		free(f->owner_type);
-		free(f->owner_name);
-		n = strlen(name);
-		h = hash ? strlen(hash) : 0;
-		if (streq(kind, "ReplicaSet") && h && n > h + 1 && str_ends(name, hash) &&
-		    name[n - h - 1] == '-') {
-			f->owner_type = text("Deployment");
-			f->owner_name = xstrndup(name, n - h - 1);
-		} else {
-			f->owner_type = text(kind);
-			f->owner_name = text(name);
-		}
-		return;
+	f->statefulset = apps && streq(kind, "StatefulSet");
+	f->vmi = text(kubevirt && streq(kind, "VirtualMachineInstance") ? name : "");
+	if (streq(kind, "ReplicaSet") && h && n > h + 1 && str_ends(name, hash) &&
+	    name[n - h - 1] == '-') {
+		f->owner_type = text("Deployment");
+		f->owner_name = xstrndup(name, n - h - 1);
+	} else {
+		f->owner_type = text(kind);
+		f->owner_name = text(name);
 	}
+}
+
+static char *annotation(const json *pod, const char *key)
+{
+	return text(json_str_at(pod, "metadata", "annotations", key, NULL));
 }
 
 static void read_facts(const json *pod, struct pod_facts *f)
 {
-	const json *notes = json_at(pod, "metadata", "annotations", NULL);
-
 	memset(f, 0, sizeof(*f));
 	f->uid = text(json_str_at(pod, "metadata", "uid", NULL));
 	f->node = text(json_str_at(pod, "spec", "nodeName", NULL));
-	f->default_network = text(json_str_at(notes, "v1.multus-cni.io/default-network", NULL));
-	f->networks = text(json_str_at(notes, "k8s.v1.cni.cncf.io/networks", NULL));
-	f->route_nic = text(json_str_at(notes, "ipam.spidernet.io/default-route-nic", NULL));
+	f->default_network = annotation(pod, "v1.multus-cni.io/default-network");
+	f->networks = annotation(pod, "k8s.v1.cni.cncf.io/networks");
+	f->route_nic = annotation(pod, "ipam.spidernet.io/default-route-nic");
+	f->ippools = annotation(pod, "ipam.spidernet.io/ippools");
+	f->ippool = annotation(pod, "ipam.spidernet.io/ippool");
+	f->routes = annotation(pod, "ipam.spidernet.io/routes");
 	f->dead = text(why_dead(pod));
 	read_owner(pod, f);
+	labels_read(json_at(pod, "metadata", "labels", NULL), &f->labels);
 }
 
 /* Under the lock. */
@@ -146,6 +190,7 @@ static void put(struct pods *p, const json *pod)
 	if (!ns || !name)
 		return;
 	read_facts(pod, &facts);
+	drop_empty(&facts);
 	pthread_mutex_lock(&p->lock);
 	en = find(p, ns, name);
 	if (en) {
@@ -298,34 +343,16 @@ void pods_each(struct pods *p,
 	pthread_mutex_unlock(&p->lock);
 }
 
-/* A live read, again and again while the store does not answer. */
-static int get(struct pods *p, const char *ns, const char *name, json **out, struct mono deadline,
-               struct err *e)
-{
-	for (int tries = 1;; tries++) {
-		if (store_get(p->store, STORE_POD, ns, name, out,
-		              mono_min(deadline, mono_in(GET_MS)), e) == 0)
-			return 0;
-		if (e->kind == ERR_NOT_FOUND || e->kind == ERR_FORBIDDEN || e->kind == ERR_CONFIG)
-			return -1;
-		if (mono_passed(deadline) || !pause_backoff(&p->pause, tries, 1000))
-			return -1;
-	}
-}
-
 static int live(struct pods *p, const char *ns, const char *name, const char *uid,
                 struct mono deadline, struct pod_facts *out, bool *found, struct err *e)
 {
 	AUTO_JSON *pod = NULL;
 	struct err why;
 
-	if (get(p, ns, name, &pod, deadline, &why) < 0) {
-		/* ERR_CONFIG: no name for an object, so there is none */
+	if (live_get(p->store, &p->pause, STORE_POD, ns, name, &pod, deadline, &why) < 0) {
 		if (store_is_dir(p->store) &&
 		    (why.kind == ERR_NOT_FOUND || why.kind == ERR_CONFIG)) {
-			copy_facts(out, &(struct pod_facts){ 0 });
-			free(out->uid);
-			out->uid = text(uid);
+			pod_facts_init(out, uid);
 			*found = false;
 			return 0;
 		}

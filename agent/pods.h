@@ -7,6 +7,7 @@
 #define AGENT_PODS_H
 
 #include "agent/informer.h"
+#include "pool/selector.h"
 
 /* Strings are owned; "" for what is not there. */
 struct pod_facts {
@@ -15,8 +16,13 @@ struct pod_facts {
 	char *route_nic;                  /* annotation ipam.spidernet.io/default-route-nic */
 	char *owner_type, *owner_name;    /* "Pod" and its own name without a controller */
 	char *dead;                       /* why it gets no address, "" while it lives */
+	char *ippools, *ippool, *routes;  /* annotations ipam.spidernet.io/... */
+	char *vmi;        /* name of the kubevirt.io VirtualMachineInstance that controls it */
+	bool statefulset; /* a StatefulSet of apps controls it */
+	struct labels labels;
 };
 
+void pod_facts_init(struct pod_facts *f, const char *uid); /* of a pod that is no object */
 void pod_facts_release(struct pod_facts *f);
 
 struct pods;
