@@ -39,6 +39,7 @@ const struct applet ipam_applet = {
 		"  log_file_path          a log file instead of stderr\n"
 		"  log_file_max_size, log_file_max_age, log_file_max_count\n"
 		"                         MiB (100), days (30) and number (10) of its old "
-		"versions\n",
+		"versions\n"
+		"Other members are ignored, and named in the log.\n",
 	.main = ipam_main,
 };

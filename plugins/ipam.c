@@ -20,6 +20,11 @@
 #define DEL_MS 2000   /* patience with the agent */
 #define QUERY_MS 5000 /* for CHECK and STATUS */
 
+static const char known[] =
+	"type ipam_unix_socket_path default_ipv4_ippool default_ipv6_ippool clean_gateway "
+	"match_master_subnet timeout_ms state_dir log_level log_file_path log_file_max_size "
+	"log_file_max_age log_file_max_count";
+
 /* The label is the one of deploy/'s DaemonSet, and of the original's. */
 #define LOOK_AT                                                                                    \
 	"is it running? look at \"kubectl get pods -A -o wide -l "                                 \
@@ -74,13 +79,8 @@ static int read_ipam(const json *ipam, struct options *o, struct err *e)
 
 static void start(const struct cni_call *c, struct options *o)
 {
-	AUTO_STR context = STR_INIT;
-
 	o->deadline = mono_min(c->deadline, mono_in(o->timeout_ms));
-	plugin_log_open("ipam", &o->log);
-	str_addf(&context, "pod=%s/%s cid=%.13s if=%s", c->pod_namespace, c->pod_name,
-	         c->container_id, c->ifname);
-	log_ctx(context.data);
+	plugin_log_open("ipam", &o->log, c);
 }
 
 static const struct options defaults = {
@@ -244,11 +244,15 @@ static int request_addresses(const struct cni_call *c, const struct options *o, 
 int ipam_add(struct cni_call *c, json **result, int *code, struct err *e)
 {
 	struct err mine = { .kind = ERR_NONE };
+	AUTO_STR unknown = STR_INIT;
 	AUTO_FD int netns = -1;
 	struct options o;
 
 	if (read_options(c, &o, &mine) < 0)
 		return err_copy(e, &mine);
+	json_unknown(json_get(c->conf, "ipam"), known, &unknown);
+	if (unknown.len)
+		log_warn("configuration: ipam: unknown keys are ignored: %s", unknown.data);
 	/* an address for a pod without a network would be held for nothing */
 	if (netns_open(c->netns, &netns, &mine) < 0) {
 		*code = CNI_E_NETNS;

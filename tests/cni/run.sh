@@ -164,6 +164,51 @@ closed_stdin() {
 	printed "$status" 1 '{"cniVersion":"1.1.0","code":5,"msg":"read standard input: Bad file descriptor","details":""}'
 }
 
+# chain ipvlan|coordinator STDIN: an ADD of that plugin, its output as above
+chain() {
+	status=0
+	printf '%s' "$2" | env -i CNI_COMMAND=ADD CNI_CONTAINERID=abc123 CNI_IFNAME=eth0 CNI_PATH=/opt/cni/bin \
+		CNI_NETNS=/nonexistent CNI_ARGS='K8S_POD_NAMESPACE=default;K8S_POD_NAME=a' \
+		timeout 20 "$SPIDERBOX" "$1" >"$work/out" 2>"$work/err" || status=$?
+}
+
+context='pod=default/a cid=abc123 if=eth0'
+
+# has_line FILE LINE: and no other one; without its time
+has_line() {
+	is "$2" "$(cut -d' ' -f2- "$1")"
+}
+
+# unknown_of_ipvlan [MEMBERS OF ipam]: a mistyped key goes to the log, and the call goes on
+unknown_of_ipvlan() {
+	chain ipvlan "{\"cniVersion\":\"1.0.0\",\"name\":\"n\",\"type\":\"ipvlan\",\"Mtu\":9000,\"ipam\":{\"type\":\"spiderpool\"${1:-}}}"
+	printed "$status" 1 '{"cniVersion":"1.0.0","code":8,"msg":"open network namespace @'
+}
+
+ipvlan_warns() {
+	words="warn ipvlan: configuration: unknown keys are ignored: \"Mtu\" (is \"mtu\" meant?) $context"
+	unknown_of_ipvlan && has_line "$work/err" "$words" || return 1
+	unknown_of_ipvlan ",\"log_file_path\":\"$work/ipvlan.log\"" || return 1
+	is '' "$(cat "$work/err")" && has_line "$work/ipvlan.log" "$words"
+}
+
+# mode disabled: no agent is asked, no namespace opened
+disabled() {
+	chain coordinator "{\"cniVersion\":\"1.0.0\",\"name\":\"n\",\"type\":\"coordinator\",\"mode\":\"disabled\",\"prevResult\":{\"ips\":[]}$1}"
+}
+
+coordinator_warns() {
+	words="warn coordinator: configuration: unknown keys are ignored: \"modus\" $context"
+	disabled ',"modus":"x"'
+	printed "$status" 0 '{"ips":[],"cniVersion":"1.0.0"}' && has_line "$work/err" "$words" || return 1
+	disabled ",\"modus\":\"x\",\"logOptions\":{\"logFile\":\"$work/c.log\",\"logMaxSize\":\"5\"}"
+	printed "$status" 0 '{"ips":[],"cniVersion":"1.0.0"}' && is '' "$(cat "$work/err")" && has_line "$work/c.log" "$words" || return 1
+	disabled ',"logOptions":{"logLevel":"error"},"modus":"x"'
+	printed "$status" 0 '{"ips":[],"cniVersion":"1.0.0"}' && is '' "$(cat "$work/err")" || return 1
+	disabled ',"logOptions":{"logLevel":"loud"}'
+	printed "$status" 1 '{"cniVersion":"1.0.0","code":7,"msg":"coordinator configuration: logOptions: logLevel: \"loud\" is not a log level: @'
+}
+
 # A pool of one address, and two pods.
 objects() {
 	mkdir -p "$work/store/spiderippools" "$work/store/pods"
@@ -285,6 +330,8 @@ check 'a superfluous argument' superfluous_argument
 check 'a full disk under the result' full env CNI_COMMAND=VERSION "$SPIDERBOX" ipam
 check 'a full disk under the error' full env CNI_COMMAND=ADD "$SPIDERBOX" ipam
 check 'stdout is closed' closed_stdout
+check 'ipvlan names keys that nobody reads in the log' ipvlan_warns
+check 'coordinator does, and knows logOptions' coordinator_warns
 rm -rf "$work/state"
 objects
 start_agent
