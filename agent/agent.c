@@ -263,6 +263,8 @@ int agent_start(const struct agent_config *config, struct agent **out, struct er
 	struct agent *a = xcalloc(1, sizeof(*a));
 
 	a->config = *config;
+	if (!a->config.settings)
+		a->config.settings = &settings_default;
 	pause_init(&a->pause);
 	read_boot_id(a);
 	if (start(a, e) < 0) {

@@ -702,6 +702,13 @@ static const char *find_word(const char *list, const char *name, compare_fn comp
 	return NULL;
 }
 
+bool json_is_known(const char *list, const char *name)
+{
+	size_t len;
+
+	return find_word(list, name, strncmp, &len);
+}
+
 void json_unknown(const json *o, const char *known, struct str *out)
 {
 	size_t len, n = 0;
@@ -710,7 +717,7 @@ void json_unknown(const json *o, const char *known, struct str *out)
 	{
 		const char *name = m->string, *meant;
 
-		if (!name || find_word(known, name, strncmp, &len) || n++ >= JSON_UNKNOWN_MAX)
+		if (!name || json_is_known(known, name) || n++ >= JSON_UNKNOWN_MAX)
 			continue;
 		meant = find_word(known, name, strncasecmp, &len);
 		str_addf(out, "%s\"%.64s\"", n > 1 ? ", " : "", name);

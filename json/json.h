@@ -97,6 +97,7 @@ size_t json_count(const json *j);
  */
 #define JSON_UNKNOWN_MAX 8
 void json_unknown(const json *o, const char *known, struct str *out);
+bool json_is_known(const char *known, const char *name);
 
 /* Making trees.  New values are owned until added; what is added is taken by the tree. */
 json *json_new_object(void);

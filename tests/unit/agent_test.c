@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* links: agent/ cni/state.c cni/check.c store/store.c store/dir.c k8s/ippool.c k8s/endpoint.c */
-/* links: pool/ http/http1.c http/stream.c http/url.c net/ json/json.c base/ */
-/* libs: cjson mnl */
+/* links: pool/ http/http1.c http/stream.c http/url.c net/ json/ base/ */
+/* libs: cjson mnl yaml */
 /* tsan */
 /*
  * agent_test.c - whole agents over a directory store, driven through their sockets.
