@@ -187,6 +187,7 @@ suite_packages() {
 	case $1 in
 	lint) echo clang-format clang-tidy clang cppcheck shellcheck git ;;
 	build) echo git ;;
+	cni) echo curl ;;
 	ctl) echo jq strace util-linux ;;
 	image) echo jq ;;
 	unit) echo clang libclang-rt-14-dev libcmocka-dev openssl libmnl-dev iproute2 nftables ;;

@@ -294,6 +294,8 @@ int agent_start(const struct agent_config *config, struct agent **out, struct er
 
 	a->config = *config;
 	a->pool_label = pool_node_label(config->node);
+	if (!a->config.settings)
+		a->config.settings = &settings_default;
 	pause_init(&a->pause);
 	read_boot_id(a);
 	if (start(a, e) < 0) {

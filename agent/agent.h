@@ -6,6 +6,7 @@
 #define AGENT_AGENT_H
 
 #include "agent/coordinator.h"
+#include "agent/settings.h"
 
 #define AGENT_ADD_MS (98 * 1000) /* plugins wait 100 s */
 #define AGENT_DEL_MS 1500        /* plugins wait 2 s; what takes longer is queued */
@@ -20,7 +21,10 @@ struct agent_config {
 	const char *agent_namespace; /* of networks named without one */
 	const char *health;          /* "ADDRESS:PORT" of the probes, "" or NULL: none */
 	struct coordinator_options coordinator;
-	int64_t add_ms; /* an ADD is answered in this time; 0: AGENT_ADD_MS */
+	const struct settings *settings; /* NULL: settings_default; socket is the one above */
+	uint32_t max_records;   /* of a pool; 0: POOL_RECORDS_MAX, which it never exceeds */
+	bool keep_conflict_ips; /* DELETE /v1/ipam/ips of conflicting addresses frees none */
+	int64_t add_ms;         /* an ADD is answered in this time; 0: AGENT_ADD_MS */
 };
 
 struct agent;

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "agent/agent.h"
@@ -15,41 +16,52 @@
 #include "base/log.h"
 #include "base/version.h"
 #include "cni/state.h"
+#include "pool/pool.h"
 
-#define SOCKET_PATH "/var/run/spidernet/spiderpool.sock"
 #define STOP_SECONDS 2 /* then whatever still waits for the store is cut off */
 
 static const char usage[] =
-	"usage: agent [OPTION]...\n"
+	"usage: agent [daemon] [OPTION]...\n"
 	"Gives addresses from SpiderIPPools to this node's pods, over a unix socket.\n"
+	"  --config-path FILE       conf.yml of the ConfigMap spiderpool-conf, beside which\n"
+	"                           clusterNetwork lies\n"
 	"  --store SPEC             kube, kube:KUBECONFIG or dir:PATH (default kube)\n"
 	"  --context NAME           of the kubeconfig\n"
 	"  --node NAME              this node (default $SPIDERPOOL_NODE_NAME, $NODENAME, host "
 	"name)\n"
-	"  --socket PATH            default " SOCKET_PATH
+	"  --socket PATH            default ipamUnixSocketPath of conf.yml,\n"
+	"                           " SETTINGS_SOCKET
 	"\n"
 	"  --state-dir PATH         attachments and queued releases, default " STATE_DIR
 	"\n"
 	"  --default-network NS/NAME  network of eth0 of pods without an annotation\n"
-	"                           (default $MULTUS_CLUSTER_NETWORK)\n"
+	"                           (default $MULTUS_CLUSTER_NETWORK, clusterNetwork)\n"
 	"  --agent-namespace NAME   of networks named without one (default\n"
 	"                           $SPIDERPOOL_AGENT_NAMESPACE, $SPIDERPOOL_POD_NAMESPACE, "
 	"kube-system)\n"
-	"  --health-addr ADDRESS:PORT  probes, default 0.0.0.0:5710; '' for none\n"
+	"  --health-addr ADDRESS:PORT  probes, '' for none; default 0.0.0.0 (without IPv4 [::]),\n"
+	"                           and $SPIDERPOOL_HEALTH_PORT or 5710\n"
 	"  --coordinator-mode MODE  auto (default), underlay, overlay or disabled\n"
 	"  --overlay-pod-cidr LIST  networks that pods reach through the host, separated by "
 	"commas\n"
 	"  --service-cidr LIST      default: what the API server's ServiceCIDRs say\n"
 	"  --hijack-cidr LIST       further ones, such as a node-local DNS address\n"
-	"  --log-level LEVEL        error, warn, info (default) or debug\n"
+	"  --log-level LEVEL        error, warn, info or debug; default $SPIDERPOOL_LOG_LEVEL, "
+	"info\n"
 	"  --log-format FORMAT      text (default) or json\n"
 	"  --log-file PATH          appended to instead of standard error\n"
+	"environment, besides:\n"
+	"  SPIDERPOOL_IPPOOL_MAX_ALLOCATED_IPS      of one pool, 5000 is the most\n"
+	"  SPIDERPOOL_ENABLED_RELEASE_CONFLICT_IPS  true (default) or false\n"
+	"An option wins over the environment, and that over conf.yml.\n"
 	"exit status: 0 ended by SIGTERM or SIGINT, 1 failed, 2 usage\n";
 
 struct options {
 	struct agent_config agent;
-	const char *log_level, *log_format, *log_file;
-	char host[256];
+	struct settings settings;
+	const char *config_path, *log_level, *log_format, *log_file;
+	char host[256], health[32];
+	char *network; /* default_network, where it is made up */
 };
 
 static const char *first_of(const char *a, const char *b, const char *c)
@@ -59,30 +71,11 @@ static const char *first_of(const char *a, const char *b, const char *c)
 	return b && *b ? b : c;
 }
 
-static int defaults(struct options *o, struct err *e)
-{
-	struct agent_config *a = &o->agent;
-
-	if (gethostname(o->host, sizeof(o->host) - 1) < 0)
-		return err_sys(e, errno, "host name");
-	a->store = first_of(a->store, NULL, "kube");
-	a->node = first_of(a->node, getenv("SPIDERPOOL_NODE_NAME"),
-	                   first_of(getenv("NODENAME"), NULL, o->host));
-	a->socket = first_of(a->socket, NULL, SOCKET_PATH);
-	a->state_dir = first_of(a->state_dir, NULL, STATE_DIR);
-	a->default_network = first_of(a->default_network, getenv("MULTUS_CLUSTER_NETWORK"), NULL);
-	a->agent_namespace =
-		first_of(a->agent_namespace, getenv("SPIDERPOOL_AGENT_NAMESPACE"),
-	                 first_of(getenv("SPIDERPOOL_POD_NAMESPACE"), NULL, "kube-system"));
-	if (!a->health)
-		a->health = "0.0.0.0:5710";
-	return 0;
-}
-
 static int parse_args(int argc, char **argv, struct options *o, struct err *e)
 {
 	struct agent_config *a = &o->agent;
 	const struct args_option table[] = {
+		{ "config-path", 0, &o->config_path, NULL },
 		{ "store", 0, &a->store, NULL },
 		{ "context", 0, &a->context, NULL },
 		{ "node", 0, &a->node, NULL },
@@ -100,23 +93,113 @@ static int parse_args(int argc, char **argv, struct options *o, struct err *e)
 		{ "log-file", 0, &o->log_file, NULL },
 		{ NULL, 0, NULL, NULL },
 	};
+	const char *word;
 	size_t words;
 
-	if (args_parse(argc, argv, table, NULL, 0, &words, e) < 0)
+	if (args_parse(argc, argv, table, &word, 1, &words, e) < 0)
 		return -1;
-	return defaults(o, e);
+	/* how the original's manifests call it */
+	if (words && !streq(word, "daemon"))
+		return err_set(e, ERR_USAGE, "unexpected argument \"%s\"", word);
+	return 0;
+}
+
+/* A variable's number; *out stays when there is none. */
+static int env_number(const char *name, uint32_t max, uint32_t *out, struct err *e)
+{
+	const char *text = getenv(name);
+
+	if (text && *text && parse_u32(text, 1, max, out, e) < 0)
+		return err_wrap(e, "%s", name);
+	return 0;
+}
+
+/* As Go reads them. */
+static int env_bool(const char *name, bool *out, struct err *e)
+{
+	const char *text = getenv(name);
+
+	if (!text || !*text)
+		return 0;
+	if (strcasecmp(text, "true") == 0 || strcasecmp(text, "t") == 0 || streq(text, "1"))
+		*out = true;
+	else if (strcasecmp(text, "false") == 0 || strcasecmp(text, "f") == 0 || streq(text, "0"))
+		*out = false;
+	else
+		return err_set(e, ERR_CONFIG, "%s: \"%s\" is neither true nor false", name, text);
+	return 0;
+}
+
+/* What neither the command line nor conf.yml says. */
+static int read_env(struct options *o, struct err *e)
+{
+	struct agent_config *a = &o->agent;
+	uint32_t port = 5710;
+	bool release = true;
+
+	if (env_number("SPIDERPOOL_HEALTH_PORT", 65535, &port, e) < 0 ||
+	    env_number("SPIDERPOOL_IPPOOL_MAX_ALLOCATED_IPS", UINT32_MAX, &a->max_records, e) < 0 ||
+	    env_bool("SPIDERPOOL_ENABLED_RELEASE_CONFLICT_IPS", &release, e) < 0)
+		return -1;
+	a->keep_conflict_ips = !release;
+	if (a->max_records > POOL_RECORDS_MAX) {
+		log_warn("SPIDERPOOL_IPPOOL_MAX_ALLOCATED_IPS: %u is more than %d, which counts",
+		         a->max_records, POOL_RECORDS_MAX);
+		a->max_records = POOL_RECORDS_MAX;
+	}
+	snprintf(o->health, sizeof(o->health), "%s:%u", o->settings.ipv4 ? "0.0.0.0" : "[::]",
+	         port);
+	if (!a->health)
+		a->health = o->health;
+	return 0;
+}
+
+/* Of pods without an annotation: in the agent's namespace unless it names one. */
+static void find_network(struct options *o)
+{
+	struct agent_config *a = &o->agent;
+	const char *name = o->settings.cluster_network;
+
+	a->default_network = first_of(a->default_network, getenv("MULTUS_CLUSTER_NETWORK"), NULL);
+	if (a->default_network || !name)
+		return;
+	o->network =
+		strchr(name, '/') ? xstrdup(name) : xasprintf("%s/%s", a->agent_namespace, name);
+	a->default_network = o->network;
+}
+
+static int configure(struct options *o, struct err *e)
+{
+	struct agent_config *a = &o->agent;
+
+	if (settings_read(o->config_path, &o->settings, e) < 0 || read_env(o, e) < 0)
+		return -1;
+	if (gethostname(o->host, sizeof(o->host) - 1) < 0)
+		return err_sys(e, errno, "host name");
+	a->settings = &o->settings;
+	a->store = first_of(a->store, NULL, "kube");
+	a->node = first_of(a->node, getenv("SPIDERPOOL_NODE_NAME"),
+	                   first_of(getenv("NODENAME"), NULL, o->host));
+	a->socket = first_of(a->socket, NULL, o->settings.socket);
+	a->state_dir = first_of(a->state_dir, NULL, STATE_DIR);
+	a->agent_namespace =
+		first_of(a->agent_namespace, getenv("SPIDERPOOL_AGENT_NAMESPACE"),
+	                 first_of(getenv("SPIDERPOOL_POD_NAMESPACE"), NULL, "kube-system"));
+	find_network(o);
+	return 0;
 }
 
 static int start_log(const struct options *o, struct err *e)
 {
-	enum log_level level = LOG_LEVEL_INFO;
+	const char *name = first_of(o->log_level, getenv("SPIDERPOOL_LOG_LEVEL"), "info");
 	const char *format = first_of(o->log_format, NULL, "text");
+	enum log_level level;
 	int fd = STDERR_FILENO;
 
-	if (o->log_level && log_parse_level(o->log_level, &level, e) < 0) {
+	if (log_parse_level(name, &level, e) < 0) {
 		if (e)
 			e->kind = ERR_USAGE;
-		return err_wrap(e, "--log-level");
+		return err_wrap(e, o->log_level ? "--log-level" : "SPIDERPOOL_LOG_LEVEL");
 	}
 	if (!streq(format, "text") && !streq(format, "json"))
 		return err_set(e, ERR_USAGE, "--log-format: \"%s\" is neither text nor json",
@@ -167,8 +250,13 @@ static int agent_main(int argc, char **argv)
 {
 	struct options o = { .log_level = NULL };
 	struct err e;
+	int bad;
 
-	if (parse_args(argc, argv, &o, &e) == 0 && start_log(&o, &e) == 0 && run(&o, &e) == 0)
+	bad = parse_args(argc, argv, &o, &e) < 0 || start_log(&o, &e) < 0 ||
+	      configure(&o, &e) < 0 || run(&o, &e) < 0;
+	settings_release(&o.settings);
+	free(o.network);
+	if (!bad)
 		return 0;
 	fprintf(stderr, "agent: %s\n", e.msg);
 	if (e.kind != ERR_USAGE)

@@ -16,7 +16,8 @@ static const char usage[] =
 	"configuration, each key winning over what the agent answers: mode (auto, underlay,\n"
 	"  disabled), podDefaultCniNic, overlayPodCIDR, serviceCIDR, hijackCIDR, policyRoutes,\n"
 	"  podRPFilter, txQueueLen, vethMTU, vethLinkAddress, hostRuleTable;\n"
-	"  agent_socket, timeout_ms (for the agent)\n"
+	"  agent_socket, timeout_ms (for the agent); logOptions (logLevel, logFile, logMaxSize,\n"
+	"  logMaxAge, logMaxCount).  Other keys are ignored, and named in the log\n"
 	"exit status: 0 done, 1 failed (the error is a JSON document on standard output), 2 "
 	"usage\n";
 

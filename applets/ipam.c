@@ -31,7 +31,7 @@ const struct applet ipam_applet = {
 		"  default_ipv4_ippool, default_ipv6_ippool\n"
 		"                         names of pools, for pods that name none themselves\n"
 		"  clean_gateway          true: no default route for this interface\n"
-		"  match_master_subnet    true: only pools of the subnet of the master interface\n"
+		"  match_master_subnet    not supported: true is refused, it is for SR-IOV\n"
 		"  timeout_ms             for a call as a whole (100000)\n"
 		"  state_dir              where releases are queued while the agent is away\n"
 		"                         (/var/lib/spidernet)\n"
@@ -39,6 +39,7 @@ const struct applet ipam_applet = {
 		"  log_file_path          a log file instead of stderr\n"
 		"  log_file_max_size, log_file_max_age, log_file_max_count\n"
 		"                         MiB (100), days (30) and number (10) of its old "
-		"versions\n",
+		"versions\n"
+		"Other members are ignored, and named in the log.\n",
 	.main = ipam_main,
 };

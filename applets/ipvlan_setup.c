@@ -14,7 +14,8 @@ static const char usage[] =
 	"interface on a network card of the node.  Container runtimes call it as \"ipvlan\".\n"
 	"\n"
 	"configuration: master (default: the default route's interface), mode (l2, l3, l3s), mtu,\n"
-	"  linkInContainer, ipam, dns\n"
+	"  linkInContainer, ipam, dns.  Other keys are ignored, and named in the log: that of "
+	"ipam\n"
 	"exit status: 0 done, 1 failed (the error is a JSON document on standard output), 2 "
 	"usage\n";
 

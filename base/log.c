@@ -54,6 +54,10 @@ int log_parse_level(const char *s, enum log_level *out, struct err *e)
 		*out = LOG_LEVEL_WARN;
 		return 0;
 	}
+	if (strcasecmp(s, "fatal") == 0 || strcasecmp(s, "panic") == 0) {
+		*out = LOG_LEVEL_ERROR;
+		return 0;
+	}
 	return err_set(e, ERR_CONFIG, "\"%s\" is not a log level: error, warn, info or debug", s);
 }
 

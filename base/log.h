@@ -23,7 +23,10 @@ enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBU
  */
 void log_init(const char *app, int fd, bool json, enum log_level level);
 
-/* "error" "warn" "info" "debug" (any case; "warning" too); ERR_CONFIG for anything else. */
+/*
+ * "error" "warn" "info" "debug" (any case; "warning" too, and the original's "fatal" and "panic",
+ * which count as error); ERR_CONFIG for anything else.
+ */
 int log_parse_level(const char *s, enum log_level *out, struct err *e) MUST_USE;
 
 /*

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include <cJSON.h>
 
@@ -683,6 +684,48 @@ size_t json_count(const json *j)
 		n++;
 	}
 	return n;
+}
+
+typedef int (*compare_fn)(const char *a, const char *b, size_t len);
+
+/* The word of a list that the name is, by that comparison, and its length; NULL: none. */
+static const char *find_word(const char *list, const char *name, compare_fn compare, size_t *len)
+{
+	size_t n = strlen(name);
+
+	for (const char *w = list; *w; w += *len + (w[*len] == ' ')) {
+		*len = strcspn(w, " ");
+		if (w[*len - 1] == '*' ? n >= *len - 1 && compare(w, name, *len - 1) == 0
+		                       : n == *len && compare(w, name, n) == 0)
+			return w;
+	}
+	return NULL;
+}
+
+bool json_is_known(const char *list, const char *name)
+{
+	size_t len;
+
+	return find_word(list, name, strncmp, &len);
+}
+
+void json_unknown(const json *o, const char *known, struct str *out)
+{
+	size_t len, n = 0;
+
+	json_each(m, o)
+	{
+		const char *name = m->string, *meant;
+
+		if (!name || json_is_known(known, name) || n++ >= JSON_UNKNOWN_MAX)
+			continue;
+		meant = find_word(known, name, strncasecmp, &len);
+		str_addf(out, "%s\"%.64s\"", n > 1 ? ", " : "", name);
+		if (meant)
+			str_addf(out, " (is \"%.*s\" meant?)", (int)len, meant);
+	}
+	if (n > JSON_UNKNOWN_MAX)
+		str_addf(out, " and %zu more", n - JSON_UNKNOWN_MAX);
 }
 
 /* Making. */

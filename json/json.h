@@ -90,6 +90,15 @@ size_t json_count(const json *j);
 #define json_each(child, parent)                                                                   \
 	for (const json *child = json_first(parent); child; child = json_next(child))
 
+/*
+ * Appends to out the names of o's members that are not in a list: '"a", "Mode" (is "mode" meant?)',
+ * with those that differ from one in the case of letters alone told so.  known holds names with
+ * one blank between them; "x*" stands for all that begin with x.  JSON_UNKNOWN_MAX are named.
+ */
+#define JSON_UNKNOWN_MAX 8
+void json_unknown(const json *o, const char *known, struct str *out);
+bool json_is_known(const char *known, const char *name);
+
 /* Making trees.  New values are owned until added; what is added is taken by the tree. */
 json *json_new_object(void);
 json *json_new_array(void);

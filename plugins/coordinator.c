@@ -18,7 +18,6 @@
 #include <linux/rtnetlink.h>
 #include <stdlib.h>
 
-#include "base/log.h"
 #include "net/addr.h"
 #include "net/netns.h"
 #include "net/nft.h"
@@ -26,6 +25,7 @@
 #include "plugins/agent_client.h"
 #include "plugins/coordinator.h"
 #include "plugins/coordinator_plan.h"
+#include "plugins/plugin_log.h"
 
 /* A route of the pod that is not over veth0, or that took another's place. */
 struct undo_route {
@@ -125,6 +125,23 @@ static int get_conf(struct work *w, bool wait, struct err *e)
 		return -1;
 	if (coordinator_conf_read(w->call->conf, agent, &w->conf, e) < 0)
 		return config_error(w);
+	return 0;
+}
+
+/* The log, and in it what nobody reads. */
+static int start_log(struct work *w, struct err *e)
+{
+	struct plugin_log log;
+	AUTO_STR list = STR_INIT;
+
+	if (plugin_log_read_options(w->call->conf, &log, e) < 0) {
+		IGNORE(err_wrap(e, "coordinator configuration"));
+		return config_error(w);
+	}
+	plugin_log_open("coordinator", &log, w->call);
+	json_unknown(w->call->conf, coordinator_conf_keys, &list);
+	if (list.len)
+		log_warn("configuration: unknown keys are ignored: %s", list.data);
 	return 0;
 }
 
@@ -505,7 +522,7 @@ static int add(struct cni_call *c, json **result, int *code, struct err *e)
 			"there is no prevResult: the coordinator comes after the plugin that "
 			"makes the interface");
 	}
-	if (get_conf(&w, true, e) < 0)
+	if (start_log(&w, e) < 0 || get_conf(&w, true, e) < 0)
 		return -1;
 	if (w.conf.mode != COORDINATOR_DISABLE) {
 		if (open_namespaces(&w, e) < 0 || look(&w, e) < 0 || check_mode(&w, e) < 0)

@@ -14,6 +14,13 @@
 #define MTU_MIN 68 /* RFC 791 */
 #define MTU_MAX 65535
 
+const char coordinator_conf_keys[] =
+	"type mode podDefaultCniNic podDefaultRouteNic overlayPodCIDR serviceCIDR hijackCIDR "
+	"policyRoutes podMACPrefix tunePodRoutes hostRuleTable podRPFilter hostRPFilter txQueueLen "
+	"vethLinkAddress vethMTU logOptions name cniVersion cniVersions capabilities runtimeConfig "
+	"args prevResult cni.dev/* agent_socket ipam_unix_socket_path timeout_ms "
+	"multusNicPrefix detectGateway detectIPConflict detectOptions";
+
 /* What the agent may answer; its name for the key where that differs. */
 static const struct key {
 	const char *nad, *agent;

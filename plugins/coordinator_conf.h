@@ -58,6 +58,10 @@ int coordinator_conf_read(const json *nad, const json *agent, struct coordinator
                           struct err *e) MUST_USE;
 void coordinator_conf_release(struct coordinator_conf *c);
 
+/* The members that nad may have, as for json_unknown; some are the original's that mean nothing
+ * now. */
+extern const char coordinator_conf_keys[];
+
 /* The agent need not be asked: the mode is "disable", or nad has every key that it could answer. */
 bool coordinator_conf_complete(const json *nad);
 

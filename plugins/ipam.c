@@ -4,8 +4,9 @@
  * a record for it and succeeds, because a pod that cannot be deleted helps nobody.
  *
  * Keys of "ipam": ipam_unix_socket_path, default_ipv4_ippool, default_ipv6_ippool, clean_gateway,
- * match_master_subnet, those of plugin_log.h, and ours: state_dir (where the queue of releases is),
- * timeout_ms (for a call as a whole; the default is CNI_CALL_MS).
+ * match_master_subnet (refused: SR-IOV alone has a use for it), those of plugin_log.h, and ours:
+ * state_dir (where the queue of releases is), timeout_ms (for a call as a whole; the default is
+ * CNI_CALL_MS).
  */
 #include <string.h>
 #include <unistd.h>
@@ -19,6 +20,11 @@
 
 #define DEL_MS 2000   /* patience with the agent */
 #define QUERY_MS 5000 /* for CHECK and STATUS */
+
+static const char known[] =
+	"type ipam_unix_socket_path default_ipv4_ippool default_ipv6_ippool clean_gateway "
+	"match_master_subnet timeout_ms state_dir log_level log_file_path log_file_max_size "
+	"log_file_max_age log_file_max_count";
 
 /* The label is the one of deploy/'s DaemonSet, and of the original's. */
 #define LOOK_AT                                                                                    \
@@ -72,15 +78,20 @@ static int read_ipam(const json *ipam, struct options *o, struct err *e)
 	return 0;
 }
 
+/* A DEL does without: it has nothing to do with pools. */
+static int refuse_sriov(const struct options *o, struct err *e)
+{
+	if (!o->match_master_subnet)
+		return 0;
+	return err_set(e, ERR_CONFIG,
+	               "match_master_subnet: it is for SR-IOV interfaces, which are not "
+	               "supported; remove it, and let the pools' multusName and nodeName choose");
+}
+
 static void start(const struct cni_call *c, struct options *o)
 {
-	AUTO_STR context = STR_INIT;
-
 	o->deadline = mono_min(c->deadline, mono_in(o->timeout_ms));
-	plugin_log_open("ipam", &o->log);
-	str_addf(&context, "pod=%s/%s cid=%.13s if=%s", c->pod_namespace, c->pod_name,
-	         c->container_id, c->ifname);
-	log_ctx(context.data);
+	plugin_log_open("ipam", &o->log, c);
 }
 
 static const struct options defaults = {
@@ -95,7 +106,8 @@ static int read_options(const struct cni_call *c, struct options *o, struct err 
 	const json *ipam = NULL;
 
 	*o = defaults;
-	if (json_obj(c->conf, "ipam", &ipam, e) < 0 || read_ipam(ipam, o, e) < 0) {
+	if (json_obj(c->conf, "ipam", &ipam, e) < 0 || read_ipam(ipam, o, e) < 0 ||
+	    refuse_sriov(o, e) < 0) {
 		if (e)
 			e->kind = ERR_CONFIG;
 		return err_wrap(e, ipam ? "configuration: ipam" : "configuration");
@@ -140,7 +152,7 @@ static json *add_request(const struct cni_call *c, const struct options *o)
 	if (o->ipv6_pools)
 		json_set(j, "defaultIPv6IPPool", json_copy(o->ipv6_pools));
 	json_set_bool(j, "cleanGateway", o->clean_gateway);
-	json_set_bool(j, "matchMasterSubnet", o->match_master_subnet);
+	json_set_bool(j, "matchMasterSubnet", false);
 	return j;
 }
 
@@ -244,11 +256,15 @@ static int request_addresses(const struct cni_call *c, const struct options *o, 
 int ipam_add(struct cni_call *c, json **result, int *code, struct err *e)
 {
 	struct err mine = { .kind = ERR_NONE };
+	AUTO_STR unknown = STR_INIT;
 	AUTO_FD int netns = -1;
 	struct options o;
 
 	if (read_options(c, &o, &mine) < 0)
 		return err_copy(e, &mine);
+	json_unknown(json_get(c->conf, "ipam"), known, &unknown);
+	if (unknown.len)
+		log_warn("configuration: ipam: unknown keys are ignored: %s", unknown.data);
 	/* an address for a pod without a network would be held for nothing */
 	if (netns_open(c->netns, &netns, &mine) < 0) {
 		*code = CNI_E_NETNS;

@@ -19,6 +19,7 @@
 #include "plugins/ipam.h"
 #include "plugins/ipvlan.h"
 #include "plugins/ipvlan_conf.h"
+#include "plugins/plugin_log.h"
 
 /* One call and the sockets it works with. */
 struct work {
@@ -45,6 +46,22 @@ static int read_conf(struct work *w, struct err *e)
 		return 0;
 	*w->code = CNI_E_CONFIG;
 	return -1;
+}
+
+/* To where our own IPAM's lines go.  What is wrong with its configuration, it tells itself. */
+static void warn_of_unknown(const struct work *w)
+{
+	struct plugin_log log = { .level = LOG_LEVEL_INFO };
+	const json *conf = w->call->conf;
+	AUTO_STR list = STR_INIT;
+
+	json_unknown(conf, ipvlan_conf_keys, &list);
+	if (!list.len)
+		return;
+	if (ipam_is_ours(w->conf.ipam_type))
+		IGNORE(plugin_log_read(json_get(conf, "ipam"), &log, NULL));
+	plugin_log_open("ipvlan", &log, w->call);
+	log_warn("configuration: unknown keys are ignored: %s", list.data);
 }
 
 static int open_namespaces(struct work *w, struct err *e)
@@ -282,8 +299,10 @@ static int add(struct cni_call *c, json **result, int *code, struct err *e)
 	AUTO_CNI_RESULT r = { .n_ips = 0 };
 	int ignored = 0;
 
-	if (read_conf(&w, e) < 0 || open_namespaces(&w, e) < 0 || find_master(&w, e) < 0 ||
-	    create(&w, e) < 0)
+	if (read_conf(&w, e) < 0)
+		return -1;
+	warn_of_unknown(&w);
+	if (open_namespaces(&w, e) < 0 || find_master(&w, e) < 0 || create(&w, e) < 0)
 		return -1;
 	if (link_get(w.pod, c->ifname, &w.link, e) < 0 || get_addresses(&w, &r, e) < 0)
 		goto remove;

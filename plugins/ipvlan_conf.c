@@ -9,6 +9,10 @@
 
 #include "plugins/ipvlan_conf.h"
 
+const char ipvlan_conf_keys[] =
+	"type master ipam mtu mode linkInContainer dns name cniVersion cniVersions capabilities "
+	"runtimeConfig args prevResult cni.dev/* deviceID pciBusID";
+
 static const char modes[][4] = {
 	[IPVLAN_MODE_L2] = "l2",
 	[IPVLAN_MODE_L3] = "l3",

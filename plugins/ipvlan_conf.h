@@ -22,6 +22,9 @@ struct ipvlan_conf {
 	const json *dns;        /* NULL: none given */
 };
 
+/* The members that it may have, as for json_unknown: ours, the protocol's and Multus's. */
+extern const char ipvlan_conf_keys[];
+
 /* ERR_CONFIG, with the key. */
 int ipvlan_conf_read(const json *conf, struct ipvlan_conf *out, struct err *e) MUST_USE;
 const char *ipvlan_mode_text(int mode);

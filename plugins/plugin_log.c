@@ -7,7 +7,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -35,34 +34,54 @@ static int read_number(const json *o, const char *key, uint32_t max, uint32_t *o
 	return 0;
 }
 
-static int read_level(const json *o, enum log_level *out, struct err *e)
+static int read_level(const json *o, const char *key, enum log_level *out, struct err *e)
 {
 	const char *text = NULL;
 
-	if (json_opt_str(o, "log_level", &text, e) < 0)
+	if (json_opt_str(o, key, &text, e) < 0)
 		return -1;
-	if (!text || !*text)
-		return 0;
-	if (strcasecmp(text, "fatal") == 0 || strcasecmp(text, "panic") == 0)
-		*out = LOG_LEVEL_ERROR;
-	else if (log_parse_level(text, out, e) < 0)
-		return err_wrap(e, "log_level");
+	if (text && *text && log_parse_level(text, out, e) < 0)
+		return err_wrap(e, "%s", key);
 	return 0;
 }
 
-int plugin_log_read(const json *o, struct plugin_log *out, struct err *e)
+/* The keys, in two spellings. */
+struct names {
+	char level[10], path[14], size[18], age[17], count[19];
+};
+
+static int read_keys(const json *o, const struct names *n, struct plugin_log *out, struct err *e)
 {
 	struct plugin_log l = { LOG_LEVEL_INFO, NULL, 100, 30, 10 };
 
-	if (read_level(o, &l.level, e) < 0 || json_opt_str(o, "log_file_path", &l.path, e) < 0 ||
-	    read_number(o, "log_file_max_size", 1024 * 1024, &l.max_mib, e) < 0 ||
-	    read_number(o, "log_file_max_age", 36500, &l.max_days, e) < 0 ||
-	    read_number(o, "log_file_max_count", COUNT_MAX, &l.max_count, e) < 0)
+	if (read_level(o, n->level, &l.level, e) < 0 || json_opt_str(o, n->path, &l.path, e) < 0 ||
+	    read_number(o, n->size, 1024 * 1024, &l.max_mib, e) < 0 ||
+	    read_number(o, n->age, 36500, &l.max_days, e) < 0 ||
+	    read_number(o, n->count, COUNT_MAX, &l.max_count, e) < 0)
 		return -1;
 	if (l.path && !*l.path)
 		l.path = NULL;
 	*out = l;
 	return 0;
+}
+
+int plugin_log_read(const json *ipam, struct plugin_log *out, struct err *e)
+{
+	static const struct names names = { "log_level", "log_file_path", "log_file_max_size",
+		                            "log_file_max_age", "log_file_max_count" };
+
+	return read_keys(ipam, &names, out, e);
+}
+
+int plugin_log_read_options(const json *conf, struct plugin_log *out, struct err *e)
+{
+	static const struct names names = { "logLevel", "logFile", "logMaxSize", "logMaxAge",
+		                            "logMaxCount" };
+	const json *o = NULL;
+
+	if (json_opt_obj(conf, "logOptions", &o, e) < 0)
+		return -1;
+	return read_keys(o, &names, out, e) < 0 ? err_wrap(e, "logOptions") : 0;
 }
 
 /* "PATH.1" is the youngest.  Failures leave a file too large: nothing to stop a call for. */
@@ -111,12 +130,16 @@ static bool want_rotation(const struct plugin_log *l, int fd)
 	return stat(l->path, &named) == 0 && named.st_ino == st.st_ino && named.st_dev == st.st_dev;
 }
 
-void plugin_log_open(const char *app, const struct plugin_log *l)
+void plugin_log_open(const char *app, const struct plugin_log *l, const struct cni_call *c)
 {
+	AUTO_STR context = STR_INIT;
 	struct err e;
 	int fd = -1;
 
 	log_init(app, STDERR_FILENO, false, l->level);
+	str_addf(&context, "pod=%s/%s cid=%.13s if=%s", c->pod_namespace, c->pod_name,
+	         c->container_id, c->ifname);
+	log_ctx(context.data);
 	if (!l->path)
 		return;
 	fd = open_file(l, &e);

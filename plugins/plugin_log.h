@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * plugin_log.h - where a plugin's log lines go, as its configuration says (spec of the keys:
- * log_level, log_file_path, log_file_max_size, log_file_max_age, log_file_max_count).
+ * plugin_log.h - where a plugin's log lines go, as its configuration says: log_level,
+ * log_file_path, log_file_max_size, log_file_max_age, log_file_max_count of "ipam"; or "logOptions"
+ * with logLevel, logFile, logMaxSize, logMaxAge, logMaxCount.
  */
 #ifndef PLUGINS_PLUGIN_LOG_H
 #define PLUGINS_PLUGIN_LOG_H
 
 #include "base/log.h"
-#include "json/json.h"
+#include "cni/cni.h"
 
 struct plugin_log {
 	enum log_level level; /* info */
@@ -17,13 +18,14 @@ struct plugin_log {
 	uint32_t max_count; /* of renamed files, 10 */
 };
 
-/*
- * Numbers may stand in strings; zero and negative ones mean the default.  The original's levels
- * "fatal" and "panic" count as error.  ERR_CONFIG names the key.
- */
-int plugin_log_read(const json *o, struct plugin_log *out, struct err *e) MUST_USE;
+/* Numbers may stand in strings; zero and negative ones mean the default.  Errors name the key. */
+int plugin_log_read(const json *ipam, struct plugin_log *out, struct err *e) MUST_USE;
+int plugin_log_read_options(const json *conf, struct plugin_log *out, struct err *e) MUST_USE;
 
-/* A file that cannot be written is no reason to fail a call: a warning, and stderr stays. */
-void plugin_log_open(const char *app, const struct plugin_log *l);
+/*
+ * The lines tell the pod, container and interface of the call.  A file that cannot be written is no
+ * reason to fail it: a warning, and stderr stays.
+ */
+void plugin_log_open(const char *app, const struct plugin_log *l, const struct cni_call *c);
 
 #endif

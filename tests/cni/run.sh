@@ -164,6 +164,51 @@ closed_stdin() {
 	printed "$status" 1 '{"cniVersion":"1.1.0","code":5,"msg":"read standard input: Bad file descriptor","details":""}'
 }
 
+# chain ipvlan|coordinator STDIN: an ADD of that plugin, its output as above
+chain() {
+	status=0
+	printf '%s' "$2" | env -i CNI_COMMAND=ADD CNI_CONTAINERID=abc123 CNI_IFNAME=eth0 CNI_PATH=/opt/cni/bin \
+		CNI_NETNS=/nonexistent CNI_ARGS='K8S_POD_NAMESPACE=default;K8S_POD_NAME=a' \
+		timeout 20 "$SPIDERBOX" "$1" >"$work/out" 2>"$work/err" || status=$?
+}
+
+context='pod=default/a cid=abc123 if=eth0'
+
+# has_line FILE LINE: and no other one; without its time
+has_line() {
+	is "$2" "$(cut -d' ' -f2- "$1")"
+}
+
+# unknown_of_ipvlan [MEMBERS OF ipam]: a mistyped key goes to the log, and the call goes on
+unknown_of_ipvlan() {
+	chain ipvlan "{\"cniVersion\":\"1.0.0\",\"name\":\"n\",\"type\":\"ipvlan\",\"Mtu\":9000,\"ipam\":{\"type\":\"spiderpool\"${1:-}}}"
+	printed "$status" 1 '{"cniVersion":"1.0.0","code":8,"msg":"open network namespace @'
+}
+
+ipvlan_warns() {
+	words="warn ipvlan: configuration: unknown keys are ignored: \"Mtu\" (is \"mtu\" meant?) $context"
+	unknown_of_ipvlan && has_line "$work/err" "$words" || return 1
+	unknown_of_ipvlan ",\"log_file_path\":\"$work/ipvlan.log\"" || return 1
+	is '' "$(cat "$work/err")" && has_line "$work/ipvlan.log" "$words"
+}
+
+# mode disabled: no agent is asked, no namespace opened
+disabled() {
+	chain coordinator "{\"cniVersion\":\"1.0.0\",\"name\":\"n\",\"type\":\"coordinator\",\"mode\":\"disabled\",\"prevResult\":{\"ips\":[]}$1}"
+}
+
+coordinator_warns() {
+	words="warn coordinator: configuration: unknown keys are ignored: \"modus\" $context"
+	disabled ',"modus":"x"'
+	printed "$status" 0 '{"ips":[],"cniVersion":"1.0.0"}' && has_line "$work/err" "$words" || return 1
+	disabled ",\"modus\":\"x\",\"logOptions\":{\"logFile\":\"$work/c.log\",\"logMaxSize\":\"5\"}"
+	printed "$status" 0 '{"ips":[],"cniVersion":"1.0.0"}' && is '' "$(cat "$work/err")" && has_line "$work/c.log" "$words" || return 1
+	disabled ',"logOptions":{"logLevel":"error"},"modus":"x"'
+	printed "$status" 0 '{"ips":[],"cniVersion":"1.0.0"}' && is '' "$(cat "$work/err")" || return 1
+	disabled ',"logOptions":{"logLevel":"loud"}'
+	printed "$status" 1 '{"cniVersion":"1.0.0","code":7,"msg":"coordinator configuration: logOptions: logLevel: \"loud\" is not a log level: @'
+}
+
 # A pool of one address, and two pods.
 objects() {
 	mkdir -p "$work/store/spiderippools" "$work/store/pods"
@@ -242,6 +287,126 @@ replays() {
 	printed "$status" 0 '' && stop_agent
 }
 
+# The agent's own options: conf.yml, the environment, and which wins.
+
+# with_agent VARIABLES ARGUMENT...: starts one and waits until it is ready; its log is $work/options.log
+with_agent() {
+	rm -f "$work/conf.sock" "$work/flag.sock" "$work/options.log"
+	variables=$1
+	shift
+	# shellcheck disable=SC2086 # words
+	env -i $variables "$SPIDERBOX" agent "$@" --store "dir:$work/store" --node n1 --state-dir "$work/state" \
+		>"$work/options.log" 2>&1 &
+	agent=$!
+	tries=0
+	until [ -e "$work/options.log" ] && grep -q 'is ready' "$work/options.log"; do
+		tries=$((tries + 1))
+		if [ "$tries" -gt 100 ] || ! kill -0 "$agent"; then
+			kill -9 "$agent" || true
+			agent=
+			cat "$work/options.log"
+			return 1
+		fi
+		sleep 0.1
+	done
+}
+
+# fails STATUS WORDS VARIABLES ARGUMENT...: it does not start, and says why
+fails() {
+	wanted=$1 words=$2 variables=$3
+	shift 3
+	status=0
+	# shellcheck disable=SC2086 # words
+	env -i $variables timeout 20 "$SPIDERBOX" agent "$@" --store "dir:$work/store" --node n1 \
+		--state-dir "$work/state" --socket "$work/flag.sock" --health-addr '' >"$work/options.log" 2>&1 || status=$?
+	cat "$work/options.log"
+	[ "$status" = "$wanted" ] && grep -qF "$words" "$work/options.log"
+}
+
+logged() {
+	grep -qF "$1" "$work/options.log" || {
+		cat "$work/options.log"
+		return 1
+	}
+}
+
+# listens PATH PORT: the socket is there, and the port answers
+listens() {
+	[ -S "$1" ] || return 1
+	[ -z "$2" ] || curl -sf --max-time 5 "http://127.0.0.1:$2/v1/runtime/liveness"
+}
+
+# probe_port: one that nobody listens on
+probe_port() {
+	while :; do
+		port=$((10000 + $(od -An -N2 -tu2 /dev/urandom) % 20000))
+		grep -qs "$(printf ':%04X ' "$port")" /proc/net/tcp /proc/net/tcp6 || break
+	done
+}
+
+conf_yml() {
+	mkdir -p "$work/conf"
+	printf 'ipamUnixSocketPath: %s/conf.sock\n' "$work" >"$work/conf/conf.yml"
+	cat >>"$work/conf/conf.yml"
+}
+
+# as the original's manifests call it
+reads_conf() {
+	conf_yml <<-'END'
+		enableIpv6: false
+		enableSpiderSubnet: true
+	END
+	probe_port
+	with_agent "SPIDERPOOL_HEALTH_PORT=$port" daemon --config-path="$work/conf/conf.yml" || return 1
+	listens "$work/conf.sock" "$port" &&
+		logged "warn agent: $work/conf/conf.yml: unknown keys are ignored: \"enableIpv6\" (is \"enableIPv6\" meant?)" &&
+		logged "info agent: $work/conf/conf.yml: nothing is done here for enableSpiderSubnet" && stop_agent
+}
+
+option_wins() {
+	with_agent 'SPIDERPOOL_HEALTH_PORT=1 SPIDERPOOL_LOG_LEVEL=error' --config-path "$work/conf/conf.yml" \
+		--socket "$work/flag.sock" --health-addr '' --log-level debug || return 1
+	listens "$work/flag.sock" '' && [ ! -e "$work/conf.sock" ] && logged ' info ' && stop_agent
+}
+
+level_of_environment() {
+	fails 1 'both false' SPIDERPOOL_LOG_LEVEL=error --config-path "$work/both/conf.yml" &&
+		! grep -q ' warn ' "$work/options.log" && fails 1 'both false' '' --config-path "$work/both/conf.yml"
+}
+
+too_many() {
+	with_agent 'SPIDERPOOL_IPPOOL_MAX_ALLOCATED_IPS=6000 SPIDERPOOL_ENABLED_RELEASE_CONFLICT_IPS=False' \
+		--socket "$work/flag.sock" --health-addr '' || return 1
+	logged 'warn agent: SPIDERPOOL_IPPOOL_MAX_ALLOCATED_IPS: 6000 is more than 5000, which counts' && stop_agent || return 1
+	with_agent SPIDERPOOL_IPPOOL_MAX_ALLOCATED_IPS=4999 --socket "$work/flag.sock" --health-addr '' || return 1
+	stop_agent && ! grep ' warn ' "$work/options.log"
+}
+
+# refused_for NETWORK: the agent finds no pool for a pod without an annotation, and names its network
+refused_for() {
+	curl -s --max-time 10 --unix-socket "$work/flag.sock" http://agent/v1/ipam/ip -X POST \
+		-d '{"containerID":"c","ifName":"eth0","netNamespace":"","podNamespace":"default","podName":"a","podUID":"u-a"}' >"$work/out"
+	cat "$work/out"
+	stop_agent && grep -qF "$1" "$work/out"
+}
+
+cluster_network() {
+	"$SPIDERBOX" ctl apply --store "dir:$work/store" -f - <<-'END' || return 1
+		apiVersion: spiderpool.spidernet.io/v2beta1
+		kind: SpiderIPPool
+		metadata: {name: p1}
+		spec: {subnet: 172.31.192.0/20, ips: [172.31.199.185], default: true, multusName: [kube-system/none]}
+	END
+	echo ipvlan-eth0 >"$work/conf/clusterNetwork"
+	set -- --config-path "$work/conf/conf.yml" --socket "$work/flag.sock" --health-addr ''
+	with_agent '' "$@" && refused_for 'kube-system/ipvlan-eth0' || return 1
+	with_agent SPIDERPOOL_POD_NAMESPACE=spider "$@" && refused_for 'spider/ipvlan-eth0' || return 1
+	with_agent MULTUS_CLUSTER_NETWORK=kube-system/env "$@" && refused_for 'kube-system/env' || return 1
+	with_agent MULTUS_CLUSTER_NETWORK=kube-system/env "$@" --default-network kube-system/flag && refused_for 'kube-system/flag' || return 1
+	echo ns/own >"$work/conf/clusterNetwork"
+	with_agent '' "$@" && refused_for 'ns/own'
+}
+
 lists='the configuration wants [\"9.9.9\"], this plugin speaks [\"0.3.0\" \"0.3.1\" \"0.4.0\" \"1.0.0\" \"1.1.0\"]'
 
 check 'garbage on stdin' refused garbage 6 "$decode: not JSON: line 1 column 1: not a value" '' ADD
@@ -285,6 +450,8 @@ check 'a superfluous argument' superfluous_argument
 check 'a full disk under the result' full env CNI_COMMAND=VERSION "$SPIDERBOX" ipam
 check 'a full disk under the error' full env CNI_COMMAND=ADD "$SPIDERBOX" ipam
 check 'stdout is closed' closed_stdout
+check 'ipvlan names keys that nobody reads in the log' ipvlan_warns
+check 'coordinator does, and knows logOptions' coordinator_warns
 rm -rf "$work/state"
 objects
 start_agent
@@ -292,4 +459,23 @@ check 'an address from the agent, twice the same' gives_address
 check 'a full pool' full_pool
 check 'CHECK' checks
 check 'a release that waited for the agent' replays
+tap_topic='agent: '
+check 'conf.yml, the word daemon, the port of the environment' reads_conf
+check 'an option wins' option_wins
+conf_yml <<-'END'
+	enableIPv4: false
+	enableIPv6: false
+	other: 1
+END
+mkdir "$work/both"
+mv "$work/conf/conf.yml" "$work/both"
+conf_yml </dev/null
+check 'both families off, and the log level of the environment' level_of_environment
+check 'a conf.yml that is not there' fails 1 "agent: open $work/none.yml: No such file or directory" '' --config-path "$work/none.yml"
+check 'another word' fails 2 'unexpected argument "demon"' '' demon
+check 'a log level that is none' fails 2 'SPIDERPOOL_LOG_LEVEL: "loud" is not a log level' SPIDERPOOL_LOG_LEVEL=loud
+check 'a port that is none' fails 1 'SPIDERPOOL_HEALTH_PORT: 70000 is not between' SPIDERPOOL_HEALTH_PORT=70000
+check 'neither true nor false' fails 1 'SPIDERPOOL_ENABLED_RELEASE_CONFLICT_IPS: "yes" is neither true nor false' SPIDERPOOL_ENABLED_RELEASE_CONFLICT_IPS=yes
+check 'more records than there may be' too_many
+check 'whose clusterNetwork counts' cluster_network
 [ "$failed" = 0 ]

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* links: agent/ cni/state.c cni/check.c store/store.c store/dir.c k8s/ippool.c */
 /* links: k8s/labels.c k8s/endpoint.c pool/ http/http1.c http/stream.c http/url.c net/ */
-/* links: json/json.c base/ */
-/* libs: cjson mnl */
+/* links: json/ base/ */
+/* libs: cjson mnl yaml */
 /* tsan */
 /*
  * agent_test.c - whole agents over a directory store, driven through their sockets.

@@ -76,6 +76,32 @@ static void has_defaults(void **state)
 	assert_int_equal(c.veth_address.family, 0);
 }
 
+static void knows_its_keys(void **state)
+{
+	AUTO_JSON *all =
+		parse("{\"cniVersion\":\"1.0.0\",\"cniVersions\":[],\"name\":\"n\","
+	              "\"type\":\"coordinator\",\"capabilities\":{},\"runtimeConfig\":{},"
+	              "\"args\":{},\"prevResult\":{},\"cni.dev/attachments\":[],\"mode\":\"\","
+	              "\"podDefaultCniNic\":\"\",\"podDefaultRouteNic\":\"\","
+	              "\"overlayPodCIDR\":[],\"serviceCIDR\":[],\"hijackCIDR\":[],"
+	              "\"policyRoutes\":[],\"podMACPrefix\":\"\",\"tunePodRoutes\":true,"
+	              "\"hostRuleTable\":500,\"podRPFilter\":0,\"hostRPFilter\":0,"
+	              "\"txQueueLen\":0,\"vethLinkAddress\":\"\",\"vethMTU\":1500,"
+	              "\"logOptions\":{},\"multusNicPrefix\":\"\",\"detectGateway\":true,"
+	              "\"detectIPConflict\":true,\"detectOptions\":{},\"agent_socket\":\"\","
+	              "\"ipam_unix_socket_path\":\"\",\"timeout_ms\":1}");
+	AUTO_JSON *wrong = parse("{\"podDefaultRouteNIC\":\"eth0\",\"hijackCIDRs\":[]}");
+	AUTO_STR out = STR_INIT;
+
+	(void)state;
+	json_unknown(all, coordinator_conf_keys, &out);
+	assert_string_equal(out.data, "");
+	json_unknown(wrong, coordinator_conf_keys, &out);
+	assert_string_equal(out.data,
+	                    "\"podDefaultRouteNIC\" (is \"podDefaultRouteNic\" meant?), "
+	                    "\"hijackCIDRs\"");
+}
+
 static const char agents[] =
 	"{\"mode\":\"underlay\",\"overlayPodCIDR\":[\"10.233.64.0/18\"],"
 	"\"serviceCIDR\":[\"10.233.0.0/18\",\"fd00:10::/108\"],\"hijackCIDR\":[\"169.254.0.0/16\"],"
@@ -472,6 +498,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(has_defaults),
+		cmocka_unit_test(knows_its_keys),
 		cmocka_unit_test(takes_the_agents_values),
 		cmocka_unit_test(own_keys_win),
 		cmocka_unit_test(reads_modes_and_prefixes),

@@ -25,6 +25,7 @@
 #include "cni/state.h"
 #include "http/http1.h"
 #include "plugins/ipam.h"
+#include "plugins/plugin_log.h"
 
 static char top[64], path[100], state_dir[100];
 
@@ -211,19 +212,86 @@ static void add_with_all_keys(void **state)
 	         ",\"log_level\":\"INFO\",\"log_file_path\":\"%s\",\"log_file_max_size\":\"10\","
 	         "\"log_file_max_age\":-1,\"log_file_max_count\":3,\"default_ipv4_ippool\":[\"a\","
 	         "\"b*\"],"
-	         "\"default_ipv6_ippool\":[],\"clean_gateway\":true,\"match_master_subnet\":true,"
-	         "\"timeout_ms\":20000,\"unknown\":[]",
+	         "\"default_ipv6_ippool\":[],\"clean_gateway\":true,\"match_master_subnet\":false,"
+	         "\"timeout_ms\":20000",
 	         log);
 	assert_int_equal(call(&a, "ADD", "1.0.0", ipam.data, ",\"ranges\":{}", &out), 0);
 	assert_non_null(strstr(out.data, "\"dns\":{\"nameservers\":[\"10.0.0.10\"]}"));
 	assert_non_null(strstr(a.seen,
 	                       "\"defaultIPv4IPPool\":[\"a\",\"b*\"],\"defaultIPv6IPPool\":[],"
-	                       "\"cleanGateway\":true,\"matchMasterSubnet\":true}"));
+	                       "\"cleanGateway\":true,\"matchMasterSubnet\":false}"));
 	assert_int_equal(file_read(log, 65536, &text, &e), 0);
+	assert_null(strstr(text.data, " warn "));
 	assert_non_null(strstr(
 		text.data,
 		"ipam: allocated 172.31.199.185/20 pod=default/web-0 cid=0123456789abc if=eth0"));
 	log_init("test", STDERR_FILENO, false, LOG_LEVEL_INFO);
+}
+
+/* Keys that nobody reads are named where the log is, once, and fail nothing. */
+static void add_with_unknown_keys(void **state)
+{
+	struct agent a = { .status = 200, .body = ANSWER "}" };
+	AUTO_FREE char *log = xasprintf("%s/log/unknown.log", top);
+	AUTO_FREE char *ipam =
+		xasprintf(",\"log_file_path\":\"%s\",\"ranges\":[],\"Clean_Gateway\":true", log);
+	static const char want[] =
+		" warn ipam: configuration: ipam: unknown keys are ignored: \"ranges\", "
+		"\"Clean_Gateway\" (is \"clean_gateway\" meant?) pod=default/web-0 "
+		"cid=0123456789abc if=eth0\n";
+	AUTO_STR out = STR_INIT;
+	AUTO_STR text = STR_INIT;
+	const char *at;
+	struct err e;
+
+	(void)state;
+	/* what is beside "ipam" is the main plugin's */
+	assert_int_equal(call(&a, "ADD", "1.0.0", ipam, ",\"bridge\":1", &out), 0);
+	assert_int_equal(call(&a, "DEL", "1.0.0", ipam, "", &out), 0);
+	assert_int_equal(file_read(log, 65536, &text, &e), 0);
+	at = strstr(text.data, want);
+	if (!at || strstr(at + 1, want) || strstr(text.data, "bridge"))
+		fail_msg("%s", text.data);
+	log_init("test", STDERR_FILENO, false, LOG_LEVEL_INFO);
+}
+
+/* A number as JSON has it, and as the original's documents show it. */
+static void log_numbers(void **state)
+{
+	static const char *const good[] = {
+		",\"log_file_max_size\":5,\"log_file_max_age\":7,\"log_file_max_count\":9",
+		",\"log_file_max_size\":\"5\",\"log_file_max_age\":\"7\","
+		"\"log_file_max_count\":\"9\"",
+	};
+	struct plugin_log l;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(good); i++) {
+		AUTO_FREE char *text = xasprintf("{%s}", good[i] + 1);
+		AUTO_JSON *j = NULL;
+
+		assert_int_equal(json_parse(text, strlen(text), 0, &j, NULL), 0);
+		assert_int_equal(plugin_log_read(j, &l, NULL), 0);
+		assert_int_equal(l.max_mib, 5);
+		assert_int_equal(l.max_days, 7);
+		assert_int_equal(l.max_count, 9);
+	}
+	{
+		static const char text[] =
+			"{\"logOptions\":{\"logLevel\":\"panic\",\"logFile\":\"/x/y\","
+			"\"logMaxSize\":\"5\",\"logMaxAge\":0,\"logMaxCount\":9}}";
+		AUTO_JSON *j = NULL;
+
+		assert_int_equal(json_parse(text, strlen(text), 0, &j, NULL), 0);
+		assert_int_equal(plugin_log_read_options(j, &l, NULL), 0);
+		assert_int_equal(l.level, LOG_LEVEL_ERROR);
+		assert_string_equal(l.path, "/x/y");
+		assert_int_equal(l.max_mib, 5);
+		assert_int_equal(l.max_days, 30);
+		assert_int_equal(l.max_count, 9);
+		assert_int_equal(plugin_log_read_options(NULL, &l, NULL), 0);
+		assert_null(l.path);
+	}
 }
 
 static void add_failures(void **state)
@@ -298,6 +366,9 @@ static void bad_configurations(void **state)
 		  "configuration: ipam: clean_gateway: not true or false" },
 		{ ",\"match_master_subnet\":1",
 		  "configuration: ipam: match_master_subnet: not true or false" },
+		{ ",\"match_master_subnet\":true",
+		  "configuration: ipam: match_master_subnet: it is for SR-IOV interfaces, which "
+		  "are not supported; remove it" },
 		{ ",\"timeout_ms\":0",
 		  "configuration: ipam: timeout_ms: not between 1 and 100000" },
 		{ ",\"timeout_ms\":\"1\"", "configuration: ipam: timeout_ms: not a number" },
@@ -383,7 +454,8 @@ static void del(void **state)
 
 	(void)state;
 	netns = "";
-	assert_int_equal(call(&a, "DEL", "0.3.1", "", "", &out), 0);
+	/* a key that no ADD accepts is in nobody's way */
+	assert_int_equal(call(&a, "DEL", "0.3.1", ",\"match_master_subnet\":true", "", &out), 0);
 	netns = "/proc/self/ns/net";
 	assert_int_equal(out.len, 0);
 	assert_string_equal(
@@ -537,6 +609,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(add),
 		cmocka_unit_test(add_with_all_keys),
+		cmocka_unit_test(add_with_unknown_keys),
+		cmocka_unit_test(log_numbers),
 		cmocka_unit_test(add_failures),
 		cmocka_unit_test(bad_configurations),
 		cmocka_unit_test(relative_paths_and_no_ipam),

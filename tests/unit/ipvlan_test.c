@@ -108,6 +108,25 @@ static void refuses_bad_values(void **state)
 	refuses("{\"dns\":[]}", "dns");
 }
 
+/* Every key that is read, and what runtimes and Multus put beside them; the rest is named. */
+static void knows_its_keys(void **state)
+{
+	AUTO_JSON *all =
+		parse("{\"cniVersion\":\"1.0.0\",\"cniVersions\":[],\"name\":\"n\","
+	              "\"type\":\"ipvlan\",\"capabilities\":{},\"runtimeConfig\":{},\"args\":{},"
+	              "\"prevResult\":{},\"cni.dev/valid-attachments\":[],\"deviceID\":\"\","
+	              "\"pciBusID\":\"\",\"master\":\"\",\"mode\":\"\",\"mtu\":0,"
+	              "\"linkInContainer\":false,\"dns\":{},\"ipam\":{\"mtu\":1,\"x\":1}}");
+	AUTO_JSON *wrong = parse("{\"Master\":\"eth0\",\"vlan\":5,\"ipMasq\":true}");
+	AUTO_STR out = STR_INIT;
+
+	(void)state;
+	json_unknown(all, ipvlan_conf_keys, &out);
+	assert_string_equal(out.data, "");
+	json_unknown(wrong, ipvlan_conf_keys, &out);
+	assert_string_equal(out.data, "\"Master\" (is \"master\" meant?), \"vlan\", \"ipMasq\"");
+}
+
 static void takes_the_only_interface_of_the_chain(void **state)
 {
 	struct cni_interface two[2] = { { .name = "bond0" }, { .name = "x" } };
@@ -216,6 +235,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(reads_what_a_controller_writes),
 		cmocka_unit_test(reads_every_key),
+		cmocka_unit_test(knows_its_keys),
 		cmocka_unit_test(refuses_bad_values),
 		cmocka_unit_test(takes_the_only_interface_of_the_chain),
 		cmocka_unit_test(takes_the_first_default_route),

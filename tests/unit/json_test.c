@@ -211,6 +211,41 @@ static void pretty(void **state)
 	assert_string_equal(out.data, "{\n  \"a\": [\n    1,\n    {}\n  ],\n  \"b\": \"x\"\n}\n");
 }
 
+static void unknown(const char *object, const char *known, const char *want)
+{
+	AUTO_JSON *j = parse(object);
+	AUTO_STR out = STR_INIT;
+
+	json_unknown(j, known, &out);
+	assert_string_equal(out.data, want);
+}
+
+static void unknown_members(void **state)
+{
+	AUTO_STR many = STR_INIT;
+	AUTO_STR want = STR_INIT;
+
+	(void)state;
+	unknown("{}", "a", "");
+	unknown("[1]", "a", "");
+	unknown("{\"a\":1,\"bc\":2}", "bc a", "");
+	unknown("{\"b\":1,\"c\":2,\"bcd\":3,\"\":4}", "bc a", "\"b\", \"c\", \"bcd\", \"\"");
+	unknown("{\"Mtu\":1,\"MTU\":2,\"mtus\":3}", "mode mtu master",
+	        "\"Mtu\" (is \"mtu\" meant?), \"MTU\" (is \"mtu\" meant?), \"mtus\"");
+	unknown("{\"cni.dev/\":1,\"cni.dev/x\":2,\"cni.dev\":3,\"x\":4}", "a cni.dev/* z",
+	        "\"cni.dev\", \"x\"");
+	unknown("{\"a\":1}", "", "\"a\"");
+	/* what somebody chose does not make a line without end */
+	for (int i = 0; i < 100; i++)
+		str_addf(&many, "%s\"k%d-%0*d\":0", i ? "," : "{", i, i == 1 ? 100 : 1, 0);
+	str_add(&many, "}");
+	str_addf(&want, "\"k0-0\", \"k1-%061d\"", 0);
+	for (int i = 2; i < JSON_UNKNOWN_MAX; i++)
+		str_addf(&want, ", \"k%d-0\"", i);
+	str_addf(&want, " and %d more", 100 - JSON_UNKNOWN_MAX);
+	unknown(many.data, "a", want.data);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -222,6 +257,7 @@ int main(void)
 		cmocka_unit_test(accessors),
 		cmocka_unit_test(merge_patch),
 		cmocka_unit_test(pretty),
+		cmocka_unit_test(unknown_members),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

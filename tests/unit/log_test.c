@@ -219,10 +219,9 @@ static void level_names(void **state)
 	static const struct {
 		const char *text;
 		enum log_level level;
-	} good[] = { { "error", LOG_LEVEL_ERROR },
-		     { "WARN", LOG_LEVEL_WARN },
-		     { "Warning", LOG_LEVEL_WARN },
-		     { "info", LOG_LEVEL_INFO },
+	} good[] = { { "error", LOG_LEVEL_ERROR },  { "WARN", LOG_LEVEL_WARN },
+		     { "Warning", LOG_LEVEL_WARN }, { "info", LOG_LEVEL_INFO },
+		     { "Fatal", LOG_LEVEL_ERROR },  { "panic", LOG_LEVEL_ERROR },
 		     { "debug", LOG_LEVEL_DEBUG } };
 	enum log_level level;
 	struct err e;
