@@ -115,6 +115,9 @@ static int visit_link(const struct nl_msg *m, void *arg, struct err *e)
 	v = nl_attr(m, IFLA_IFNAME, 1, &len);
 	if (v)
 		snprintf(l.name, sizeof(l.name), "%.*s", (int)strnlen(v, len), (const char *)v);
+	v = nl_attr(m, IFLA_IFALIAS, 1, &len);
+	if (v)
+		snprintf(l.alias, sizeof(l.alias), "%.*s", (int)strnlen(v, len), (const char *)v);
 	v = nl_attr(m, IFLA_MTU, 4, NULL);
 	if (v)
 		l.mtu = *(const uint32_t *)v;
@@ -361,6 +364,16 @@ int link_set_txqlen(struct nl *nl, int index, uint32_t packets, struct err *e)
 	return nl_ack(nl, &r, e) < 0
 	               ? err_wrap(e, "set transmit queue length %u on interface %d", packets, index)
 	               : 0;
+}
+
+int link_set_alias(struct nl *nl, int index, const char *alias, struct err *e)
+{
+	struct nl_req r;
+
+	change(&r, index);
+	nl_put(&r, IFLA_IFALIAS, alias, strlen(alias));
+	return nl_ack(nl, &r, e) < 0 ? err_wrap(e, "set alias \"%s\" on interface %d", alias, index)
+	                             : 0;
 }
 
 int link_del(struct nl *nl, int index, struct err *e)

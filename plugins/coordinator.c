@@ -269,6 +269,23 @@ static int prepare_pod(struct work *w, struct err *e)
 	return 0;
 }
 
+/* The name is taken on the node: by whom? */
+static int name_taken(struct work *w, struct err *e)
+{
+	struct link l;
+
+	if (link_get(w->host, w->host_veth, &l, NULL) == 0 &&
+	    coordinator_is_others(&l, w->call->container_id))
+		return err_set(e, ERR_EXISTS,
+		               "interface %s on this node is container %s's, whose id begins as "
+		               "that of container %s does",
+		               l.name, l.alias, w->call->container_id);
+	return err_set(e, ERR_EXISTS,
+	               "interface %s is already on this node: another attempt with this container "
+	               "id left it, and its DEL removes it",
+	               w->host_veth);
+}
+
 static int make_pair(struct work *w, struct err *e)
 {
 	struct veth_spec spec = { .name = COORDINATOR_VETH,
@@ -285,14 +302,8 @@ static int make_pair(struct work *w, struct err *e)
 	/* given, not left to udev: the neighbours below depend on them */
 	if (mac_random(&spec.mac, e) < 0 || mac_random(&spec.peer_mac, e) < 0)
 		return -1;
-	if (link_add_veth(w->pod, &spec, e) < 0) {
-		if (e->sys == EEXIST)
-			return err_set(e, ERR_EXISTS,
-			               "interface %s is already on this node: another attempt with "
-			               "this container id left it, and its DEL removes it",
-			               w->host_veth);
-		return -1;
-	}
+	if (link_add_veth(w->pod, &spec, e) < 0)
+		return e->sys == EEXIST ? name_taken(w, e) : -1;
 	w->facts.mac = spec.mac;
 	w->facts.host_mac = spec.peer_mac;
 	return 0;
@@ -304,6 +315,9 @@ static int find_pair(struct work *w, struct link *pod, struct link *host, struct
 		return err_wrap(e, "in the pod");
 	if (link_get(w->host, w->host_veth, host, e) < 0)
 		return err_wrap(e, "on the node");
+	if (coordinator_is_others(host, w->call->container_id))
+		return err_set(e, ERR_NOT_FOUND, "interface %s on the node is container %s's",
+		               host->name, host->alias);
 	w->facts.nic = w->nic.index;
 	w->facts.veth = pod->index;
 	w->facts.host_veth = host->index;
@@ -322,6 +336,9 @@ static int raise_pair(struct work *w, struct err *e)
 	const char *const names[] = { COORDINATOR_VETH, NULL };
 	struct ip a = w->conf.veth_address;
 
+	/* first of all: a DEL goes by it */
+	if (link_set_alias(w->host, w->facts.host_veth, w->call->container_id, e) < 0)
+		return err_wrap(e, "on the node");
 	IGNORE(sysctl_write(-1, accept_ra, "0", NULL)); /* a node without IPv6 has no such key */
 	if (set_rp_filter(w, names, e) < 0)
 		return -1;
@@ -550,7 +567,7 @@ static void drop_rules(struct nl *host, uint32_t table4, uint32_t table6)
 	drop_rule(host, ns, 6, table6);
 }
 
-/* The node's end; 0 when there is none, or a thing of somebody else's by that name. */
+/* The node's end; 0 when there is none, or something of somebody else's by that name. */
 static int find_host_end(struct nl *host, const struct cni_call *c, int *index, struct err *e)
 {
 	char name[IFNAMSIZ];
@@ -563,7 +580,7 @@ static int find_host_end(struct nl *host, const struct cni_call *c, int *index, 
 	coordinator_host_veth(c->container_id, name);
 	if (link_get(host, name, &l, e) < 0)
 		return e->kind == ERR_NOT_FOUND ? 0 : -1;
-	if (streq(l.kind, "veth"))
+	if (streq(l.kind, "veth") && !coordinator_is_others(&l, c->container_id))
 		*index = l.index;
 	return 0;
 }

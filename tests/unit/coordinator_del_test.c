@@ -221,6 +221,29 @@ static void the_table_is_the_configurations(void **state)
 	assert_false(has_rule(4, 500));
 }
 
+/* Ids that begin alike make one name: the whole id is the alias. */
+static void the_pair_of_another_container_stays(void **state)
+{
+	static const char mine[] = "0123456789abcdef", other[] = "0123456789afffff";
+	struct link l;
+
+	(void)state;
+	add_rule(4, 500);
+	l = add_pod(mine, "10.0.0.1/32", 500);
+	OK(link_set_alias(node, l.index, mine, &e));
+	del(other);
+	assert_true(exists(l));
+	assert_true(has_rule(4, 500));
+	del(mine);
+	assert_false(exists(l));
+	assert_false(has_rule(4, 500));
+
+	/* the original's pairs have none */
+	l = add_pod(mine, "10.0.0.1/32", 500);
+	del(other);
+	assert_false(exists(l));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -228,6 +251,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(the_rule_goes_when_the_pair_went_first, setup,
 		                                teardown),
 		cmocka_unit_test_setup_teardown(the_table_is_the_configurations, setup, teardown),
+		cmocka_unit_test_setup_teardown(the_pair_of_another_container_stays, setup,
+		                                teardown),
 	};
 
 	return cmocka_run_group_tests(tests, leave_home, NULL);

@@ -321,6 +321,7 @@ coordinator_part() {
 	same "the pod's reverse path filters are off, whatever the node's default" '0 0 0 0' "$(filters c)"
 	same 'the pair'\''s MTU, both ends up, no router advertisements taken on the node' '1500 UP 1500 UP 0' \
 		"$(in_pod c ip -j link show veth0 | jq -r '.[0] | "\(.mtu) \(.operstate)"') $(on master ip -j link show "$end" | jq -r '.[0] | "\(.mtu) \(.operstate)"') $(on master sysctl -n "net.ipv6.conf.$end.accept_ra")"
+	same 'the whole id of the container is its alias' "$(cid c)" "$(on master ip -j link show "$end" | jq -r '.[0].ifalias')"
 	ok 'CHECK of the chain' check master "$first" c
 
 	# --- traffic
@@ -477,6 +478,15 @@ refusals_part() {
 	spurned 'coordinator with a name that is taken on the node' \
 		"999 interface $end is already on this node: another attempt with this container id left it, and its DEL removes it" "$list"
 	ok 'DEL leaves an interface alone that is no veth' coordinator DEL "$list" h
+	ok 'so it is still there' on master ip link show "$end"
+	on master ip link del "$end"
+	on master ip link add "$end" type veth peer name "${end}x"
+	on master ip link set "$end" alias "$(cid h | cut -c1-11)-other"
+	on master ip link set "$end" up
+	baseline h
+	spurned 'coordinator with the pair of a container whose id begins alike' \
+		"999 interface $end on this node is container $(cid h | cut -c1-11)-other's, whose id begins as that of container $(cid h) does" "$list"
+	ok "DEL leaves another container's pair alone" coordinator DEL "$list" h
 	ok 'so it is still there' on master ip link show "$end"
 	on master ip link del "$end"
 	in_pod h ip link add veth0 type dummy
