@@ -12,6 +12,7 @@
 #include <linux/rtnetlink.h>
 #include <stdlib.h>
 
+#include "base/log.h"
 #include "net/addr.h"
 #include "net/netns.h"
 #include "net/route.h"
@@ -45,6 +46,18 @@ static int read_conf(struct work *w, struct err *e)
 		return 0;
 	*w->code = CNI_E_CONFIG;
 	return -1;
+}
+
+/* For DEL: what somebody broke since the ADD is no reason to keep interface and address for ever.
+ */
+static void read_leniently(struct work *w)
+{
+	struct err e;
+
+	if (ipvlan_conf_read(w->call->conf, &w->conf, &e) == 0)
+		return;
+	log_warn_err(&e, "configuration");
+	w->conf.ipam_type = ipvlan_ipam_type(w->call->conf);
 }
 
 static int open_namespaces(struct work *w, struct err *e)
@@ -330,9 +343,8 @@ static int del(struct cni_call *c, int *code, struct err *e)
 {
 	AUTO_WORK w = { .call = c, .code = code, .pod_ns = -1 };
 
-	if (read_conf(&w, e) < 0 || remove_link(&w, e) < 0)
-		return -1;
-	return ipam(&w, CNI_DEL, NULL, e);
+	read_leniently(&w);
+	return remove_link(&w, e) < 0 ? -1 : ipam(&w, CNI_DEL, NULL, e);
 }
 
 /* The entry of the result that an ADD of this attachment has made. */

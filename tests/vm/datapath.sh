@@ -204,6 +204,12 @@ ipvlan_part() {
 	ok 'ipvlan DEL with a namespace that is gone' chain_del master "$list" "$(cid a)" /var/run/netns/gone eth0 ''
 	ok 'ipvlan DEL with a file that is no namespace any more' chain_del master "$list" "$(cid a)" /etc/passwd eth0 ''
 	same 'each released the address' "$(printf 'DEL %s\nDEL %s\nDEL %s' "$(cid a)" "$(cid a)" "$(cid a)")" "$(cat "$work/asked")"
+	: >"$work/asked"
+	ok 'ipvlan ADD again' add master "$list" a
+	ok 'ipvlan DEL with a configuration that somebody broke' \
+		del master "$(edit "$list" '.plugins[0] |= (.mode = "l9" | .mtu = "big" | .master = 3)')" a
+	same 'the interface is gone, and the address released' "$(printf 'ADD %s\nDEL %s' "$(cid a)" "$(cid a)")" \
+		"$(in_pod a ip link show eth0 2>/dev/null; cat "$work/asked")"
 	other=$(edit "$list" '.plugins[0] |= (del(.master) | .mode = "l3s" | .mtu = 1400)')
 	ok 'ipvlan ADD without master, in mode l3s, with an MTU' add master "$other" a
 	same 'the default route tells the master' "$(on master cat /sys/class/net/eth0/ifindex 2>/dev/null || on master ip -j link show eth0 | jq .[0].ifindex) l3s 1400" \
