@@ -175,11 +175,10 @@ static int ipam(struct work *w, enum cni_command command, json **result, struct 
 	return 0;
 }
 
-/* The addresses: from the IPAM plugin, or, without one, from the chain before us. */
-static int get_addresses(struct work *w, struct cni_result *out, struct err *e)
+/* The addresses: from the IPAM plugin's document, or, without one, from the chain before us. */
+static int read_addresses(struct work *w, const json *document, struct cni_result *out,
+                          struct err *e)
 {
-	AUTO_JSON *document = NULL;
-
 	if (streq(w->conf.ipam_type, "")) {
 		if (w->call->prev_result && read_prev(w, out, e) < 0)
 			return -1;
@@ -189,8 +188,6 @@ static int get_addresses(struct work *w, struct cni_result *out, struct err *e)
 		return err_set(e, ERR_CONFIG,
 		               "there is no ipam.type, and no prevResult with addresses");
 	}
-	if (ipam(w, CNI_ADD, &document, e) < 0)
-		return -1;
 	if (cni_result_read(document, out, e) < 0)
 		return err_wrap(e, "result of the IPAM plugin %s", w->conf.ipam_type);
 	if (!out->n_ips)
@@ -293,14 +290,16 @@ static int add(struct cni_call *c, json **result, int *code, struct err *e)
 {
 	AUTO_WORK w = { .call = c, .code = code, .pod_ns = -1 };
 	AUTO_CNI_RESULT r = { .n_ips = 0 };
+	AUTO_JSON *document = NULL;
 	int ignored = 0;
 
 	if (read_conf(&w, e) < 0 || open_namespaces(&w, e) < 0 || find_master(&w, e) < 0 ||
 	    create(&w, e) < 0)
 		return -1;
-	if (link_get(w.pod, c->ifname, &w.link, e) < 0 || get_addresses(&w, &r, e) < 0)
+	if (link_get(w.pod, c->ifname, &w.link, e) < 0 || ipam(&w, CNI_ADD, &document, e) < 0)
 		goto remove;
-	if (configure(&w, &r, e) < 0)
+	/* what it gave is held, be it of use or not */
+	if (read_addresses(&w, document, &r, e) < 0 || configure(&w, &r, e) < 0)
 		goto release;
 	ipvlan_result(&r, &w.link, c->netns, w.conf.dns);
 	*result = cni_result_document(&r, c->version);

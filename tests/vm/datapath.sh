@@ -57,7 +57,7 @@ same() {
 
 # --- the delegate, and configurations
 
-# Gives ipam.address and ipam.gateway; fails in the command ipam.fail; writes down what it was asked.
+# Gives ipam.address and ipam.gateway, or ipam.says; fails in the command ipam.fail; writes down what it was asked.
 delegate() {
 	cat <<'SH'
 #!/bin/sh
@@ -68,6 +68,7 @@ if [ "$(printf %s "$conf" | jq -r .ipam.fail)" = "$CNI_COMMAND" ]; then
 	exit 1
 fi
 [ "$CNI_COMMAND" = ADD ] || exit 0
+[ "$(printf %s "$conf" | jq -r .ipam.says)" = null ] || { printf %s "$conf" | jq -r .ipam.says; exit 0; }
 printf %s "$conf" | jq -c '{cniVersion, ips: [.ipam.address // empty | {version: "4", address: .}
 	+ (if $c.ipam.gateway then {gateway: $c.ipam.gateway} else {} end)],
 	routes: ($c.ipam.routes // [{dst: "0.0.0.0/0"}]), dns: {nameservers: ["10.233.0.10"]}}' --argjson c "$conf"
@@ -226,8 +227,16 @@ ipvlan_part() {
 	: >"$work/asked"
 	refused 'ipvlan when the delegate has no address' '101 plugin fixed: no address left; in the pool of the test' "$(edit "$list" '.plugins[0].ipam.fail = "ADD"')"
 	same 'and nothing is released that was not given' "ADD $(cid a)" "$(cat "$work/asked")"
+	# what it gave is given back, be it of use or not
+	: >"$work/asked"
 	refused 'ipvlan when the delegate gives no address' '999 the IPAM plugin fixed gave no address' \
 		"$(edit "$list" 'del(.plugins[0].ipam.address)')"
+	refused 'ipvlan when the delegate gives the shape of 0.2.0' '999 the IPAM plugin fixed gave no address' \
+		"$(edit "$list" '.plugins[0].ipam.says = "{\"cniVersion\":\"0.2.0\",\"ip4\":{\"ip\":\"172.31.199.185/20\"}}"')"
+	refused 'ipvlan when the delegate gives garbage' '999 result of plugin fixed: not JSON: line 1 column 1: not a value' \
+		"$(edit "$list" '.plugins[0].ipam.says = "hello"')"
+	same 'and each time it is released' "$(printf 'ADD %s\nDEL %s\n' "$(cid a)" "$(cid a)" "$(cid a)" "$(cid a)" "$(cid a)" "$(cid a)")" \
+		"$(cat "$work/asked")"
 	refused 'ipvlan without ipam' '7 there is no ipam.type, and no prevResult with addresses' \
 		"$(edit "$list" 'del(.plugins[0].ipam)')"
 	pod_new b
