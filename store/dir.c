@@ -5,8 +5,10 @@
  * Theory of operation: PATH/<plural>/<namespace>.<name>.json or <name>.json, one object each,
  * written by durable rename.  Every change happens under an exclusive flock of PATH/.lock, which
  * also holds the last resourceVersion: it is raised, durably, before an object is written with it,
- * so that a version is never used twice, whatever is killed when.  A delete leaves nothing but a
- * raised PATH/<plural>/.deleted, which tells a watch that was not there that it must list again.
+ * so that a version is never used twice, whatever is killed when.  The lock is its owner's alone:
+ * whoever may open it can hold it for ever.  Others read without, each object whole.  A delete
+ * leaves nothing but a raised PATH/<plural>/.deleted, which tells a watch that was not there that
+ * it must list again.
  *
  * A watch keeps the versions it has shown, by name; inotify on the folder wakes it, and it
  * compares.
@@ -35,11 +37,17 @@
 struct dir_store {
 	struct store base;
 	char *path;
+	bool looks; /* reading makes nothing, and does without what it may not open */
 };
 
 static const char *dir_path(struct store *s)
 {
 	return ((struct dir_store *)s)->path;
+}
+
+static bool dir_is_there(struct store *s)
+{
+	return access(dir_path(s), X_OK) == 0;
 }
 
 /* RFC 1123 subdomain, as Kubernetes wants names: also what keeps a name from being a path. */
@@ -82,14 +90,19 @@ static int file_of(struct store *s, enum store_kind k, const char *ns, const cha
 	return 0;
 }
 
-/* The lock: held while the descriptor is open. */
+/* The lock: held while the descriptor is open.  *out stays -1 for who reads without. */
 static int lock(struct store *s, int how, struct mono deadline, int *out, struct err *e)
 {
 	AUTO_FREE char *path = xasprintf("%s/.lock", dir_path(s));
-	AUTO_FD int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	bool looks = how == LOCK_SH && ((struct dir_store *)s)->looks;
+	AUTO_FD int fd = open(path, O_CLOEXEC | (looks ? O_RDONLY : O_RDWR | O_CREAT), 0600);
 
+	int why = errno;
+
+	if (fd < 0 && looks && (why == EACCES || (why == ENOENT && dir_is_there(s))))
+		return 0;
 	if (fd < 0)
-		return err_sys(e, errno, "open %s", path);
+		return err_sys(e, why, "open %s", path);
 	while (flock(fd, how | LOCK_NB) < 0) {
 		if (errno != EWOULDBLOCK && errno != EINTR)
 			return err_sys(e, errno, "lock %s", path);
@@ -180,7 +193,7 @@ static int load(struct store *s, enum store_kind k, const char *ns, const char *
 	if (!e || e->kind != ERR_NOT_FOUND)
 		return -1;
 	/* nothing can be said about the objects of a store that is not there itself */
-	if (access(dir_path(s), X_OK) < 0)
+	if (!dir_is_there(s))
 		return err_set(e, ERR_UNREACHABLE, "the store %s is not there", dir_path(s));
 	return not_found(k, name, e);
 }
@@ -318,11 +331,15 @@ static int dir_list(struct store *s, enum store_kind k, const char *ns,
 {
 	AUTO_JSON *list = json_new_array();
 	AUTO_FD int fd = -1;
-	uint64_t v;
+	uint64_t v = 0;
 
 	/* shared: what is listed and the version are of one moment */
-	if (lock(s, LOCK_SH, deadline, &fd, e) < 0 || read_counter(fd, &v, e) < 0 ||
-	    scan(s, k, ns, sel, list, e) < 0)
+	if (lock(s, LOCK_SH, deadline, &fd, e) < 0)
+		return -1;
+	if (fd < 0 && version)
+		return err_set(e, ERR_FORBIDDEN, "the lock of the store %s cannot be opened",
+		               dir_path(s));
+	if ((fd >= 0 && read_counter(fd, &v, e) < 0) || scan(s, k, ns, sel, list, e) < 0)
 		return -1;
 	if (version)
 		*version = xasprintf("%llu", (unsigned long long)v);
@@ -777,15 +794,29 @@ static const struct store_ops dir_ops = {
 	.close = dir_close,
 };
 
-int store_open_dir(const char *path, struct store **out, struct err *e)
+static int must_be_there(const char *path, struct err *e)
+{
+	struct stat st;
+
+	if (stat(path, &st) == 0)
+		return S_ISDIR(st.st_mode) ? 0 : err_sys(e, ENOTDIR, "store %s", path);
+	if (errno == ENOENT)
+		return err_set(e, ERR_NOT_FOUND,
+		               "there is no store at %s: an agent or \"ctl apply\" makes one",
+		               path);
+	return err_sys(e, errno, "store %s", path);
+}
+
+int store_open_dir(const char *path, bool make, struct store **out, struct err *e)
 {
 	struct dir_store *s;
 
-	if (file_mkdirs(path, 0755, e) < 0)
+	if ((make ? file_mkdirs(path, 0755, e) : must_be_there(path, e)) < 0)
 		return -1;
 	s = xcalloc(1, sizeof(*s));
 	s->base.ops = &dir_ops;
 	s->path = xstrdup(path);
+	s->looks = !make;
 	*out = &s->base;
 	return 0;
 }

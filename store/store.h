@@ -49,6 +49,12 @@ struct store_watch;
  * NULL.
  */
 int store_open(const char *spec, const char *context, struct store **out, struct err *e) MUST_USE;
+/*
+ * For those who look: a directory that is not there is ERR_NOT_FOUND, and reading it takes no right
+ * to write.  Whoever may not open its lock lists without it, object by object, and cannot watch.
+ */
+int store_open_existing(const char *spec, const char *context, struct store **out,
+                        struct err *e) MUST_USE;
 void store_close(struct store *s); /* NULL is fine; no call and no watch is under way */
 bool store_is_dir(const struct store *s);
 
