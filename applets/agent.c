@@ -35,7 +35,7 @@ static const char usage[] =
 	"  --agent-namespace NAME   of networks named without one (default\n"
 	"                           $SPIDERPOOL_AGENT_NAMESPACE, $SPIDERPOOL_POD_NAMESPACE, "
 	"kube-system)\n"
-	"  --health-addr ADDRESS:PORT  probes, default 0.0.0.0:5710; '' for none\n"
+	"  --health-addr ADDRESS:PORT  probes, default 127.0.0.1:5710; '' for none\n"
 	"  --coordinator-mode MODE  auto (default), underlay, overlay or disabled\n"
 	"  --overlay-pod-cidr LIST  networks that pods reach through the host, separated by "
 	"commas\n"
@@ -75,7 +75,7 @@ static int defaults(struct options *o, struct err *e)
 		first_of(a->agent_namespace, getenv("SPIDERPOOL_AGENT_NAMESPACE"),
 	                 first_of(getenv("SPIDERPOOL_POD_NAMESPACE"), NULL, "kube-system"));
 	if (!a->health)
-		a->health = "0.0.0.0:5710";
+		a->health = "127.0.0.1:5710";
 	return 0;
 }
 
