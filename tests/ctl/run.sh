@@ -135,6 +135,11 @@ forms() {
 		grep -q '^NAME .* DISABLE   NODENAME     MULTUSNAME                    APP-NAMESPACE$' "$out"
 }
 
+broken_selector() {
+	run 1 get sp -l 'a b' && [ ! -s "$out" ] &&
+		echo 'error: label selector "a b": "a b" is none of KEY, !KEY, KEY=VALUE, KEY!=VALUE, KEY in (VALUE,...) and KEY notin (VALUE,...)' | stderr
+}
+
 not_there() {
 	run 1 get sp master-192 nope && grep -q '^master-192 ' "$out" &&
 		echo 'Error (NotFound): spiderippools "nope" not found' | stderr
@@ -382,6 +387,7 @@ check "the guide's pools are applied as printed" apply_guide
 check "the guide's table" guide_table
 check 'everybody may look who may read' as_nobody
 check 'wide, json, yaml, name' forms
+check 'a broken selector is told' broken_selector
 check 'what is not there is said, what is there is shown' not_there
 check 'who has this address?' look_up
 check 'a bad document keeps the whole file out' all_or_nothing

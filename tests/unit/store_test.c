@@ -234,6 +234,75 @@ static void strangers_read_without_the_lock(void **state)
 		assert_int_equal(seteuid(0), 0);
 }
 
+/* A selector that is none selects nothing, and everything: it is told instead. */
+static void broken_selectors_are_told(void **state)
+{
+	static const char *const labels[] = {
+		"a b", "a=b c",  "=b",        "!",        "!a=b",       "a,,b",
+		"a,",  "a in b", "a in (b",   "a)",       "a>1",        "a~b",
+		"a!b", "a in",   "a notin x", "ain (b)x", "a in (b) c", "a=(b)",
+	};
+	static const char *const fields[] = { "metadata.name", "name=a", "metadata.name!=a",
+		                              "metadata.name=a,", "," };
+	static const struct {
+		const char *labels;
+		size_t n;
+	} good[] = {
+		{ "", 1 },
+		{ " ", 1 },
+		{ "x", 1 },
+		{ "!x", 0 },
+		{ "x=1", 1 },
+		{ "x == 1", 1 },
+		{ " x = 1 , !y", 1 },
+		{ "x!=1", 0 },
+		{ "x in (2,1)", 1 },
+		{ "x in ( 2 )", 0 },
+		{ "x notin (2,3)", 1 },
+		{ "x notin(1)", 0 },
+		{ "y notin (1)", 1 },
+		{ "y!=1", 1 },
+		{ "x in (1),y", 0 },
+	};
+	AUTO_JSON *o = NULL;
+	struct err e;
+
+	(void)state;
+	for (int there = 0; there < 2; there++) {
+		for (size_t i = 0; i < ARRAY_LEN(labels) + ARRAY_LEN(fields); i++) {
+			struct k8s_selector sel = { NULL, NULL };
+			json *items = NULL;
+
+			if (i < ARRAY_LEN(labels))
+				sel.labels = labels[i];
+			else
+				sel.fields = fields[i - ARRAY_LEN(labels)];
+			if (store_list(store, STORE_IPPOOL, NULL, &sel, &items, NULL, soon(), &e) ==
+			    0)
+				fail_msg("%s%s is taken", sel.labels ? "label " : "field ",
+				         sel.labels ? sel.labels : sel.fields);
+			assert_int_equal(e.kind, ERR_CONFIG);
+		}
+		if (!there) {
+			static const char text[] =
+				"{\"metadata\":{\"name\":\"a\",\"labels\":{\"x\":\"1\"}}}";
+
+			assert_int_equal(json_parse(text, strlen(text), 0, &o, &e), 0);
+			assert_int_equal(store_create(store, STORE_IPPOOL, o, NULL, soon(), &e), 0);
+		}
+	}
+	assert_string_equal(e.msg, "field selector \",\": \"\" is not FIELD.FIELD=VALUE");
+	for (size_t i = 0; i < ARRAY_LEN(good); i++) {
+		struct k8s_selector sel = { good[i].labels, NULL };
+		AUTO_JSON *items = NULL;
+
+		if (store_list(store, STORE_IPPOOL, NULL, &sel, &items, NULL, soon(), &e) < 0)
+			fail_msg("\"%s\": %s", good[i].labels, e.msg);
+		if (json_count(items) != good[i].n)
+			fail_msg("\"%s\" selects %zu", good[i].labels, json_count(items));
+	}
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -242,6 +311,7 @@ int main(void)
 		T(names_are_no_paths),
 		T(past_deletions_are_gone),
 		T(looking_makes_nothing),
+		T(broken_selectors_are_told),
 		T(strangers_read_without_the_lock),
 		T(kinds),
 		T(specs),
