@@ -306,7 +306,8 @@ static int get(struct pods *p, const char *ns, const char *name, json **out, str
 		if (store_get(p->store, STORE_POD, ns, name, out,
 		              mono_min(deadline, mono_in(GET_MS)), e) == 0)
 			return 0;
-		if (e->kind == ERR_NOT_FOUND || e->kind == ERR_FORBIDDEN || e->kind == ERR_CONFIG)
+		if (e->kind == ERR_NOT_FOUND || e->kind == ERR_FORBIDDEN ||
+		    e->kind == ERR_IDENTITY || e->kind == ERR_CONFIG)
 			return -1;
 		if (mono_passed(deadline) || !pause_backoff(&p->pause, tries, 1000))
 			return -1;

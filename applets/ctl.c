@@ -63,7 +63,14 @@ static int failed(const struct store *s, const struct err *e)
 			        reasons[i].reason, e->msg);
 			return 1;
 		}
-	fprintf(stderr, "error: %s\n", e->msg);
+	if (e->kind == ERR_IDENTITY)
+		fprintf(stderr,
+		        "Error from server (Unauthorized): %s\n"
+		        "Has the token or the client certificate expired, and is it one of this "
+		        "cluster?  --store kube:FILE and --context choose others.\n",
+		        e->msg);
+	else
+		fprintf(stderr, "error: %s\n", e->msg);
 	return 1;
 }
 

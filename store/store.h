@@ -59,8 +59,8 @@ void store_close(struct store *s); /* NULL is fine; no call and no watch is unde
 bool store_is_dir(const struct store *s);
 
 /*
- * ns is NULL for cluster-scoped kinds.  Errors: NOT_FOUND, CONFLICT, EXISTS, FORBIDDEN, GONE,
- * THROTTLED, UNREACHABLE, TIMEOUT as in k8s/client.h.
+ * ns is NULL for cluster-scoped kinds.  Errors: NOT_FOUND, CONFLICT, EXISTS, FORBIDDEN,
+ * IDENTITY, GONE, THROTTLED, UNREACHABLE, TIMEOUT as in k8s/client.h.
  */
 int store_get(struct store *s, enum store_kind k, const char *ns, const char *name, json **out,
               struct mono deadline, struct err *e) MUST_USE;
