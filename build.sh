@@ -29,14 +29,26 @@ environment:
 TEXT
 }
 
-top=$(cd "$(dirname "$0")" && pwd)
+top=$(cd "$(dirname "$(readlink -f "$0")")" && pwd)
 cd "$top"
 build=$top/build
-cache=${XDG_CACHE_HOME:-$HOME/.cache}/spiderbox
 layers='applets plugins ctl agent cni store k8s pool http net json base'
 
 say() {
 	echo "build.sh: $*" >&2
+}
+
+# Sets $cache.  Services have no HOME, their users may have one.
+find_cache() {
+	home=${XDG_CACHE_HOME:-}
+	[ -n "$home" ] || home=${HOME:-$(getent passwd "$(id -u)" | cut -d: -f6)}/.cache
+	case $home in
+	/.cache | [!/]*)
+		say "where is the cache to be? set HOME or XDG_CACHE_HOME to a folder's absolute path"
+		exit 1
+		;;
+	esac
+	cache=$home/spiderbox
 }
 
 # need PACKAGE...: installs those that are missing
@@ -56,6 +68,7 @@ need() {
 
 # The libraries; $deps is their folder.
 dependencies() {
+	find_cache
 	need gcc make musl-dev linux-libc-dev dpkg-dev xz-utils bzip2 ca-certificates binutils debian-archive-keyring
 	# other libraries are another folder: whoever names some is not to get those of before
 	key=$({
@@ -92,12 +105,17 @@ write_if_changed() {
 	if cmp -s "$1.new" "$1"; then rm "$1.new"; else mv "$1.new" "$1"; fi
 }
 
+# A word for a shell that make starts, from a line of make's.
+make_word() {
+	printf "'%s'" "$(printf %s "$1" | sed "s/'/'\\\\''/g; s/[$]/\$\$/g; s/#/\\\\#/g")"
+}
+
 # Writes build/product.mk from what there is.  One rule per source, dependencies by the compiler.
 product_makefile() {
 	mkdir -p "$build/o"
 	printf '%s\n' "$(version)" | write_if_changed "$build/version"
 	cflags="-std=gnu11 -D_GNU_SOURCE -Oz -fPIE -ffunction-sections -fdata-sections -fno-common
-		-fstack-protector-strong -fstack-clash-protection -fno-asynchronous-unwind-tables '-ffile-prefix-map=$top=.'
+		-fstack-protector-strong -fstack-clash-protection -fno-asynchronous-unwind-tables
 		-ffile-prefix-map=$deps=/deps -I. -isystem $deps/include -idirafter $deps/kernel $smaller $warnings $gcc_warnings"
 	[ "$(dpkg --print-architecture)" != amd64 ] || cflags="$cflags -fcf-protection"
 	[ -z "${CI:-}" ] || cflags="$cflags -Werror"
@@ -105,7 +123,7 @@ product_makefile() {
 	# VERSION is that and no more.
 	first='build/o/main.o build/o/base.relro.o build/o/cni.cni.o build/o/applets.coordinator.o build/o/applets.ipam.o build/o/applets.ipvlan_setup.o'
 	{
-		printf 'CFLAGS = %s\n' "$(echo "$cflags" | tr -s ' \t\n' '   ')"
+		printf 'CFLAGS = %s %s\n' "$(echo "$cflags" | tr -s ' \t\n' '   ')" "$(make_word "-ffile-prefix-map=$top=.")"
 		printf 'all: build/spiderbox\n'
 		objects=
 		for c in $(sources); do
@@ -254,6 +272,18 @@ run_tests() {
 
 verb=${1:-build}
 [ $# -eq 0 ] || shift
+case $verb in
+test) ;;
+drop-sections | check-binary) [ $# -eq 1 ] || {
+	say "$verb wants one file"
+	exit 2
+} ;;
+*) [ $# -eq 0 ] || {
+	say "$verb takes no argument: $1"
+	usage >&2
+	exit 2
+} ;;
+esac
 case $verb in
 build) build ;;
 drop-sections) drop_sections "$1" ;;

@@ -254,7 +254,8 @@ static int start_servers(struct agent *a, struct err *e)
 		.ctx = a,
 		.max_connections = HEALTH_CONNECTIONS,
 		.max_body = 0,
-		.idle_ms = 2000,
+		/* anybody may come: few places, and each is free again soon */
+		.first_ms = 2000,
 	};
 	if (a->config.health && *a->config.health &&
 	    server_start_tcp(a->config.health, &a->health_config, &a->health, e) < 0)

@@ -750,7 +750,8 @@ static void slot_failed(struct ledger *l, struct slot *s, const struct job *j)
 	if (j->e.retry_ms)
 		s->not_before = mono_in(j->e.retry_ms);
 	/* trying again does not help */
-	if (j->op == JOB_WRITE && (j->e.kind == ERR_FORBIDDEN || j->e.kind == ERR_CONFIG))
+	if (j->op == JOB_WRITE &&
+	    (j->e.kind == ERR_FORBIDDEN || j->e.kind == ERR_IDENTITY || j->e.kind == ERR_CONFIG))
 		refuse_batch(l, s, &j->e);
 	if (j->op == JOB_ADMIT && j->e.kind != ERR_CONFLICT) {
 		/* not worth holding up requests for */

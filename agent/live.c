@@ -8,7 +8,8 @@
 
 bool live_is_answer(const struct err *e)
 {
-	return e->kind == ERR_NOT_FOUND || e->kind == ERR_FORBIDDEN || e->kind == ERR_CONFIG;
+	return e->kind == ERR_NOT_FOUND || e->kind == ERR_FORBIDDEN || e->kind == ERR_IDENTITY ||
+	       e->kind == ERR_CONFIG;
 }
 
 int live_get(struct store *s, struct pause *p, enum store_kind k, const char *ns, const char *name,

@@ -99,17 +99,21 @@ static void refuse(struct connection *k, int status, const char *text)
 	str_release(&a.body);
 }
 
-/* True when another request may follow. */
+/*
+ * True when another request may follow.  The time is absolute: a client that sends a byte now and
+ * then keeps its place no longer than one that sends none.
+ */
 static bool one_request(struct connection *k, bool first)
 {
 	const struct server_config *c = &k->server->config;
+	int first_ms = c->first_ms ? c->first_ms : FIRST_REQUEST_MS;
 	struct server_answer a = { .status = 200, .body = STR_INIT };
 	struct http_incoming in;
 	struct err e;
 	bool more;
 
-	if (http_receive(k->http, c->max_body, &in, mono_in(first ? FIRST_REQUEST_MS : c->idle_ms),
-	                 &e) < 0) {
+	if (http_receive(k->http, c->max_body, &in, mono_in(first ? first_ms : c->idle_ms), &e) <
+	    0) {
 		if (e.kind == ERR_PROTO) {
 			bool large = str_starts(e.msg, "a body longer");
 
@@ -122,7 +126,8 @@ static bool one_request(struct connection *k, bool first)
 		return false;
 	c->ops->handle(c->ctx, &k->c, &in, &a);
 	server_arrived(&k->c, c);
-	more = respond(k, &a, !in.keep_alive) && in.keep_alive;
+	more = in.keep_alive && c->idle_ms;
+	more = respond(k, &a, !more) && more;
 	str_release(&a.body);
 	return more;
 }

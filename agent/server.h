@@ -32,7 +32,8 @@ struct server_config {
 	void *ctx;
 	int max_connections; /* more wait to be accepted */
 	size_t max_body;
-	int idle_ms;    /* a connection may stand without a request */
+	int first_ms;   /* from its begin to the end of the first request, 0: 3000 */
+	int idle_ms;    /* the same for each other one; 0: one request per connection */
 	bool root_only; /* unix: peers of other users are refused (403) */
 };
 

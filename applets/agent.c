@@ -39,7 +39,8 @@ static const char usage[] =
 	"  --agent-namespace NAME   of networks named without one (default\n"
 	"                           $SPIDERPOOL_AGENT_NAMESPACE, $SPIDERPOOL_POD_NAMESPACE, "
 	"kube-system)\n"
-	"  --health-addr ADDRESS:PORT  probes, '' for none; default 0.0.0.0 (without IPv4 [::]),\n"
+	"  --health-addr ADDRESS:PORT  probes, '' for none; default 127.0.0.1 (without IPv4 "
+	"[::1]),\n"
 	"                           and $SPIDERPOOL_HEALTH_PORT or 5710\n"
 	"  --coordinator-mode MODE  auto (default), underlay, overlay or disabled\n"
 	"  --overlay-pod-cidr LIST  networks that pods reach through the host, separated by "
@@ -147,7 +148,7 @@ static int read_env(struct options *o, struct err *e)
 		         a->max_records, POOL_RECORDS_MAX);
 		a->max_records = POOL_RECORDS_MAX;
 	}
-	snprintf(o->health, sizeof(o->health), "%s:%u", o->settings.ipv4 ? "0.0.0.0" : "[::]",
+	snprintf(o->health, sizeof(o->health), "%s:%u", o->settings.ipv4 ? "127.0.0.1" : "[::1]",
 	         port);
 	if (!a->health)
 		a->health = o->health;

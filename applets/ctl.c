@@ -63,15 +63,24 @@ static int failed(const struct store *s, const struct err *e)
 			        reasons[i].reason, e->msg);
 			return 1;
 		}
-	fprintf(stderr, "error: %s\n", e->msg);
+	if (e->kind == ERR_IDENTITY)
+		fprintf(stderr,
+		        "Error from server (Unauthorized): %s\n"
+		        "Has the token or the client certificate expired, and is it one of this "
+		        "cluster?  --store kube:FILE and --context choose others.\n",
+		        e->msg);
+	else
+		fprintf(stderr, "error: %s\n", e->msg);
 	return 1;
 }
 
-static int open_store(const struct where *w, struct store **out, struct err *e)
+/* Only what is to put something there makes a directory store. */
+static int open_store(const struct where *w, bool make, struct store **out, struct err *e)
 {
 	const char *spec = w->store ? w->store : getenv("SPIDERBOX_STORE");
 
-	return store_open(spec && *spec ? spec : "kube", w->context, out, e);
+	return (make ? store_open : store_open_existing)(spec && *spec ? spec : "kube", w->context,
+	                                                 out, e);
 }
 
 static void store_cleanup(struct store **s)
@@ -195,7 +204,7 @@ static int get_run(const struct get *g)
 	int status = 0;
 	struct err e;
 
-	if (open_store(&g->where, &s, &e) < 0)
+	if (open_store(&g->where, false, &s, &e) < 0)
 		return failed(NULL, &e);
 	if (g->n_names) {
 		items = json_new_array();
@@ -259,7 +268,7 @@ static int ip_run(const struct where *w, struct ip ip, bool as_json)
 	json **lists[] = { &pools, &reserved, &endpoints };
 	struct err e;
 
-	if (open_store(w, &s, &e) < 0)
+	if (open_store(w, false, &s, &e) < 0)
 		return failed(NULL, &e);
 	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
 		if (store_list(s, kinds[i], NULL, NULL, lists[i], NULL, mono_in(REQUEST_MS), &e) <
@@ -317,7 +326,7 @@ static int apply_run(const struct where *w, const char *file, const char *ns)
 	AUTO_APPLY_DOCS docs = { NULL, 0, 0 };
 	struct err e;
 
-	if (read_manifest(file, ns, &docs, &e) < 0 || open_store(w, &s, &e) < 0)
+	if (read_manifest(file, ns, &docs, &e) < 0 || open_store(w, true, &s, &e) < 0)
 		return failed(NULL, &e);
 	if (apply_plan(s, &docs, mono_in(REQUEST_MS), &e) < 0)
 		return failed(s, &e);
@@ -416,7 +425,7 @@ static int delete_main(const struct command *self, int argc, char **argv)
 	    (!file && (read_target(words, n, &kind, names, &count, &e) < 0 || !count)))
 		return usage_error(self, &e);
 	r.ns = ns ? ns : r.ns;
-	if (open_store(&r.where, &s, &e) < 0)
+	if (open_store(&r.where, false, &s, &e) < 0)
 		return failed(NULL, &e);
 	if (file)
 		return delete_file(s, &r, file);

@@ -25,7 +25,8 @@ enum err_kind {
 	ERR_EXISTS,     /* an object of that name is already there */
 	ERR_EXHAUSTED,  /* no address left: try the next pool */
 	ERR_NO_POOL,    /* no pool serves this request */
-	ERR_FORBIDDEN,  /* 401 or 403: trying again does not help */
+	ERR_FORBIDDEN,  /* 403: trying again does not help */
+	ERR_IDENTITY,   /* 401: nobody there knows us, and trying again does not help either */
 	ERR_THROTTLED,  /* 429: ask later, see retry_ms */
 	ERR_GONE,       /* 410: the resource version is too old, list again */
 	ERR_UNREACHABLE /* nobody answers there: queue it, or wait */

@@ -123,7 +123,8 @@ int cni_code_of(enum err_kind kind);
  * Runs another plugin found in CNI_PATH with this call's environment, the given command and stdin,
  * stderr passed through.  *result (NULL for other commands than ADD) is its document, owned.  A
  * delegate's error document becomes e with its msg and details, and *code its code.  ERR_NOT_FOUND
- * when no folder of the path has it.
+ * when no folder of the path has it.  An ADD that ended in any other way than with a result or an
+ * error document (garbage, a signal, the deadline) may have taken something: a DEL undoes it.
  */
 int cni_delegate(const struct cni_call *c, const char *type, enum cni_command command,
                  const char *conf, size_t conf_len, json **result, int *code,

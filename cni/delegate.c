@@ -24,6 +24,7 @@
 #define BUSY_MS 5000 /* how long an executable may be "busy" (just being installed) */
 #define PAUSE_MS 50  /* between attempts meanwhile */
 #define REAP_MS 1000 /* for the kernel to end what was killed */
+#define UNDO_MS 5000 /* for the DEL after an ADD without an answer */
 #define SNIPPET 200  /* of output that is no JSON, in a message */
 
 struct delegate {
@@ -35,6 +36,7 @@ struct delegate {
 	struct str output;
 	int status; /* of wait() */
 	bool ended;
+	bool refused; /* it said that it failed, and why */
 };
 
 static int find(const struct cni_call *c, const char *type, char **path, struct err *e)
@@ -290,7 +292,7 @@ static enum err_kind kind_of(int64_t code)
 }
 
 /* Its error document becomes ours; what is none is quoted. */
-static int read_error(const struct delegate *d, int *code, struct err *e)
+static int read_error(struct delegate *d, int *code, struct err *e)
 {
 	const char *msg = "", *details = "";
 	AUTO_JSON *doc = NULL;
@@ -308,6 +310,7 @@ static int read_error(const struct delegate *d, int *code, struct err *e)
 		return err_set(e, ERR_PROTO,
 		               "plugin %s ended with status %d and no error document but: %.*s",
 		               d->type, WEXITSTATUS(d->status), SNIPPET, d->output.data);
+	d->refused = true;
 	if (code && its > 0 && its <= INT32_MAX)
 		*code = (int)its;
 	return err_set(e, kind_of(its), "plugin %s: %s%s%s", d->type, *msg ? msg : "no message",
@@ -330,29 +333,47 @@ static int read_result(const struct cni_call *c, const struct delegate *d, json 
 	return 0;
 }
 
+/* One run, from start to its answer. */
+static int call(struct delegate *d, const struct cni_call *c, const char *path,
+                enum cni_command command, struct mono deadline, json **result, int *code,
+                struct err *e)
+{
+	char **env = make_env(c, command);
+	int rc = run(d, path, env, deadline, e);
+
+	free_env(env);
+	if (rc == 0 && !(WIFEXITED(d->status) && WEXITSTATUS(d->status) == 0))
+		rc = read_error(d, code, e);
+	else if (rc == 0 && result)
+		rc = read_result(c, d, result, e);
+	str_release(&d->output);
+	return rc;
+}
+
+/* Best effort: the first error is the one to report. */
+static void undo_add(const struct cni_call *c, struct delegate d, const char *path)
+{
+	IGNORE(call(&d, c, path, CNI_DEL, mono_in(UNDO_MS), NULL, NULL, NULL));
+}
+
 int cni_delegate(const struct cni_call *c, const char *type, enum cni_command command,
                  const char *conf, size_t conf_len, json **result, int *code, struct err *e)
 {
-	struct delegate d = { .type = type,
-		              .in = -1,
-		              .out = -1,
-		              .signals = -1,
-		              .input = conf,
-		              .input_len = conf_len,
-		              .output = STR_INIT };
+	const struct delegate fresh = { .type = type,
+		                        .in = -1,
+		                        .out = -1,
+		                        .signals = -1,
+		                        .input = conf,
+		                        .input_len = conf_len,
+		                        .output = STR_INIT };
+	struct delegate d = fresh;
 	AUTO_FREE char *path = NULL;
-	char **env;
-	int rc;
 
 	if (find(c, type, &path, e) < 0)
 		return -1;
-	env = make_env(c, command);
-	rc = run(&d, path, env, c->deadline, e);
-	free_env(env);
-	if (rc == 0 && !(WIFEXITED(d.status) && WEXITSTATUS(d.status) == 0))
-		rc = read_error(&d, code, e);
-	else if (rc == 0 && result)
-		rc = read_result(c, &d, result, e);
-	str_release(&d.output);
-	return rc;
+	if (call(&d, c, path, command, c->deadline, result, code, e) == 0)
+		return 0;
+	if (command == CNI_ADD && d.pid > 0 && !d.refused)
+		undo_add(c, fresh, path);
+	return -1;
 }

@@ -70,6 +70,7 @@ enum err_kind http_status_kind(int status)
 {
 	switch (status) {
 	case 401:
+		return ERR_IDENTITY;
 	case 403:
 		return ERR_FORBIDDEN;
 	case 404:

@@ -88,8 +88,8 @@ int http_respond_part(struct http *h, const char *data, size_t len, struct mono 
                       struct err *e) MUST_USE;
 int http_respond_end(struct http *h, struct mono deadline, struct err *e) MUST_USE;
 
-/* The kind an HTTP status stands for: 404 NOT_FOUND, 409 CONFLICT, 410 GONE, 401/403 FORBIDDEN,
- * 429 THROTTLED, other >= 400 PROTO; NONE below. */
+/* The kind an HTTP status stands for: 404 NOT_FOUND, 409 CONFLICT, 410 GONE, 401 IDENTITY, 403
+ * FORBIDDEN, 429 THROTTLED, other >= 400 PROTO; NONE below. */
 enum err_kind http_status_kind(int status);
 
 #endif

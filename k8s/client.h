@@ -5,12 +5,12 @@
  * Objects are JSON trees, owned by the caller once returned.  A client is a small pool of
  * keep-alive connections that any number of threads may use at once; each request runs on one
  * connection, blocking, until its deadline.  Status objects become errors with the server's
- * message: 404 NOT_FOUND, 409 CONFLICT or (AlreadyExists) EXISTS, 401/403 FORBIDDEN, 410 GONE,
- * 400/422 (not a valid object) CONFIG, 500/502/503 UNREACHABLE, 504 TIMEOUT.  A 429 is retried
- * after its Retry-After (or a growing, jittered pause) until the deadline, as are 503s that carry a
- * Retry-After; a wait that would end beyond the deadline is ERR_THROTTLED at once, with retry_ms.
- * ERR_UNREACHABLE when nobody answers, or the connection breaks before the answer: the request may
- * have been carried out then.
+ * message: 404 NOT_FOUND, 409 CONFLICT or (AlreadyExists) EXISTS, 401 IDENTITY, 403 FORBIDDEN,
+ * 410 GONE, 400/422 (not a valid object) CONFIG, 500/502/503 UNREACHABLE, 504 TIMEOUT.  A 429 is
+ * retried after its Retry-After (or a growing, jittered pause) until the deadline, as are 503s that
+ * carry a Retry-After; a wait that would end beyond the deadline is ERR_THROTTLED at once, with
+ * retry_ms. ERR_UNREACHABLE when nobody answers, or the connection breaks before the answer: the
+ * request may have been carried out then.
  */
 #ifndef K8S_CLIENT_H
 #define K8S_CLIENT_H

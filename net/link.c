@@ -115,6 +115,9 @@ static int visit_link(const struct nl_msg *m, void *arg, struct err *e)
 	v = nl_attr(m, IFLA_IFNAME, 1, &len);
 	if (v)
 		snprintf(l.name, sizeof(l.name), "%.*s", (int)strnlen(v, len), (const char *)v);
+	v = nl_attr(m, IFLA_IFALIAS, 1, &len);
+	if (v)
+		snprintf(l.alias, sizeof(l.alias), "%.*s", (int)strnlen(v, len), (const char *)v);
 	v = nl_attr(m, IFLA_MTU, 4, NULL);
 	if (v)
 		l.mtu = *(const uint32_t *)v;
@@ -250,6 +253,16 @@ static int rename_link(struct nl *nl, int index, const char *name, struct err *e
 	return nl_ack(nl, &r, e);
 }
 
+/* Best effort, and by name: that it cannot be found may be the very reason. */
+static void remove_by_name(struct nl *nl, const char *name)
+{
+	struct nl_req r;
+
+	nl_req_init(&r, RTM_DELLINK, 0, sizeof(struct ifinfomsg));
+	nl_put_str(&r, IFLA_IFNAME, name);
+	IGNORE(nl_ack(nl, &r, NULL));
+}
+
 /* By a name that nobody has, and renamed where it was born. */
 static int add_ipvlan_by_detour(struct nl *nl, int ns, const char *name, int master, int mode,
                                 int flags, uint32_t mtu, struct err *e)
@@ -263,14 +276,12 @@ static int add_ipvlan_by_detour(struct nl *nl, int ns, const char *name, int mas
 		return err_sys(e, errno, "random bytes");
 	snprintf(other, sizeof(other), "new%08x", random);
 	if (netns_nl(ns, NETLINK_ROUTE, &there, e) < 0 ||
-	    add_ipvlan(nl, ns, other, master, mode, flags, mtu, e) < 0 ||
-	    link_get(there, other, &l, e) < 0)
+	    add_ipvlan(nl, ns, other, master, mode, flags, mtu, e) < 0)
 		return -1;
-	if (rename_link(there, l.index, name, e) < 0) {
-		IGNORE(link_del(there, l.index, NULL));
-		return -1;
-	}
-	return 0;
+	if (link_get(there, other, &l, e) == 0 && rename_link(there, l.index, name, e) == 0)
+		return 0;
+	remove_by_name(there, other);
+	return -1;
 }
 
 int link_add_ipvlan(struct nl *nl, int ns, const char *name, int master, int mode, int flags,
@@ -361,6 +372,16 @@ int link_set_txqlen(struct nl *nl, int index, uint32_t packets, struct err *e)
 	return nl_ack(nl, &r, e) < 0
 	               ? err_wrap(e, "set transmit queue length %u on interface %d", packets, index)
 	               : 0;
+}
+
+int link_set_alias(struct nl *nl, int index, const char *alias, struct err *e)
+{
+	struct nl_req r;
+
+	change(&r, index);
+	nl_put(&r, IFLA_IFALIAS, alias, strlen(alias));
+	return nl_ack(nl, &r, e) < 0 ? err_wrap(e, "set alias \"%s\" on interface %d", alias, index)
+	                             : 0;
 }
 
 int link_del(struct nl *nl, int index, struct err *e)

@@ -11,6 +11,8 @@
 #include "net/ip.h"
 #include "net/nl.h"
 
+#define LINK_ALIAS_MAX 255 /* bytes: IFALIASZ - 1 */
+
 struct mac {
 	uint8_t b[6];
 };
@@ -35,6 +37,7 @@ struct link {
 	char kind[16];       /* "ipvlan", "veth", ... or "" */
 	int ipvlan_mode;     /* IPVLAN_MODE_*, -1 if unknown */
 	int ipvlan_flags;
+	char alias[LINK_ALIAS_MAX + 1]; /* a text that programs and people put there, or "" */
 };
 
 /* 1..15 bytes, no '/', ':', '%' or white space, not "." or ".." (ERR_CONFIG).  The kernel takes
@@ -69,6 +72,7 @@ int link_set_up(struct nl *nl, int index, struct err *e) MUST_USE;
 /* Not for ipvlan, which has its master's: EOPNOTSUPP. */
 int link_set_mac(struct nl *nl, int index, struct mac mac, struct err *e) MUST_USE;
 int link_set_txqlen(struct nl *nl, int index, uint32_t packets, struct err *e) MUST_USE;
+int link_set_alias(struct nl *nl, int index, const char *alias, struct err *e) MUST_USE;
 int link_del(struct nl *nl, int index, struct err *e) MUST_USE; /* ENODEV: ERR_NOT_FOUND */
 
 #endif

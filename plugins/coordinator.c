@@ -286,6 +286,23 @@ static int prepare_pod(struct work *w, struct err *e)
 	return 0;
 }
 
+/* The name is taken on the node: by whom? */
+static int name_taken(struct work *w, struct err *e)
+{
+	struct link l;
+
+	if (link_get(w->host, w->host_veth, &l, NULL) == 0 &&
+	    coordinator_is_others(&l, w->call->container_id))
+		return err_set(e, ERR_EXISTS,
+		               "interface %s on this node is container %s's, whose id begins as "
+		               "that of container %s does",
+		               l.name, l.alias, w->call->container_id);
+	return err_set(e, ERR_EXISTS,
+	               "interface %s is already on this node: another attempt with this container "
+	               "id left it, and its DEL removes it",
+	               w->host_veth);
+}
+
 static int make_pair(struct work *w, struct err *e)
 {
 	struct veth_spec spec = { .name = COORDINATOR_VETH,
@@ -302,14 +319,8 @@ static int make_pair(struct work *w, struct err *e)
 	/* given, not left to udev: the neighbours below depend on them */
 	if (mac_random(&spec.mac, e) < 0 || mac_random(&spec.peer_mac, e) < 0)
 		return -1;
-	if (link_add_veth(w->pod, &spec, e) < 0) {
-		if (e->sys == EEXIST)
-			return err_set(e, ERR_EXISTS,
-			               "interface %s is already on this node: another attempt with "
-			               "this container id left it, and its DEL removes it",
-			               w->host_veth);
-		return -1;
-	}
+	if (link_add_veth(w->pod, &spec, e) < 0)
+		return e->sys == EEXIST ? name_taken(w, e) : -1;
 	w->facts.mac = spec.mac;
 	w->facts.host_mac = spec.peer_mac;
 	return 0;
@@ -321,6 +332,9 @@ static int find_pair(struct work *w, struct link *pod, struct link *host, struct
 		return err_wrap(e, "in the pod");
 	if (link_get(w->host, w->host_veth, host, e) < 0)
 		return err_wrap(e, "on the node");
+	if (coordinator_is_others(host, w->call->container_id))
+		return err_set(e, ERR_NOT_FOUND, "interface %s on the node is container %s's",
+		               host->name, host->alias);
 	w->facts.nic = w->nic.index;
 	w->facts.veth = pod->index;
 	w->facts.host_veth = host->index;
@@ -339,6 +353,9 @@ static int raise_pair(struct work *w, struct err *e)
 	const char *const names[] = { COORDINATOR_VETH, NULL };
 	struct ip a = w->conf.veth_address;
 
+	/* first of all: a DEL goes by it */
+	if (link_set_alias(w->host, w->facts.host_veth, w->call->container_id, e) < 0)
+		return err_wrap(e, "on the node");
 	IGNORE(sysctl_write(-1, accept_ra, "0", NULL)); /* a node without IPv6 has no such key */
 	if (set_rp_filter(w, names, e) < 0)
 		return -1;
@@ -541,61 +558,77 @@ static int add(struct cni_call *c, json **result, int *code, struct err *e)
 	return 0;
 }
 
-/* The table of our routes over that interface; where there is none, the one that is usual. */
-static uint32_t table_of(struct nl *host, int family, int index)
+/* The table of our routes over that interface; where there is none, the usual one. */
+static uint32_t table_of(struct nl *host, int family, int index, uint32_t usual)
 {
 	AUTO_FREE struct route *routes = NULL;
 	size_t count;
 
 	if (route_list(host, family, 0, &routes, &count, NULL) < 0)
-		return COORDINATOR_HOST_TABLE;
+		return usual;
 	for (size_t i = 0; i < count; i++)
 		if (routes[i].oif == index && routes[i].table != RT_TABLE_MAIN &&
 		    routes[i].dst.len == ip_bits(routes[i].dst.ip))
 			return routes[i].table;
-	return COORDINATOR_HOST_TABLE;
+	return usual;
 }
 
-/* The pair, and with it all routes and neighbours over it; then the rule if that was the last. */
-static int del_pair(struct nl *host, int index, struct err *e)
+/* An empty table harms nobody: no reason to fail. */
+static void drop_rules(struct nl *host, uint32_t table4, uint32_t table6)
 {
-	uint32_t tables[] = { table_of(host, 4, index), table_of(host, 6, index) };
 	AUTO_FD int ns = -1;
 
-	if (link_del(host, index, e) < 0 && e->kind != ERR_NOT_FOUND)
-		return -1;
-	/* an empty table harms nobody: no reason to fail */
 	if (netns_open_self(&ns, NULL) < 0)
-		return 0;
-	for (size_t i = 0; i < ARRAY_LEN(tables); i++)
-		drop_rule(host, ns, i ? 6 : 4, tables[i]);
+		return;
+	drop_rule(host, ns, 4, table4);
+	drop_rule(host, ns, 6, table6);
+}
+
+/* The node's end; 0 when there is none, or something of somebody else's by that name. */
+static int find_host_end(struct nl *host, const struct cni_call *c, int *index, struct err *e)
+{
+	char name[IFNAMSIZ];
+	struct link l;
+	struct err mine;
+
+	if (!e)
+		e = &mine;
+	*index = 0;
+	coordinator_host_veth(c->container_id, name);
+	if (link_get(host, name, &l, e) < 0)
+		return e->kind == ERR_NOT_FOUND ? 0 : -1;
+	if (streq(l.kind, "veth") && !coordinator_is_others(&l, c->container_id))
+		*index = l.index;
 	return 0;
 }
 
 /*
  * Needs nothing but the container's id: the pair's end on the node takes the other end, the routes
- * and the neighbours with it.  What is in the pod goes with the pod.
+ * and the neighbours with it, and then the rule goes if that was the last pod.  What is in the pod
+ * goes with the pod; so does the pair when the pod's namespace went first.
  */
 static int del(struct cni_call *c, int *code, struct err *e)
 {
-	char name[IFNAMSIZ];
+	uint32_t usual = coordinator_host_table(c->conf), table4 = usual, table6 = usual;
 	AUTO_NL *nl = NULL;
-	struct link l;
 	struct err mine;
+	int index;
 
 	(void)code;
 	if (!e)
 		e = &mine;
 	if (!streq(c->ifname, coordinator_default_nic(c->conf)))
 		return 0; /* the pair belongs to the first interface */
-	coordinator_host_veth(c->container_id, name);
-	if (nl_open(NETLINK_ROUTE, &nl, e) < 0)
+	if (nl_open(NETLINK_ROUTE, &nl, e) < 0 || find_host_end(nl, c, &index, e) < 0)
 		return -1;
-	if (link_get(nl, name, &l, e) < 0)
-		return e->kind == ERR_NOT_FOUND ? 0 : -1;
-	if (!streq(l.kind, "veth"))
-		return 0; /* somebody else's */
-	return del_pair(nl, l.index, e);
+	if (index) {
+		table4 = table_of(nl, 4, index, usual);
+		table6 = table_of(nl, 6, index, usual);
+		if (link_del(nl, index, e) < 0 && e->kind != ERR_NOT_FOUND)
+			return -1;
+	}
+	drop_rules(nl, table4, table6);
+	return 0;
 }
 
 static int has_route(struct nl *nl, const char *where, const struct route *want, struct err *e)

@@ -265,6 +265,11 @@ static int read_veth_address(const struct sources *s, struct coordinator_conf *c
 	return 0;
 }
 
+static bool is_kernels_table(int64_t table)
+{
+	return table >= RT_TABLE_DEFAULT && table <= RT_TABLE_LOCAL;
+}
+
 static int read_numbers(const struct sources *s, struct coordinator_conf *c, struct err *e)
 {
 	int64_t table = 0, rp_filter = 0, txqlen = 0, mtu = 0, ignored = 0;
@@ -278,7 +283,7 @@ static int read_numbers(const struct sources *s, struct coordinator_conf *c, str
 	    read_int(s, "vethMTU", 0, MTU_MAX, &mtu, e) < 0 ||
 	    read_int(s, "hostRPFilter", -1, 2, &ignored, e) < 0) /* the agent's business now */
 		return -1;
-	if (table >= RT_TABLE_DEFAULT && table <= RT_TABLE_LOCAL) {
+	if (is_kernels_table(table)) {
 		p = find(s, "hostRuleTable");
 		err_fill(e, ERR_CONFIG, "hostRuleTable: %d is one of the kernel's own tables",
 		         (int)table);
@@ -344,4 +349,14 @@ const char *coordinator_default_nic(const json *nad)
 	const char *name = json_str_at(nad, "podDefaultCniNic", NULL);
 
 	return name && !streq(name, "") ? name : "eth0";
+}
+
+uint32_t coordinator_host_table(const json *nad)
+{
+	int64_t table = 0;
+
+	IGNORE(json_opt_i64(nad, "hostRuleTable", &table, NULL));
+	return table > 0 && table <= UINT32_MAX && !is_kernels_table(table)
+	               ? (uint32_t)table
+	               : COORDINATOR_HOST_TABLE;
 }

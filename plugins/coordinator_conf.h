@@ -67,5 +67,7 @@ bool coordinator_conf_complete(const json *nad);
 
 /* podDefaultCniNic, whatever else the configuration is worth; "eth0" when absent or no string. */
 const char *coordinator_default_nic(const json *nad);
+/* hostRuleTable likewise; COORDINATOR_HOST_TABLE when absent or none that it may be. */
+uint32_t coordinator_host_table(const json *nad);
 
 #endif

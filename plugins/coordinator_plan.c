@@ -14,6 +14,11 @@ void coordinator_host_veth(const char *container_id, char out[IFNAMSIZ])
 	snprintf(out, IFNAMSIZ, "veth%.11s", container_id);
 }
 
+bool coordinator_is_others(const struct link *host_veth, const char *container_id)
+{
+	return host_veth->alias[0] && !streq(host_veth->alias, container_id);
+}
+
 static bool reachable(struct ip a)
 {
 	return a.family && !ip_is_multicast(a) && !ip_is_link_local(a) && !ip_is_loopback(a) &&

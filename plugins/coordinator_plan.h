@@ -21,6 +21,11 @@
 
 /* The node's end: "veth" and the first 11 bytes of the container's id. */
 void coordinator_host_veth(const char *container_id, char out[IFNAMSIZ]);
+/*
+ * Ids may begin alike, so the whole one is the alias of that end.  Does it say that the interface
+ * is another container's?  Without an alias it does not: older programs make pairs without.
+ */
+bool coordinator_is_others(const struct link *host_veth, const char *container_id);
 
 /*
  * The addresses of the pod's interface nic that others can reach: neither link-local nor multicast.

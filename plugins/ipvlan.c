@@ -12,6 +12,7 @@
 #include <linux/rtnetlink.h>
 #include <stdlib.h>
 
+#include "base/log.h"
 #include "net/addr.h"
 #include "net/netns.h"
 #include "net/route.h"
@@ -62,6 +63,18 @@ static void warn_of_unknown(const struct work *w)
 		IGNORE(plugin_log_read(json_get(conf, "ipam"), &log, NULL));
 	plugin_log_open("ipvlan", &log, w->call);
 	log_warn("configuration: unknown keys are ignored: %s", list.data);
+}
+
+/* For DEL: what somebody broke since the ADD is no reason to keep interface and address for ever.
+ */
+static void read_leniently(struct work *w)
+{
+	struct err e;
+
+	if (ipvlan_conf_read(w->call->conf, &w->conf, &e) == 0)
+		return;
+	log_warn_err(&e, "configuration");
+	w->conf.ipam_type = ipvlan_ipam_type(w->call->conf);
 }
 
 static int open_namespaces(struct work *w, struct err *e)
@@ -179,11 +192,10 @@ static int ipam(struct work *w, enum cni_command command, json **result, struct 
 	return 0;
 }
 
-/* The addresses: from the IPAM plugin, or, without one, from the chain before us. */
-static int get_addresses(struct work *w, struct cni_result *out, struct err *e)
+/* The addresses: from the IPAM plugin's document, or, without one, from the chain before us. */
+static int read_addresses(struct work *w, const json *document, struct cni_result *out,
+                          struct err *e)
 {
-	AUTO_JSON *document = NULL;
-
 	if (streq(w->conf.ipam_type, "")) {
 		if (w->call->prev_result && read_prev(w, out, e) < 0)
 			return -1;
@@ -193,8 +205,6 @@ static int get_addresses(struct work *w, struct cni_result *out, struct err *e)
 		return err_set(e, ERR_CONFIG,
 		               "there is no ipam.type, and no prevResult with addresses");
 	}
-	if (ipam(w, CNI_ADD, &document, e) < 0)
-		return -1;
 	if (cni_result_read(document, out, e) < 0)
 		return err_wrap(e, "result of the IPAM plugin %s", w->conf.ipam_type);
 	if (!out->n_ips)
@@ -297,6 +307,7 @@ static int add(struct cni_call *c, json **result, int *code, struct err *e)
 {
 	AUTO_WORK w = { .call = c, .code = code, .pod_ns = -1 };
 	AUTO_CNI_RESULT r = { .n_ips = 0 };
+	AUTO_JSON *document = NULL;
 	int ignored = 0;
 
 	if (read_conf(&w, e) < 0)
@@ -304,9 +315,10 @@ static int add(struct cni_call *c, json **result, int *code, struct err *e)
 	warn_of_unknown(&w);
 	if (open_namespaces(&w, e) < 0 || find_master(&w, e) < 0 || create(&w, e) < 0)
 		return -1;
-	if (link_get(w.pod, c->ifname, &w.link, e) < 0 || get_addresses(&w, &r, e) < 0)
+	if (link_get(w.pod, c->ifname, &w.link, e) < 0 || ipam(&w, CNI_ADD, &document, e) < 0)
 		goto remove;
-	if (configure(&w, &r, e) < 0)
+	/* what it gave is held, be it of use or not */
+	if (read_addresses(&w, document, &r, e) < 0 || configure(&w, &r, e) < 0)
 		goto release;
 	ipvlan_result(&r, &w.link, c->netns, w.conf.dns);
 	*result = cni_result_document(&r, c->version);
@@ -349,9 +361,8 @@ static int del(struct cni_call *c, int *code, struct err *e)
 {
 	AUTO_WORK w = { .call = c, .code = code, .pod_ns = -1 };
 
-	if (read_conf(&w, e) < 0 || remove_link(&w, e) < 0)
-		return -1;
-	return ipam(&w, CNI_DEL, NULL, e);
+	read_leniently(&w);
+	return remove_link(&w, e) < 0 ? -1 : ipam(&w, CNI_DEL, NULL, e);
 }
 
 /* The entry of the result that an ADD of this attachment has made. */

@@ -68,6 +68,13 @@ int ipvlan_conf_read(const json *conf, struct ipvlan_conf *out, struct err *e)
 	return 0;
 }
 
+const char *ipvlan_ipam_type(const json *conf)
+{
+	const char *type = json_str_at(conf, "ipam", "type", NULL);
+
+	return type ? type : "";
+}
+
 int ipvlan_chained_master(const struct cni_result *prev, const char **out, struct err *e)
 {
 	if (prev->n_interfaces != 1 || !prev->interfaces[0].name[0])

@@ -27,6 +27,8 @@ extern const char ipvlan_conf_keys[];
 
 /* ERR_CONFIG, with the key. */
 int ipvlan_conf_read(const json *conf, struct ipvlan_conf *out, struct err *e) MUST_USE;
+/* ipam.type, whatever else the configuration is worth; "" when absent or no string. */
+const char *ipvlan_ipam_type(const json *conf);
 const char *ipvlan_mode_text(int mode);
 
 /*

@@ -47,7 +47,8 @@ struct store_watch {
 	const struct watch_ops *ops;
 };
 
-int store_open_dir(const char *path, struct store **out, struct err *e) MUST_USE;
+/* make false: as store_open_existing() says. */
+int store_open_dir(const char *path, bool make, struct store **out, struct err *e) MUST_USE;
 /* path and context may be NULL: as k8s_config_default(). */
 int store_open_kube(const char *path, const char *context, struct store **out,
                     struct err *e) MUST_USE;

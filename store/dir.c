@@ -5,8 +5,10 @@
  * Theory of operation: PATH/<plural>/<namespace>.<name>.json or <name>.json, one object each,
  * written by durable rename.  Every change happens under an exclusive flock of PATH/.lock, which
  * also holds the last resourceVersion: it is raised, durably, before an object is written with it,
- * so that a version is never used twice, whatever is killed when.  A delete leaves nothing but a
- * raised PATH/<plural>/.deleted, which tells a watch that was not there that it must list again.
+ * so that a version is never used twice, whatever is killed when.  The lock is its owner's alone:
+ * whoever may open it can hold it for ever.  Others read without, each object whole.  A delete
+ * leaves nothing but a raised PATH/<plural>/.deleted, which tells a watch that was not there that
+ * it must list again.
  *
  * A watch keeps the versions it has shown, by name; inotify on the folder wakes it, and it
  * compares.
@@ -35,11 +37,17 @@
 struct dir_store {
 	struct store base;
 	char *path;
+	bool looks; /* reading makes nothing, and does without what it may not open */
 };
 
 static const char *dir_path(struct store *s)
 {
 	return ((struct dir_store *)s)->path;
+}
+
+static bool dir_is_there(struct store *s)
+{
+	return access(dir_path(s), X_OK) == 0;
 }
 
 /* RFC 1123 subdomain, as Kubernetes wants names: also what keeps a name from being a path. */
@@ -82,14 +90,19 @@ static int file_of(struct store *s, enum store_kind k, const char *ns, const cha
 	return 0;
 }
 
-/* The lock: held while the descriptor is open. */
+/* The lock: held while the descriptor is open.  *out stays -1 for who reads without. */
 static int lock(struct store *s, int how, struct mono deadline, int *out, struct err *e)
 {
 	AUTO_FREE char *path = xasprintf("%s/.lock", dir_path(s));
-	AUTO_FD int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	bool looks = how == LOCK_SH && ((struct dir_store *)s)->looks;
+	AUTO_FD int fd = open(path, O_CLOEXEC | (looks ? O_RDONLY : O_RDWR | O_CREAT), 0600);
 
+	int why = errno;
+
+	if (fd < 0 && looks && (why == EACCES || (why == ENOENT && dir_is_there(s))))
+		return 0;
 	if (fd < 0)
-		return err_sys(e, errno, "open %s", path);
+		return err_sys(e, why, "open %s", path);
 	while (flock(fd, how | LOCK_NB) < 0) {
 		if (errno != EWOULDBLOCK && errno != EINTR)
 			return err_sys(e, errno, "lock %s", path);
@@ -180,7 +193,7 @@ static int load(struct store *s, enum store_kind k, const char *ns, const char *
 	if (!e || e->kind != ERR_NOT_FOUND)
 		return -1;
 	/* nothing can be said about the objects of a store that is not there itself */
-	if (access(dir_path(s), X_OK) < 0)
+	if (!dir_is_there(s))
 		return err_set(e, ERR_UNREACHABLE, "the store %s is not there", dir_path(s));
 	return not_found(k, name, e);
 }
@@ -195,89 +208,152 @@ static int dir_get(struct store *s, enum store_kind k, const char *ns, const cha
 	return load(s, k, ns, name, &path, out, e ? e : &mine);
 }
 
-/* One requirement of a label selector: "a=b", "a==b", "a!=b", "a", "!a", "a in (x,y)", "a notin
- * (x,y)". */
-static bool label_fits(const json *labels, const char *term, size_t len)
+static const char *skip_blanks(const char *s)
 {
-	AUTO_FREE char *t = xstrndup(term, len);
-	char *key = t + strspn(t, " "), *op, *value, *paren;
-	const char *have;
-	bool negative = *key == '!';
+	return s + strspn(s, " ");
+}
 
-	key += negative;
-	paren = strchr(key, '(');
-	op = strpbrk(key, "=! ");
-	if (!op)
-		return (json_str_at(labels, key, NULL) != NULL) != negative;
-	if (paren) {
-		bool found = false;
+#define ALNUM "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
-		negative = strstr(op, "notin") != NULL && strstr(op, "notin") < paren;
-		*op = '\0';
-		have = json_str_at(labels, key, NULL);
-		for (char *save = paren + 1, *v; have && (v = strsep(&save, ",)"));) {
-			v += strspn(v, " ");
-			v[strcspn(v, " ")] = '\0';
-			found |= *v && streq(v, have);
-		}
-		return found != negative;
-	}
-	negative = *op == '!';
-	value = op + strspn(op, "=! ");
-	*op = '\0';
+/* The word at *s, owned; "" when there is none.  *s is behind it and the blanks that follow. */
+static char *take_word(const char **s, const char *chars)
+{
+	size_t n = strspn(*s, chars);
+	char *word = xstrndup(*s, n);
+
+	*s = skip_blanks(*s + n);
+	return word;
+}
+
+static char *take_value(const char **s)
+{
+	return take_word(s, ALNUM "-_.");
+}
+
+static bool take(const char **s, const char *what)
+{
+	if (!str_starts(*s, what))
+		return false;
+	*s = skip_blanks(*s + strlen(what));
+	return true;
+}
+
+/* "x,y)" with the parenthesis open; false when it is none. */
+static bool value_in(const char **s, const char *have, bool *found)
+{
+	*found = false;
+	do {
+		AUTO_FREE char *v = take_value(s);
+
+		*found |= have && streq(v, have);
+	} while (take(s, ","));
+	return take(s, ")");
+}
+
+/*
+ * One requirement of a label selector: "a=b", "a==b", "a!=b", "a", "!a", "a in (x,y)", "a notin
+ * (x,y)".  False when it is none of them.
+ */
+static bool label_fits(const json *labels, const char *t, bool *fits)
+{
+	const char *s = skip_blanks(t), *have;
+	bool absent = take(&s, "!"), equal;
+	AUTO_FREE char *key = take_word(&s, ALNUM "-_./");
+	AUTO_FREE char *value = NULL;
+
 	have = json_str_at(labels, key, NULL);
-	return (have && streq(have, value)) != negative;
+	*fits = (have != NULL) != absent;
+	if (!*key || !*s || absent)
+		return *key && !*s;
+	equal = take(&s, "in");
+	if (equal || take(&s, "notin")) {
+		bool well = take(&s, "(") && value_in(&s, have, fits) && !*s;
+
+		*fits = *fits == equal;
+		return well;
+	}
+	equal = *s == '=';
+	if (!take(&s, "==") && !take(&s, "!=") && !take(&s, "="))
+		return false;
+	value = take_value(&s);
+	*fits = (have && streq(have, value)) == equal;
+	return !*s;
 }
 
 /* Terms are separated by commas outside parentheses. */
-static bool labels_fit(const json *o, const char *selector)
+static int labels_fit(const json *o, const char *selector, bool *fits, struct err *e)
 {
 	const json *labels = json_at(o, "metadata", "labels", NULL);
 	const char *start = selector;
 	int depth = 0;
 
+	*fits = true;
+	if (!*skip_blanks(selector))
+		return 0;
 	for (const char *p = selector;; p++) {
+		AUTO_FREE char *term = NULL;
+		bool one;
+
 		depth += (*p == '(') - (*p == ')');
 		if (*p && (*p != ',' || depth))
 			continue;
-		if (p > start && !label_fits(labels, start, (size_t)(p - start)))
-			return false;
+		term = xstrndup(start, (size_t)(p - start));
+		if (!label_fits(labels, term, &one))
+			return err_set(e, ERR_CONFIG,
+			               "label selector \"%s\": \"%s\" is none of KEY, !KEY, "
+			               "KEY=VALUE, KEY!=VALUE, KEY in (VALUE,...) and KEY notin "
+			               "(VALUE,...)",
+			               selector, term);
+		*fits &= one;
 		if (!*p)
-			return true;
+			return 0;
 		start = p + 1;
 	}
 }
 
 /* Field selectors: metadata.name, metadata.namespace, spec.nodeName; equality only. */
-static bool field_fits(const json *o, const char *selector)
+static int fields_fit(const json *o, const char *selector, bool *fits, struct err *e)
 {
 	AUTO_FREE char *copy = xstrdup(selector);
 	char *save = copy, *term;
 
-	while ((term = strsep(&save, ","))) {
-		char *value = strchr(term, '='), *leaf = strchr(term, '.');
+	*fits = true;
+	while (*selector && (term = strsep(&save, ","))) {
+		char *leaf = strchr(term, '.'), *value = strchr(term, '=');
 		const char *have;
 
-		if (!value || !leaf || leaf > value)
-			return false;
+		if (!value || !leaf || leaf > value || value[-1] == '!')
+			return err_set(e, ERR_CONFIG,
+			               "field selector \"%s\": \"%s\" is not FIELD.FIELD=VALUE",
+			               selector, term);
 		*value++ = '\0';
 		*leaf++ = '\0';
 		have = json_str_at(o, term, leaf, NULL);
-		if (!have || !streq(have, value + (*value == '=')))
-			return false;
+		*fits &= have && streq(have, value + (*value == '='));
 	}
-	return true;
+	return 0;
 }
 
+static int selected(const json *o, const struct k8s_selector *sel, bool *fits, struct err *e)
+{
+	bool labels = true, fields = true;
+
+	if ((sel && sel->labels && labels_fit(o, sel->labels, &labels, e) < 0) ||
+	    (sel && sel->fields && fields_fit(o, sel->fields, &fields, e) < 0))
+		return -1;
+	*fits = labels && fields;
+	return 0;
+}
+
+/* Of a selector that selected() has read before. */
 static bool fits(const json *o, const char *ns, const struct k8s_selector *sel)
 {
 	const char *have = json_str_at(o, "metadata", "namespace", NULL);
+	bool yes = false;
 
 	if (ns && (!have || !streq(ns, have)))
 		return false;
-	if (sel && sel->labels && !labels_fit(o, sel->labels))
-		return false;
-	return !sel || !sel->fields || field_fits(o, sel->fields);
+	return selected(o, sel, &yes, NULL) == 0 && yes;
 }
 
 /* Everything of a kind that fits; a broken file is named in the log and left out. */
@@ -318,11 +394,19 @@ static int dir_list(struct store *s, enum store_kind k, const char *ns,
 {
 	AUTO_JSON *list = json_new_array();
 	AUTO_FD int fd = -1;
-	uint64_t v;
+	bool ignored;
+	uint64_t v = 0;
 
+	/* a selector that is none is told also where there is nothing to select */
+	if (selected(NULL, sel, &ignored, e) < 0)
+		return -1;
 	/* shared: what is listed and the version are of one moment */
-	if (lock(s, LOCK_SH, deadline, &fd, e) < 0 || read_counter(fd, &v, e) < 0 ||
-	    scan(s, k, ns, sel, list, e) < 0)
+	if (lock(s, LOCK_SH, deadline, &fd, e) < 0)
+		return -1;
+	if (fd < 0 && version)
+		return err_set(e, ERR_FORBIDDEN, "the lock of the store %s cannot be opened",
+		               dir_path(s));
+	if ((fd >= 0 && read_counter(fd, &v, e) < 0) || scan(s, k, ns, sel, list, e) < 0)
 		return -1;
 	if (version)
 		*version = xasprintf("%llu", (unsigned long long)v);
@@ -777,15 +861,29 @@ static const struct store_ops dir_ops = {
 	.close = dir_close,
 };
 
-int store_open_dir(const char *path, struct store **out, struct err *e)
+static int must_be_there(const char *path, struct err *e)
+{
+	struct stat st;
+
+	if (stat(path, &st) == 0)
+		return S_ISDIR(st.st_mode) ? 0 : err_sys(e, ENOTDIR, "store %s", path);
+	if (errno == ENOENT)
+		return err_set(e, ERR_NOT_FOUND,
+		               "there is no store at %s: an agent or \"ctl apply\" makes one",
+		               path);
+	return err_sys(e, errno, "store %s", path);
+}
+
+int store_open_dir(const char *path, bool make, struct store **out, struct err *e)
 {
 	struct dir_store *s;
 
-	if (file_mkdirs(path, 0755, e) < 0)
+	if ((make ? file_mkdirs(path, 0755, e) : must_be_there(path, e)) < 0)
 		return -1;
 	s = xcalloc(1, sizeof(*s));
 	s->base.ops = &dir_ops;
 	s->path = xstrdup(path);
+	s->looks = !make;
 	*out = &s->base;
 	return 0;
 }

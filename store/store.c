@@ -81,16 +81,27 @@ int store_kind_by_name(const char *name)
 	return -1;
 }
 
-int store_open(const char *spec, const char *context, struct store **out, struct err *e)
+static int open_store(const char *spec, const char *context, bool make, struct store **out,
+                      struct err *e)
 {
 	if (str_starts(spec, "dir:") && spec[4])
-		return store_open_dir(spec + 4, out, e);
+		return store_open_dir(spec + 4, make, out, e);
 	if (streq(spec, "kube"))
 		return store_open_kube(NULL, context, out, e);
 	if (str_starts(spec, "kube:") && spec[5])
 		return store_open_kube(spec + 5, context, out, e);
 	return err_set(e, ERR_CONFIG, "store \"%s\" is none of dir:PATH, kube, kube:KUBECONFIG",
 	               spec);
+}
+
+int store_open(const char *spec, const char *context, struct store **out, struct err *e)
+{
+	return open_store(spec, context, true, out, e);
+}
+
+int store_open_existing(const char *spec, const char *context, struct store **out, struct err *e)
+{
+	return open_store(spec, context, false, out, e);
 }
 
 void store_close(struct store *s)

@@ -49,12 +49,18 @@ struct store_watch;
  * NULL.
  */
 int store_open(const char *spec, const char *context, struct store **out, struct err *e) MUST_USE;
+/*
+ * For those who look: a directory that is not there is ERR_NOT_FOUND, and reading it takes no right
+ * to write.  Whoever may not open its lock lists without it, object by object, and cannot watch.
+ */
+int store_open_existing(const char *spec, const char *context, struct store **out,
+                        struct err *e) MUST_USE;
 void store_close(struct store *s); /* NULL is fine; no call and no watch is under way */
 bool store_is_dir(const struct store *s);
 
 /*
- * ns is NULL for cluster-scoped kinds.  Errors: NOT_FOUND, CONFLICT, EXISTS, FORBIDDEN, GONE,
- * THROTTLED, UNREACHABLE, TIMEOUT as in k8s/client.h.
+ * ns is NULL for cluster-scoped kinds.  Errors: NOT_FOUND, CONFLICT, EXISTS, FORBIDDEN,
+ * IDENTITY, GONE, THROTTLED, UNREACHABLE, TIMEOUT as in k8s/client.h.
  */
 int store_get(struct store *s, enum store_kind k, const char *ns, const char *name, json **out,
               struct mono deadline, struct err *e) MUST_USE;

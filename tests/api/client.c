@@ -44,6 +44,8 @@ static const char *kind_name(enum err_kind kind)
 		return "CONFLICT";
 	case ERR_FORBIDDEN:
 		return "FORBIDDEN";
+	case ERR_IDENTITY:
+		return "IDENTITY";
 	case ERR_THROTTLED:
 		return "THROTTLED";
 	case ERR_GONE:

@@ -48,7 +48,7 @@ refuses_server() {
 # refused_client NAME: the API server does not believe this certificate
 refused_client() {
 	conf stranger "$API_URL" "$1.crt" "$1.key"
-	says FORBIDDEN "API server 127.0.0.1:$API_PORT does not accept our credentials: Unauthorized" \
+	says IDENTITY "API server 127.0.0.1:$API_PORT does not accept our credentials: Unauthorized" \
 		timeout 20 "$client" "$work/stranger.conf" get /api/v1/namespaces/kube-system
 }
 

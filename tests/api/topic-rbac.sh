@@ -25,6 +25,17 @@ check 'a certificate without rights' says FORBIDDEN \
 check 'no credentials at all' says FORBIDDEN \
 	'pods is forbidden: User "system:anonymous" cannot list resource "pods" in API group "" in the namespace "default"' \
 	"$client" "$work/nameless.conf" get "$pods"
-check 'a token that is none' says FORBIDDEN "API server 127.0.0.1:$API_PORT does not accept our token: Unauthorized" \
+check 'a token that is none' says IDENTITY "API server 127.0.0.1:$API_PORT does not accept our token: Unauthorized" \
 	"$client" "$work/bad.conf" get "$pods"
+# ctl tells who may not from whom nobody knows, and what to look at
+ctl_says() {
+	wanted=$1
+	shift
+	! timeout 20 "$SPIDERBOX" ctl get sp --store "kube:$1" >"$work/answer" 2>&1 || return 1
+	cat "$work/answer"
+	printf '%s\n' "$wanted" | diff - "$work/answer"
+}
+check 'ctl with a token that is none' ctl_says "Error from server (Unauthorized): API server 127.0.0.1:$API_PORT does not accept our token: Unauthorized
+Has the token or the client certificate expired, and is it one of this cluster?  --store kube:FILE and --context choose others." "$work/bad.conf"
+check 'ctl with a token without rights' ctl_says 'Error from server (Forbidden): spiderippools.spiderpool.spidernet.io is forbidden: User "system:serviceaccount:default:nobody" cannot list resource "spiderippools" in API group "spiderpool.spidernet.io" at the cluster scope' "$work/token.conf"
 check 'an administrator may' "$client" "$KUBECONFIG" get "$pools"

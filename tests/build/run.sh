@@ -26,10 +26,10 @@ copy() {
 # The version is asked of git, which would tell the folders apart when only one is a repository.
 same_in_two_folders() {
 	copy "$work/one"
-	copy "$work/two/a folder"
+	copy "$work/two/it's a  folder #\$1"
 	(cd "$work/one" && ./build.sh) &&
-		(cd "$work/two/a folder" && ./build.sh) &&
-		cmp "$work/one/build/spiderbox" "$work/two/a folder/build/spiderbox"
+		(cd "$work/two/it's a  folder #\$1" && ./build.sh) &&
+		cmp "$work/one/build/spiderbox" "$work/two/it's a  folder #\$1/build/spiderbox"
 }
 
 # Libraries from a folder, with an empty cache and no apt to ask.
@@ -38,7 +38,7 @@ without_network() {
 	printf '#!/bin/sh\necho "apt was asked" >&2\nexit 1\n' >"$work/no-apt/apt-get"
 	chmod +x "$work/no-apt/apt-get"
 	(cd "$work/one" && rm -rf build && PATH="$work/no-apt:$PATH" XDG_CACHE_HOME="$work/cache" \
-		DEPS_DIR="$DEPS/archive" ./build.sh) && cmp "$work/one/build/spiderbox" "$work/two/a folder/build/spiderbox"
+		DEPS_DIR="$DEPS/archive" ./build.sh) && cmp "$work/one/build/spiderbox" "$work/two/it's a  folder #\$1/build/spiderbox"
 }
 no_such_library() {
 	mkdir -p "$work/nothing"
@@ -100,6 +100,32 @@ helps() {
 	./build.sh --help | grep -q 'build, then the main job' && ! ./build.sh no-such-verb 2>"$work/words"
 }
 
+# Words that no verb takes are no build.
+no_arguments() {
+	for v in build lint demo fmt image size clean help; do
+		status=0
+		(cd "$work/one" && ./build.sh "$v" extra) >"$work/out" 2>"$work/words" || status=$?
+		[ "$status" = 2 ] && [ ! -s "$work/out" ] && grep "^build.sh: $v takes no argument: extra" "$work/words" || return 1
+	done
+	[ -x "$work/one/build/spiderbox" ]
+}
+
+# The folder is the script's own, not that of a link to it.
+by_a_link() {
+	mkdir -p "$work/links"
+	ln -sf "$work/one/build.sh" "$work/links/build.sh"
+	touch "$work/one/base/str.c"
+	(cd "$work/links" && ./build.sh) 2>"$work/words" && grep '^  cc base/str.c' "$work/words" && [ ! -e "$work/links/build" ]
+}
+
+without_home() {
+	(cd "$work/one" && env -u HOME -u XDG_CACHE_HOME "PATH=$PATH" ./build.sh) || return 1
+	printf '#!/bin/sh\n' >"$work/no-apt/getent"
+	chmod +x "$work/no-apt/getent"
+	! (cd "$work/one" && env -u HOME -u XDG_CACHE_HOME "PATH=$work/no-apt:$PATH" ./build.sh) 2>"$work/words" &&
+		grep 'set HOME or XDG_CACHE_HOME' "$work/words"
+}
+
 check 'two folders give the same bytes' same_in_two_folders
 check 'a rebuild with nothing changed takes under 2 s' rebuild_nothing
 check 'a rebuild after one touched source takes under 5 s' rebuild_one
@@ -109,4 +135,7 @@ check 'a library missing in DEPS_DIR is named' no_such_library
 check 'it runs in an empty root' runs_alone
 check 'relocated data is read-only in a running process' relro_applies
 check 'build.sh explains itself' helps
+check 'a word too many is a usage error' no_arguments
+check 'build.sh by a link' by_a_link
+check 'build.sh without HOME' without_home
 [ "$failed" = 0 ]

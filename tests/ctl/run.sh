@@ -64,7 +64,31 @@ other_names() {
 	"$work/spiderpoolctl" get sp --help >"$out" && "$work/kubectl-spiderpool" get sp --help | cmp - "$out"
 }
 
+# Only what writes makes a store: a wrong path is told.
+no_store() {
+	for c in 'get sp' 'get sp a' 'ip 10.0.0.1' 'delete sp a'; do
+		# shellcheck disable=SC2086 # a list of words
+		run 1 $c --store "dir:$work/typo" &&
+			echo "error: there is no store at $work/typo: an agent or \"ctl apply\" makes one" | stderr || return 1
+	done
+	[ ! -e "$work/typo" ]
+}
+
+# Who may read the files may look, and can keep nobody from writing.
+as_nobody() {
+	chmod 0755 "$work"
+	cp "$SPIDERBOX" "$work/readable"
+	chmod 0755 "$work/readable"
+	[ "$(stat -c %a "$work/store/.lock")" = 600 ] || return 1
+	setpriv --reuid 65534 --regid 65534 --clear-groups "$work/readable" ctl get sp -o name >"$out" 2>"$err" || {
+		cat "$err"
+		return 1
+	}
+	[ "$(wc -l <"$out")" = 4 ] && [ ! -s "$err" ]
+}
+
 nothing_there() {
+	mkdir "$work/store"
 	run 0 get sp && [ ! -s "$out" ] && echo 'No resources found' | stderr &&
 		run 0 get se && echo 'No resources found in default namespace.' | stderr &&
 		run 0 get se -A && echo 'No resources found' | stderr &&
@@ -109,6 +133,11 @@ forms() {
 		run 0 get sp master-192 -o yaml && grep -qx '  - "192.168.0.156-192.168.0.160"' "$out" &&
 		run 0 get sp master-192 worker-192 -o wide && [ "$(wc -l <"$out")" = 3 ] &&
 		grep -q '^NAME .* DISABLE   NODENAME     MULTUSNAME                    APP-NAMESPACE$' "$out"
+}
+
+broken_selector() {
+	run 1 get sp -l 'a b' && [ ! -s "$out" ] &&
+		echo 'error: label selector "a b": "a b" is none of KEY, !KEY, KEY=VALUE, KEY!=VALUE, KEY in (VALUE,...) and KEY notin (VALUE,...)' | stderr
 }
 
 not_there() {
@@ -352,10 +381,13 @@ at_once() {
 check 'every command has help' help_everywhere
 check 'a wrong command line is status 2 and says what is wrong' usage_errors
 check 'it answers to its other names' other_names
+check 'looking at a store that is not there' no_store
 check 'an empty store' nothing_there
 check "the guide's pools are applied as printed" apply_guide
 check "the guide's table" guide_table
+check 'everybody may look who may read' as_nobody
 check 'wide, json, yaml, name' forms
+check 'a broken selector is told' broken_selector
 check 'what is not there is said, what is there is shown' not_there
 check 'who has this address?' look_up
 check 'a bad document keeps the whole file out' all_or_nothing

@@ -253,7 +253,7 @@ static const struct {
 	{ 409, STATUS(409, "AlreadyExists", "already exists"), ERR_EXISTS, "already exists" },
 	{ 403, STATUS(403, "Forbidden", "User \\\"u\\\" cannot get"), ERR_FORBIDDEN,
 	  "User \"u\" cannot get" },
-	{ 401, STATUS(401, "Unauthorized", "Unauthorized"), ERR_FORBIDDEN,
+	{ 401, STATUS(401, "Unauthorized", "Unauthorized"), ERR_IDENTITY,
 	  "does not accept our credentials: Unauthorized" },
 	{ 410, STATUS(410, "Expired", "too old"), ERR_GONE, "too old" },
 	{ 422, STATUS(422, "Invalid", "spec.subnet: Required value"), ERR_CONFIG,
@@ -539,7 +539,7 @@ static void tokens_rotate(void **state)
 	/* nothing new in the file: no second try */
 	want_token("C");
 	assert_int_equal(get("a", &e), -1);
-	assert_int_equal(e.kind, ERR_FORBIDDEN);
+	assert_int_equal(e.kind, ERR_IDENTITY);
 	assert_non_null(strstr(e.msg, "does not accept our token: Unauthorized"));
 	assert_int_equal(requests(), 4);
 	/* what fails is named, what it holds is not */
@@ -945,7 +945,7 @@ static void watch_renews_token(void **state)
 	want_token("B");
 	start(check_token);
 	/* one request: the file says nothing new */
-	expect_watch_error(w, ERR_FORBIDDEN, "does not accept our token", 20000);
+	expect_watch_error(w, ERR_IDENTITY, "does not accept our token", 20000);
 	assert_int_equal(requests(), 1);
 	want_token("A");
 	assert_int_equal(unlink(path), 0);

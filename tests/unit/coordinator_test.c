@@ -257,9 +257,15 @@ static void knows_when_the_agent_is_not_needed(void **state)
 
 static void names_the_nodes_end(void **state)
 {
+	struct link l = { .alias = "" };
 	char name[IFNAMSIZ];
 
 	(void)state;
+	assert_false(coordinator_is_others(&l, "ab"));
+	l.alias[0] = 'a';
+	assert_true(coordinator_is_others(&l, "ab"));
+	l.alias[1] = 'b';
+	assert_false(coordinator_is_others(&l, "ab"));
 	coordinator_host_veth("0123456789abcdef", name);
 	assert_string_equal(name, "veth0123456789a");
 	coordinator_host_veth("ab", name);

@@ -186,6 +186,59 @@ static void errors(void **state)
 	assert_string_equal(e.msg, "plugin dies was killed by signal 9");
 }
 
+/* An ADD that took an address and did not say so well is undone; one that says it failed is not. */
+static void add_without_an_answer_is_undone(void **state)
+{
+	static const struct {
+		const char *name, *body, *asked, *message;
+	} cases[] = {
+		{ "garbage", "echo hello", "ADD\nDEL\n", "result of plugin garbage: not JSON" },
+		{ "list", "echo '[]'", "ADD\nDEL\n",
+		  "result of plugin list: not a result document" },
+		{ "killed", "kill -9 $$", "ADD\nDEL\n", "plugin killed was killed by signal 9" },
+		{ "odd", "echo oops; exit 4", "ADD\nDEL\n", "plugin odd ended with status 4" },
+		{ "refuses", "echo '{\"code\":11,\"msg\":\"none\"}'; exit 1", "ADD\n",
+		  "plugin refuses: none" },
+	};
+	struct err e;
+	int code;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		AUTO_FREE char *body =
+			xasprintf("cat >/dev/null; echo $CNI_COMMAND >>$d/asked.%s\n%s",
+		                  cases[i].name, cases[i].body);
+		AUTO_FREE char *file = xasprintf("asked.%s", cases[i].name);
+		AUTO_FREE char *asked = NULL;
+
+		script(cases[i].name, body);
+		assert_null(delegate(cases[i].name, CNI_ADD, "{}", &code, &e));
+		if (!str_starts(e.msg, cases[i].message))
+			fail_msg("%s", e.msg);
+		asked = contents(file);
+		assert_string_equal(asked, cases[i].asked);
+	}
+}
+
+/* Also when it was the deadline that ended it. */
+static void add_that_hangs_is_undone(void **state)
+{
+	struct cni_call c = make_call();
+	AUTO_FREE char *asked = NULL;
+	json *result = NULL;
+	struct err e;
+	int code = 0;
+
+	(void)state;
+	script("slow",
+	       "echo $CNI_COMMAND >>$d/asked.slow; [ $CNI_COMMAND = DEL ] || exec sleep 60");
+	c.deadline = mono_in(700);
+	assert_int_equal(cni_delegate(&c, "slow", CNI_ADD, "{}", 2, &result, &code, &e), -1);
+	assert_int_equal(e.kind, ERR_TIMEOUT);
+	asked = contents("asked.slow");
+	assert_string_equal(asked, "ADD\nDEL\n");
+}
+
 static void names_and_paths(void **state)
 {
 	char file[128], message[400];
@@ -356,6 +409,8 @@ int main(void)
 		cmocka_unit_test(environment_and_stdin),
 		cmocka_unit_test(results),
 		cmocka_unit_test(errors),
+		cmocka_unit_test(add_without_an_answer_is_undone),
+		cmocka_unit_test(add_that_hangs_is_undone),
 		cmocka_unit_test(names_and_paths),
 		cmocka_unit_test(much),
 		cmocka_unit_test(deadline),

@@ -298,6 +298,7 @@ static void interfaces_have_alternative_names(void **state)
 
 static void interfaces_are_changed(void **state)
 {
+	char alias[LINK_ALIAS_MAX + 2] = "";
 	struct link ours, theirs, l;
 
 	(void)state;
@@ -305,6 +306,13 @@ static void interfaces_are_changed(void **state)
 	OK(link_set_mac(pod, theirs.index, mac("0a:1b:ac:10:00:09"), &e));
 	OK(link_set_txqlen(pod, theirs.index, 77, &e));
 	OK(link_get(pod, "veth0", &l, &e));
+	assert_string_equal(l.alias, "");
+	memset(alias, 'x', LINK_ALIAS_MAX);
+	OK(link_set_alias(pod, theirs.index, alias, &e));
+	OK(link_get(pod, "veth0", &l, &e));
+	assert_string_equal(l.alias, alias);
+	alias[LINK_ALIAS_MAX] = 'x';
+	REFUSED(link_set_alias(pod, theirs.index, alias, &e), ERR_SYS, ERANGE);
 	assert_string_equal(mac_str(l.mac).s, "0a:1b:ac:10:00:09");
 	assert_int_equal(l.txqlen, 77);
 	assert_true(l.flags & IFF_UP);

@@ -5,6 +5,7 @@
 /*
  * store_test.c - the conformance of the directory store, and what only it can get wrong.
  */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -71,6 +73,14 @@ static int teardown(void **state)
 	(void)state;
 	store_close(store);
 	return remove_folder();
+}
+
+static const char *lock_path(void)
+{
+	static char path[80];
+
+	snprintf(path, sizeof(path), "%s/.lock", folder);
+	return path;
 }
 
 static void create_pool(const char *name)
@@ -165,6 +175,134 @@ static void specs(void **state)
 	assert_null(kube_context);
 }
 
+/* Who only looks makes nothing: no folder, no lock. */
+static void looking_makes_nothing(void **state)
+{
+	AUTO_FREE char *absent = xasprintf("dir:%s/absent", folder);
+	AUTO_FREE char *file = xasprintf("dir:%s/spiderippools/a.json", folder);
+	AUTO_JSON *items = NULL;
+	AUTO_JSON *o = NULL;
+	struct store *s;
+	struct err e;
+
+	(void)state;
+	assert_int_equal(store_open_existing(absent, NULL, &s, &e), -1);
+	assert_int_equal(e.kind, ERR_NOT_FOUND);
+	assert_non_null(strstr(e.msg, "there is no store at /tmp/store_test."));
+	assert_int_equal(access(absent + 4, F_OK), -1);
+	create_pool("a");
+	assert_int_equal(store_open_existing(file, NULL, &s, &e), -1);
+	assert_int_equal(e.sys, ENOTDIR);
+
+	/* a folder that somebody filled by hand has no lock yet */
+	assert_int_equal(unlink(lock_path()), 0);
+	assert_int_equal(store_open_existing(spec, NULL, &s, &e), 0);
+	assert_int_equal(store_list(s, STORE_IPPOOL, NULL, NULL, &items, NULL, soon(), &e), 0);
+	assert_int_equal(json_count(items), 1);
+	assert_int_equal(store_get(s, STORE_IPPOOL, NULL, "a", &o, soon(), &e), 0);
+	assert_int_equal(access(lock_path(), F_OK), -1);
+	store_close(s);
+}
+
+/* A store that belongs to somebody else: each object can be read, the lock cannot be held. */
+static void strangers_read_without_the_lock(void **state)
+{
+	AUTO_FREE char *version = NULL;
+	AUTO_JSON *items = NULL;
+	AUTO_JSON *none = NULL;
+	struct store *s;
+	struct err e;
+
+	(void)state;
+	create_pool("a");
+	assert_int_equal(chmod(folder, 0755), 0);
+	/* the test may be run by root, or by somebody whose own lock it is */
+	if (geteuid() == 0)
+		assert_int_equal(seteuid(65534), 0);
+	else
+		assert_int_equal(chmod(lock_path(), 0), 0);
+	assert_int_equal(store_open_existing(spec, NULL, &s, &e), 0);
+	if (store_list(s, STORE_IPPOOL, NULL, NULL, &items, NULL, soon(), &e) < 0)
+		fail_msg("%s", e.msg);
+	assert_int_equal(json_count(items), 1);
+	assert_int_equal(store_list(s, STORE_IPPOOL, NULL, NULL, &none, &version, soon(), &e), -1);
+	assert_int_equal(e.kind, ERR_FORBIDDEN);
+	assert_int_equal(store_delete(s, STORE_IPPOOL, NULL, "a", NULL, NULL, soon(), &e), -1);
+	assert_int_equal(e.sys, EACCES);
+	store_close(s);
+	if (getuid() == 0)
+		assert_int_equal(seteuid(0), 0);
+}
+
+/* A selector that is none selects nothing, and everything: it is told instead. */
+static void broken_selectors_are_told(void **state)
+{
+	static const char *const labels[] = {
+		"a b", "a=b c",  "=b",        "!",        "!a=b",       "a,,b",
+		"a,",  "a in b", "a in (b",   "a)",       "a>1",        "a~b",
+		"a!b", "a in",   "a notin x", "ain (b)x", "a in (b) c", "a=(b)",
+	};
+	static const char *const fields[] = { "metadata.name", "name=a", "metadata.name!=a",
+		                              "metadata.name=a,", "," };
+	static const struct {
+		const char *labels;
+		size_t n;
+	} good[] = {
+		{ "", 1 },
+		{ " ", 1 },
+		{ "x", 1 },
+		{ "!x", 0 },
+		{ "x=1", 1 },
+		{ "x == 1", 1 },
+		{ " x = 1 , !y", 1 },
+		{ "x!=1", 0 },
+		{ "x in (2,1)", 1 },
+		{ "x in ( 2 )", 0 },
+		{ "x notin (2,3)", 1 },
+		{ "x notin(1)", 0 },
+		{ "y notin (1)", 1 },
+		{ "y!=1", 1 },
+		{ "x in (1),y", 0 },
+	};
+	AUTO_JSON *o = NULL;
+	struct err e;
+
+	(void)state;
+	for (int there = 0; there < 2; there++) {
+		for (size_t i = 0; i < ARRAY_LEN(labels) + ARRAY_LEN(fields); i++) {
+			struct k8s_selector sel = { NULL, NULL };
+			json *items = NULL;
+
+			if (i < ARRAY_LEN(labels))
+				sel.labels = labels[i];
+			else
+				sel.fields = fields[i - ARRAY_LEN(labels)];
+			if (store_list(store, STORE_IPPOOL, NULL, &sel, &items, NULL, soon(), &e) ==
+			    0)
+				fail_msg("%s%s is taken", sel.labels ? "label " : "field ",
+				         sel.labels ? sel.labels : sel.fields);
+			assert_int_equal(e.kind, ERR_CONFIG);
+		}
+		if (!there) {
+			static const char text[] =
+				"{\"metadata\":{\"name\":\"a\",\"labels\":{\"x\":\"1\"}}}";
+
+			assert_int_equal(json_parse(text, strlen(text), 0, &o, &e), 0);
+			assert_int_equal(store_create(store, STORE_IPPOOL, o, NULL, soon(), &e), 0);
+		}
+	}
+	assert_string_equal(e.msg, "field selector \",\": \"\" is not FIELD.FIELD=VALUE");
+	for (size_t i = 0; i < ARRAY_LEN(good); i++) {
+		struct k8s_selector sel = { good[i].labels, NULL };
+		AUTO_JSON *items = NULL;
+
+		if (store_list(store, STORE_IPPOOL, NULL, &sel, &items, NULL, soon(), &e) < 0)
+			fail_msg("\"%s\": %s", good[i].labels, e.msg);
+		if (json_count(items) != good[i].n)
+			fail_msg("\"%s\" selects %zu", good[i].labels, json_count(items));
+	}
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -172,6 +310,9 @@ int main(void)
 		T(broken_files_are_left_out),
 		T(names_are_no_paths),
 		T(past_deletions_are_gone),
+		T(looking_makes_nothing),
+		T(broken_selectors_are_told),
+		T(strangers_read_without_the_lock),
 		T(kinds),
 		T(specs),
 	};

@@ -57,7 +57,7 @@ same() {
 
 # --- the delegate, and configurations
 
-# Gives ipam.address and ipam.gateway; fails in the command ipam.fail; writes down what it was asked.
+# Gives ipam.address and ipam.gateway, or ipam.says; fails in the command ipam.fail; writes down what it was asked.
 delegate() {
 	cat <<'SH'
 #!/bin/sh
@@ -68,6 +68,7 @@ if [ "$(printf %s "$conf" | jq -r .ipam.fail)" = "$CNI_COMMAND" ]; then
 	exit 1
 fi
 [ "$CNI_COMMAND" = ADD ] || exit 0
+[ "$(printf %s "$conf" | jq -r .ipam.says)" = null ] || { printf %s "$conf" | jq -r .ipam.says; exit 0; }
 printf %s "$conf" | jq -c '{cniVersion, ips: [.ipam.address // empty | {version: "4", address: .}
 	+ (if $c.ipam.gateway then {gateway: $c.ipam.gateway} else {} end)],
 	routes: ($c.ipam.routes // [{dst: "0.0.0.0/0"}]), dns: {nameservers: ["10.233.0.10"]}}' --argjson c "$conf"
@@ -204,6 +205,12 @@ ipvlan_part() {
 	ok 'ipvlan DEL with a namespace that is gone' chain_del master "$list" "$(cid a)" /var/run/netns/gone eth0 ''
 	ok 'ipvlan DEL with a file that is no namespace any more' chain_del master "$list" "$(cid a)" /etc/passwd eth0 ''
 	same 'each released the address' "$(printf 'DEL %s\nDEL %s\nDEL %s' "$(cid a)" "$(cid a)" "$(cid a)")" "$(cat "$work/asked")"
+	: >"$work/asked"
+	ok 'ipvlan ADD again' add master "$list" a
+	ok 'ipvlan DEL with a configuration that somebody broke' \
+		del master "$(edit "$list" '.plugins[0] |= (.mode = "l9" | .mtu = "big" | .master = 3)')" a
+	same 'the interface is gone, and the address released' "$(printf 'ADD %s\nDEL %s' "$(cid a)" "$(cid a)")" \
+		"$(in_pod a ip link show eth0 2>/dev/null; cat "$work/asked")"
 	other=$(edit "$list" '.plugins[0] |= (del(.master) | .mode = "l3s" | .mtu = 1400)')
 	ok 'ipvlan ADD without master, in mode l3s, with an MTU' add master "$other" a
 	same 'the default route tells the master' "$(on master cat /sys/class/net/eth0/ifindex 2>/dev/null || on master ip -j link show eth0 | jq .[0].ifindex) l3s 1400" \
@@ -220,8 +227,16 @@ ipvlan_part() {
 	: >"$work/asked"
 	refused 'ipvlan when the delegate has no address' '101 plugin fixed: no address left; in the pool of the test' "$(edit "$list" '.plugins[0].ipam.fail = "ADD"')"
 	same 'and nothing is released that was not given' "ADD $(cid a)" "$(cat "$work/asked")"
+	# what it gave is given back, be it of use or not
+	: >"$work/asked"
 	refused 'ipvlan when the delegate gives no address' '999 the IPAM plugin fixed gave no address' \
 		"$(edit "$list" 'del(.plugins[0].ipam.address)')"
+	refused 'ipvlan when the delegate gives the shape of 0.2.0' '999 the IPAM plugin fixed gave no address' \
+		"$(edit "$list" '.plugins[0].ipam.says = "{\"cniVersion\":\"0.2.0\",\"ip4\":{\"ip\":\"172.31.199.185/20\"}}"')"
+	refused 'ipvlan when the delegate gives garbage' '999 result of plugin fixed: not JSON: line 1 column 1: not a value' \
+		"$(edit "$list" '.plugins[0].ipam.says = "hello"')"
+	same 'and each time it is released' "$(printf 'ADD %s\nDEL %s\n' "$(cid a)" "$(cid a)" "$(cid a)" "$(cid a)" "$(cid a)" "$(cid a)")" \
+		"$(cat "$work/asked")"
 	refused 'ipvlan without ipam' '7 there is no ipam.type, and no prevResult with addresses' \
 		"$(edit "$list" 'del(.plugins[0].ipam)')"
 	pod_new b
@@ -321,6 +336,7 @@ coordinator_part() {
 	same "the pod's reverse path filters are off, whatever the node's default" '0 0 0 0' "$(filters c)"
 	same 'the pair'\''s MTU, both ends up, no router advertisements taken on the node' '1500 UP 1500 UP 0' \
 		"$(in_pod c ip -j link show veth0 | jq -r '.[0] | "\(.mtu) \(.operstate)"') $(on master ip -j link show "$end" | jq -r '.[0] | "\(.mtu) \(.operstate)"') $(on master sysctl -n "net.ipv6.conf.$end.accept_ra")"
+	same 'the whole id of the container is its alias' "$(cid c)" "$(on master ip -j link show "$end" | jq -r '.[0].ifalias')"
 	ok 'CHECK of the chain' check master "$first" c
 
 	# --- traffic
@@ -420,7 +436,13 @@ coordinator_part() {
 	ok 'DEL of the chain again' del master "$first" c
 	ok 'DEL without the namespace' chain_del master "$list" "$(cid d)" '' eth0 ''
 	pod_del d
-	ok 'DEL of the pod on the second card' del master "$(network 0.3.1 eth1 192.168.0.156/24 192.168.0.253)" g
+	pod_del g
+	tries=0
+	until not on master ip link show "$(host_end g)" >/dev/null 2>&1 || [ "$tries" -gt 200 ]; do
+		tries=$((tries + 1)) # the kernel takes a namespace apart when it likes
+		sleep 0.05
+	done
+	ok 'DEL of the last pod, whose namespace and pair are gone' del master "$(network 0.3.1 eth1 192.168.0.156/24 192.168.0.253)" g
 	same 'the node is as it was' "$node_before" "$(node_dump master)"
 	for pid in $servers; do
 		kill "$pid"
@@ -471,6 +493,15 @@ refusals_part() {
 	spurned 'coordinator with a name that is taken on the node' \
 		"999 interface $end is already on this node: another attempt with this container id left it, and its DEL removes it" "$list"
 	ok 'DEL leaves an interface alone that is no veth' coordinator DEL "$list" h
+	ok 'so it is still there' on master ip link show "$end"
+	on master ip link del "$end"
+	on master ip link add "$end" type veth peer name "${end}x"
+	on master ip link set "$end" alias "$(cid h | cut -c1-11)-other"
+	on master ip link set "$end" up
+	baseline h
+	spurned 'coordinator with the pair of a container whose id begins alike' \
+		"999 interface $end on this node is container $(cid h | cut -c1-11)-other's, whose id begins as that of container $(cid h) does" "$list"
+	ok "DEL leaves another container's pair alone" coordinator DEL "$list" h
 	ok 'so it is still there' on master ip link show "$end"
 	on master ip link del "$end"
 	in_pod h ip link add veth0 type dummy
