@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -116,6 +117,23 @@ int netns_nl(int fd, int protocol, struct nl **out, struct err *e)
 	rc = nl_open(protocol, out, e);
 	leave(home);
 	return rc;
+}
+
+int netns_socket(int fd, int domain, int type, int protocol, int *out, struct err *e)
+{
+	AUTO_FD int home = -1;
+	int s, sys;
+
+	if (fd >= 0 && enter(fd, &home, e) < 0)
+		return -1;
+	s = socket(domain, type | SOCK_CLOEXEC, protocol);
+	sys = errno;
+	if (fd >= 0)
+		leave(home);
+	if (s < 0)
+		return err_sys(e, sys, "open a socket");
+	*out = s;
+	return 0;
 }
 
 int netns_open_at(int fd, const char *path, int flags, int *out, struct err *e)

@@ -33,6 +33,9 @@ void netns_unlock(int fd);
 /* A netlink socket that lives in the namespace fd refers to. */
 int netns_nl(int fd, int protocol, struct nl **out, struct err *e) MUST_USE;
 
+/* socket(2) inside that namespace, where it stays.  fd -1: the calling thread's own. */
+int netns_socket(int fd, int domain, int type, int protocol, int *out, struct err *e) MUST_USE;
+
 /* open(2) of a /proc/sys/net path inside that namespace, the table of which is fixed at open.
  * fd -1: the calling thread's own.  ERR_NOT_FOUND. */
 int netns_open_at(int fd, const char *path, int flags, int *out, struct err *e) MUST_USE;

@@ -180,7 +180,23 @@ static bool is_for(const json *j, const char *key, const char *ifname)
 	return name && streq(name, ifname);
 }
 
-static int read_answer(const json *answer, const char *ifname, struct cni_result *r, struct err *e)
+/* What is to be found out about this address, if anything. */
+static int read_detection(const json *i, const struct cni_ip *ip, struct detections *out,
+                          struct err *e)
+{
+	struct detection d = { .address = ip->address, .gateway = ip->gateway };
+
+	if (json_opt_bool(i, "enableIPConflictDetection", &d.conflict, e) < 0 ||
+	    json_opt_bool(i, "enableGatewayDetection", &d.reach, e) < 0)
+		return -1;
+	d.reach = d.reach && d.gateway.family;
+	if (d.conflict || d.reach)
+		out->v[out->n++] = d;
+	return 0;
+}
+
+static int read_answer(const json *answer, const char *ifname, struct cni_result *r,
+                       struct detections *wanted, struct err *e)
 {
 	const json *ips = NULL, *routes = NULL, *dns = NULL;
 
@@ -189,6 +205,7 @@ static int read_answer(const json *answer, const char *ifname, struct cni_result
 	    json_opt_obj(answer, "dns", &dns, e) < 0)
 		return -1;
 	r->ips = xcalloc(json_count(ips) + 1, sizeof(*r->ips));
+	wanted->v = xcalloc(json_count(ips) + 1, sizeof(*wanted->v));
 	json_each(i, ips)
 	{
 		struct cni_ip *ip = &r->ips[r->n_ips];
@@ -197,7 +214,8 @@ static int read_answer(const json *answer, const char *ifname, struct cni_result
 			continue;
 		ip->interface = -1;
 		if (read_cidr(i, "address", &ip->address, e) < 0 ||
-		    read_ip(i, "gateway", &ip->gateway, e) < 0)
+		    read_ip(i, "gateway", &ip->gateway, e) < 0 ||
+		    read_detection(i, ip, wanted, e) < 0)
 			return -1;
 		r->n_ips++;
 	}
@@ -230,12 +248,11 @@ static int explain(const struct options *o, struct err *e)
 	return -1;
 }
 
-static int request_addresses(const struct cni_call *c, const struct options *o, json **result,
-                             struct err *e)
+static int request_addresses(const struct cni_call *c, const struct options *o,
+                             struct cni_result *r, struct detections *wanted, struct err *e)
 {
 	AUTO_JSON *body = add_request(c, o);
 	AUTO_JSON *answer = NULL;
-	AUTO_CNI_RESULT r = { .dns = NULL };
 
 	if (agent_request(o->socket, "POST", "/v1/ipam/ip", body, true, &answer, o->deadline, e) <
 	    0) {
@@ -243,38 +260,13 @@ static int request_addresses(const struct cni_call *c, const struct options *o, 
 		return err_wrap(e, "allocate addresses for %s of pod %s/%s", c->ifname,
 		                c->pod_namespace, c->pod_name);
 	}
-	if (read_answer(answer, c->ifname, &r, e) < 0) {
+	if (read_answer(answer, c->ifname, r, wanted, e) < 0) {
 		e->kind = ERR_PROTO;
 		return err_wrap(e, "answer of the agent at %s", o->socket);
 	}
-	for (size_t i = 0; i < r.n_ips; i++)
-		log_info("allocated %s", cidr_str(r.ips[i].address).s);
-	*result = cni_result_document(&r, c->version);
+	for (size_t i = 0; i < r->n_ips; i++)
+		log_info("allocated %s", cidr_str(r->ips[i].address).s);
 	return 0;
-}
-
-int ipam_add(struct cni_call *c, json **result, int *code, struct err *e)
-{
-	struct err mine = { .kind = ERR_NONE };
-	AUTO_STR unknown = STR_INIT;
-	AUTO_FD int netns = -1;
-	struct options o;
-
-	if (read_options(c, &o, &mine) < 0)
-		return err_copy(e, &mine);
-	json_unknown(json_get(c->conf, "ipam"), known, &unknown);
-	if (unknown.len)
-		log_warn("configuration: ipam: unknown keys are ignored: %s", unknown.data);
-	/* an address for a pod without a network would be held for nothing */
-	if (netns_open(c->netns, &netns, &mine) < 0) {
-		*code = CNI_E_NETNS;
-		return err_copy(e, &mine);
-	}
-	if (request_addresses(c, &o, result, &mine) == 0)
-		return 0;
-	if (o.log.path)
-		log_err(&mine, "ADD");
-	return err_copy(e, &mine);
 }
 
 static int queue_release(const struct cni_call *c, const struct options *o, struct err *e)
@@ -290,24 +282,95 @@ static int queue_release(const struct cni_call *c, const struct options *o, stru
 	return release_write(o->state_dir, &r, e);
 }
 
-int ipam_del(struct cni_call *c, int *code, struct err *e)
+/* body: identity(), and more when conflicts are told; what the agent does not take is queued. */
+static int release_addresses(const struct cni_call *c, const struct options *o, const char *path,
+                             const json *body, int *code, struct err *e)
 {
-	AUTO_JSON *body = identity(c);
 	struct err agent;
-	struct options o;
 
-	read_leniently(c, &o);
-	if (agent_request(o.socket, "DELETE", "/v1/ipam/ip", body, true, NULL,
-	                  mono_min(o.deadline, mono_in(DEL_MS)), &agent) == 0) {
+	if (agent_request(o->socket, "DELETE", path, body, true, NULL,
+	                  mono_min(o->deadline, mono_in(DEL_MS)), &agent) == 0) {
 		log_info("released");
 		return 0;
 	}
-	if (queue_release(c, &o, e) < 0) {
+	if (queue_release(c, o, e) < 0) {
 		*code = CNI_E_IO;
 		return err_wrap(e, "release the addresses: %s; queue that for later", agent.msg);
 	}
-	log_warn_err(&agent, "the release is queued in %s for the agent", o.state_dir);
+	log_warn_err(&agent, "the release is queued in %s for the agent", o->state_dir);
 	return 0;
+}
+
+static int give_back(const struct cni_call *c, const struct options *o, const json *conflicts,
+                     int *code, struct err *e)
+{
+	AUTO_JSON *body = identity(c);
+
+	if (!conflicts)
+		return release_addresses(c, o, "/v1/ipam/ip", body, code, e);
+	json_set(body, "conflicts", json_copy(conflicts));
+	return release_addresses(c, o, "/v1/ipam/ips", body, code, e);
+}
+
+int ipam_give_back(struct cni_call *c, const json *conflicts, int *code, struct err *e)
+{
+	struct options o;
+
+	read_leniently(c, &o);
+	return give_back(c, &o, conflicts, code, e);
+}
+
+int ipam_del(struct cni_call *c, int *code, struct err *e)
+{
+	return ipam_give_back(c, NULL, code, e);
+}
+
+/* A pod that gets no interface keeps no address. */
+static int detect_here(const struct cni_call *c, const struct options *o, int netns,
+                       const struct detections *wanted, struct err *e)
+{
+	AUTO_JSON *conflicts = NULL;
+	struct err queue;
+	int ignored = 0;
+
+	if (detect_in_pod(netns, c->ifname, wanted, o->deadline, &conflicts, e) == 0)
+		return 0;
+	if (give_back(c, o, conflicts, &ignored, &queue) < 0)
+		log_warn_err(&queue, "ADD");
+	return -1;
+}
+
+int ipam_add(struct cni_call *c, struct detections *wanted, json **result, int *code, struct err *e)
+{
+	struct err mine = { .kind = ERR_NONE };
+	AUTO_CNI_RESULT r = { .dns = NULL };
+	AUTO_DETECTIONS own = { NULL, 0 };
+	AUTO_STR unknown = STR_INIT;
+	AUTO_FD int netns = -1;
+	struct options o;
+
+	if (read_options(c, &o, &mine) < 0)
+		return err_copy(e, &mine);
+	json_unknown(json_get(c->conf, "ipam"), known, &unknown);
+	if (unknown.len)
+		log_warn("configuration: ipam: unknown keys are ignored: %s", unknown.data);
+	/* an address for a pod without a network would be held for nothing */
+	if (netns_open(c->netns, &netns, &mine) < 0) {
+		*code = CNI_E_NETNS;
+		return err_copy(e, &mine);
+	}
+	if (request_addresses(c, &o, &r, &own, &mine) == 0 &&
+	    (wanted || detect_here(c, &o, netns, &own, &mine) == 0)) {
+		*result = cni_result_document(&r, c->version);
+		if (wanted) {
+			*wanted = own;
+			own = (struct detections){ NULL, 0 };
+		}
+		return 0;
+	}
+	if (o.log.path)
+		log_err(&mine, "ADD");
+	return err_copy(e, &mine);
 }
 
 /* Is this address recorded for the interface?  *seen lists what is. */
@@ -411,10 +474,15 @@ int ipam_status(struct cni_call *c, int *code, struct err *e)
 	return err_copy(e, &mine);
 }
 
+static int add(struct cni_call *c, json **result, int *code, struct err *e)
+{
+	return ipam_add(c, NULL, result, code, e);
+}
+
 const struct cni_plugin ipam_plugin = {
 	.about = "spiderbox ipam: gives addresses of SpiderIPPools to pods, by way of the node's "
 		 "agent",
-	.add = ipam_add,
+	.add = add,
 	.del = ipam_del,
 	.check = ipam_check,
 	.status = ipam_status,

@@ -7,17 +7,29 @@
 #define PLUGINS_IPAM_H
 
 #include "cni/cni.h"
+#include "plugins/detect.h"
 
 extern const struct cni_plugin ipam_plugin;
 
 /* Is this ipam.type ours? ("spiderpool", "spiderbox", "ipam") */
 bool ipam_is_ours(const char *type);
 
-/* The handlers, for a main plugin that holds the configuration; *result is the IPAM document of the
- * call's version, owned. */
-int ipam_add(struct cni_call *c, json **result, int *code, struct err *e) MUST_USE;
+/*
+ * The handlers, for a main plugin that holds the configuration; *result is the IPAM document of the
+ * call's version, owned.  What the agent wants to be detected comes in *wanted (to be released),
+ * and is the caller's to do; with NULL it is done here, on the interface in the pod.
+ */
+int ipam_add(struct cni_call *c, struct detections *wanted, json **result, int *code,
+             struct err *e) MUST_USE;
 int ipam_del(struct cni_call *c, int *code, struct err *e) MUST_USE;
 int ipam_check(struct cni_call *c, int *code, struct err *e) MUST_USE;
 int ipam_status(struct cni_call *c, int *code, struct err *e) MUST_USE;
+
+/*
+ * Undoes an ADD that failed later.  conflicts (detect.h, or NULL): addresses that are not to be
+ * given to the next pod, and why.  An agent that is away releases them when it is back, and hears
+ * of no conflict then.
+ */
+int ipam_give_back(struct cni_call *c, const json *conflicts, int *code, struct err *e) MUST_USE;
 
 #endif

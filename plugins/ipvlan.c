@@ -7,6 +7,8 @@
  * ever visible on the node.  It exists before the address is asked for, which makes a wrong master
  * or a taken name cost no address.  An address is on at most one interface of a master, the kernel
  * refuses it elsewhere; therefore DEL takes the interface away before it gives the address back.
+ * Where the agent wants it, an address is probed for, from the master, before it is used: one that
+ * somebody has goes back with the reason, so that the agent gives it to nobody.
  */
 #include <errno.h>
 #include <linux/rtnetlink.h>
@@ -30,12 +32,16 @@ struct work {
 	int pod_ns;
 	struct nl *pod, *host;
 	struct link master, link;
+	struct detections wanted; /* by the agent, before its addresses are used */
+	json *conflicts;          /* what came out of it, to tell the agent; NULL: nothing */
 };
 
 static void work_release(struct work *w)
 {
 	nl_close(w->pod);
 	nl_close(w->host);
+	detections_release(&w->wanted);
+	json_free(w->conflicts);
 	mem_cleanup_fd(&w->pod_ns);
 }
 
@@ -178,7 +184,7 @@ static int ipam(struct work *w, enum cni_command command, json **result, struct 
 		                    c->conf_text.len, result, w->code, e);
 	switch (command) {
 	case CNI_ADD:
-		return ipam_add(c, result, w->code, e);
+		return ipam_add(c, &w->wanted, result, w->code, e);
 	case CNI_DEL:
 		return ipam_del(c, w->code, e);
 	case CNI_CHECK:
@@ -190,6 +196,19 @@ static int ipam(struct work *w, enum cni_command command, json **result, struct 
 		break;
 	}
 	return 0;
+}
+
+/* Undoes the ADD of the IPAM plugin; what went wrong then is no news for the runtime. */
+static void give_back(struct work *w)
+{
+	int *code = w->code, ignored = 0;
+
+	w->code = &ignored;
+	if (w->conflicts)
+		IGNORE(ipam_give_back(w->call, w->conflicts, &ignored, NULL));
+	else
+		IGNORE(ipam(w, CNI_DEL, NULL, NULL));
+	w->code = code;
 }
 
 /* The addresses: from the IPAM plugin's document, or, without one, from the chain before us. */
@@ -213,6 +232,20 @@ static int read_addresses(struct work *w, const json *document, struct cni_resul
 	return 0;
 }
 
+/* Siblings answer no probe: the kernel is the one to tell. */
+static int held_by_sibling(struct work *w, struct cidr a, struct err *e)
+{
+	bool conflict = detect_wants_conflict(&w->wanted, a.ip);
+	AUTO_FREE char *reason = xasprintf(
+		"on another ipvlan interface of %s: a pod that still exists on this node has it",
+		w->master.name);
+
+	if (conflict)
+		detect_add_conflict(&w->conflicts, a.ip, reason);
+	return err_set(e, conflict ? ERR_CONFLICT : ERR_EXISTS, "%saddress %s is already %s",
+	               conflict ? "ip conflict: " : "", cidr_str(a).s, reason);
+}
+
 static int add_address(struct work *w, struct cidr a, struct err *e)
 {
 	struct err mine;
@@ -221,13 +254,16 @@ static int add_address(struct work *w, struct cidr a, struct err *e)
 		e = &mine;
 	if (addr_add(w->pod, w->link.index, a, e) == 0)
 		return 0;
-	if (e->sys == EADDRINUSE)
-		return err_set(
-			e, ERR_EXISTS,
-			"address %s is already on another ipvlan interface of %s: a pod that "
-			"still exists on this node has it",
-			cidr_str(a).s, w->master.name);
-	return -1;
+	return e->sys == EADDRINUSE ? held_by_sibling(w, a, e) : -1;
+}
+
+/* From the master: see net/probe.h. */
+static int detect(struct work *w, struct err *e)
+{
+	bool inside = w->conf.link_in_container;
+
+	return detect_run(inside ? w->pod_ns : -1, inside ? w->pod : w->host, &w->master,
+	                  &w->wanted, w->call->deadline, &w->conflicts, e);
 }
 
 /* The kernel would accept an address of the node on the pod, and take it from the node. */
@@ -288,7 +324,7 @@ static int configure(struct work *w, const struct cni_result *r, struct err *e)
 {
 	bool ipv6 = false;
 
-	if (spare_node(w, r, e) < 0)
+	if (spare_node(w, r, e) < 0 || detect(w, e) < 0)
 		return -1;
 	announce_at_up(w);
 	for (size_t i = 0; i < r->n_ips; i++)
@@ -308,7 +344,6 @@ static int add(struct cni_call *c, json **result, int *code, struct err *e)
 	AUTO_WORK w = { .call = c, .code = code, .pod_ns = -1 };
 	AUTO_CNI_RESULT r = { .n_ips = 0 };
 	AUTO_JSON *document = NULL;
-	int ignored = 0;
 
 	if (read_conf(&w, e) < 0)
 		return -1;
@@ -326,10 +361,8 @@ static int add(struct cni_call *c, json **result, int *code, struct err *e)
 
 release:
 	/* the address goes back only when it is on no interface any more */
-	if (link_del(w.pod, w.link.index, NULL) == 0) {
-		w.code = &ignored;
-		IGNORE(ipam(&w, CNI_DEL, NULL, NULL));
-	}
+	if (link_del(w.pod, w.link.index, NULL) == 0)
+		give_back(&w);
 	return -1;
 remove:
 	IGNORE(link_del(w.pod, w.link.index, NULL));

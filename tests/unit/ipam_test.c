@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* links: plugins/ipam.c plugins/agent_client.c plugins/plugin_log.c cni/ net/ json/json.c base/ */
-/* links: http/http1.c http/stream.c http/url.c */
+/* links: plugins/ipam.c plugins/detect.c plugins/agent_client.c plugins/plugin_log.c cni/ net/ */
+/* links: json/json.c base/ http/http1.c http/stream.c http/url.c */
 /* libs: cjson mnl */
 /* tsan */
 /*
