@@ -2,8 +2,9 @@
 /*
  * endpoints.c - makes a pod's endpoint say what the pools say.
  *
- * The last word about a pod replaces an earlier one that was not written yet.  A pod that holds
- * nothing has no endpoint; one of an earlier pod of the same name makes room.
+ * The last word about a pod replaces an earlier one that was not written yet; about that pod alone:
+ * the DEL of an earlier one of the same name says nothing about this one.  A pod that holds nothing
+ * has no endpoint; one of an earlier pod of the same name makes room.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -270,7 +271,8 @@ static void add(struct endpoints *ep, struct pod_grants *g)
 {
 	struct todo **link = &ep->todos;
 
-	while (*link && !streq((*link)->want->pod, g->pod))
+	while (*link &&
+	       !(streq((*link)->want->pod, g->pod) && streq((*link)->want->uid, g->uid)))
 		link = &(*link)->next;
 	if (!*link) {
 		*link = xcalloc(1, sizeof(**link));
