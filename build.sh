@@ -11,9 +11,10 @@ usage: ./build.sh [VERB] [ARGUMENT]...
   build            build/spiderbox, the static binary (default)
   demo             build, then the main job on two simulated nodes, explained as it runs
   test [SUITE]...  all test suites, or some of: lint build unit cni ctl image
-                   api vm demo measure;
+                   api vm demo measure chaos;
                    unit/NAME runs one unit test program, vm/TOPIC and api/TOPIC one topic
   lint             the lint suite
+  chaos            the chaos suite at length: random operations and faults, 100,000 of them
   fmt              format the sources
   image            build/spiderbox-image.tar, an OCI archive holding the one binary
   size             sizes of the binary's sections and largest objects
@@ -26,6 +27,8 @@ environment:
   DEPS_DIR  a folder with the libraries' source packages or tarballs (or libmnl-dev_*.deb for libmnl),
             for builds without a network; the folder "archive" in the cache is one
   CI        any value: warnings are errors and a skipped test is a failure
+  SEED      of the chaos suite: the same number makes the same decisions (default: another one each time)
+  OPS       how many operations it makes
 TEXT
 }
 
@@ -110,41 +113,44 @@ make_word() {
 	printf "'%s'" "$(printf %s "$1" | sed "s/'/'\\\\''/g; s/[$]/\$\$/g; s/#/\\\\#/g")"
 }
 
-# Writes build/product.mk from what there is.  One rule per source, dependencies by the compiler.
+# product_makefile FOLDER [FLAGS]: writes FOLDER/product.mk from what there is, which makes
+# FOLDER/spiderbox.  One rule per source, dependencies by the compiler.
 product_makefile() {
-	mkdir -p "$build/o"
+	dir=$1
+	mkdir -p "$dir/o"
 	printf '%s\n' "$(version)" | write_if_changed "$build/version"
 	cflags="-std=gnu11 -D_GNU_SOURCE -Oz -fPIE -ffunction-sections -fdata-sections -fno-common
 		-fstack-protector-strong -fstack-clash-protection -fno-asynchronous-unwind-tables
 		-ffile-prefix-map=$deps=/deps -I. -isystem $deps/include -idirafter $deps/kernel $smaller $warnings $gcc_warnings"
 	[ "$(dpkg --print-architecture)" != amd64 ] || cflags="$cflags -fcf-protection"
 	[ -z "${CI:-}" ] || cflags="$cflags -Werror"
+	cflags="$cflags ${2:-}"
 	# What every start runs lies together, with what it needs of libc: fewer pages to map.  A plugin's
 	# VERSION is that and no more.
-	first='build/o/main.o build/o/base.relro.o build/o/cni.cni.o build/o/applets.coordinator.o build/o/applets.ipam.o build/o/applets.ipvlan_setup.o'
+	first="$dir/o/main.o $dir/o/base.relro.o $dir/o/cni.cni.o $dir/o/applets.coordinator.o $dir/o/applets.ipam.o $dir/o/applets.ipvlan_setup.o"
 	{
 		printf 'CFLAGS = %s %s\n' "$(echo "$cflags" | tr -s ' \t\n' '   ')" "$(make_word "-ffile-prefix-map=$top=.")"
-		printf 'all: build/spiderbox\n'
+		printf 'all: %s/spiderbox\n' "$dir"
 		objects=
 		for c in $(sources); do
-			o=build/o/$(echo "${c%.c}" | tr / .).o
+			o=$dir/o/$(echo "${c%.c}" | tr / .).o
 			case " $first " in *" $o "*) ;; *) objects="$objects $o" ;; esac
 			extra=
 			[ "$c" != base/version.c ] || extra=build/version
 			# shellcheck disable=SC2016 # the dollars are make's
-			printf '%s: %s %s build/product.mk\n\t@echo "  cc %s" >&2\n\t@%s $(CFLAGS) %s -MMD -MP -c %s -o $@\n' \
-				"$o" "$c" "$extra" "$c" "$deps/cc" \
+			printf '%s: %s %s %s/product.mk\n\t@echo "  cc %s" >&2\n\t@%s $(CFLAGS) %s -MMD -MP -c %s -o $@\n' \
+				"$o" "$c" "$extra" "$dir" "$c" "$deps/cc" \
 				"${extra:+-DSPIDERBOX_VERSION='\"$(cat "$build/version")\"'}" "$c"
 		done
 		shim=
 		[ ! -e "$deps/lib/libshim.a" ] || shim=$deps/lib/libshim.a
 		libraries="$deps/lib/libbearssl.a $deps/lib/libcjson.a $deps/lib/libyaml.a $deps/lib/libmnl.a $shim"
-		printf 'build/spiderbox.unchecked: %s%s %s\n\t@%s -fPIE -Wl,--gc-sections,-z,relro,-z,now,-z,noexecstack,--build-id=none -o $@ %s -lc%s %s\n' \
-			"$first" "$objects" "$libraries" "$deps/cc" "$first" "$objects" "$libraries"
-		printf 'build/spiderbox: build/spiderbox.unchecked build.sh\n\t@cp $< $@.new && strip $@.new && ./build.sh drop-sections $@.new && ./build.sh check-binary $@.new && mv $@.new $@\n'
+		printf '%s/spiderbox.unchecked: %s%s %s\n\t@%s -fPIE -Wl,--gc-sections,-z,relro,-z,now,-z,noexecstack,--build-id=none -o $@ %s -lc%s %s\n' \
+			"$dir" "$first" "$objects" "$libraries" "$deps/cc" "$first" "$objects" "$libraries"
+		printf '%s/spiderbox: %s/spiderbox.unchecked build.sh\n\t@cp $< $@.new && strip $@.new && ./build.sh drop-sections $@.new && ./build.sh check-binary $@.new && mv $@.new $@\n' "$dir" "$dir"
 		# shellcheck disable=SC2016 # the dollars are make's
-		printf -- '-include $(wildcard build/o/*.d)\n'
-	} | write_if_changed "$build/product.mk"
+		printf -- '-include $(wildcard %s/o/*.d)\n' "$dir"
+	} | write_if_changed "$dir/product.mk"
 }
 
 # To run a program the kernel reads its program headers; 2 KB of section headers and their names are
@@ -175,13 +181,20 @@ check_binary() {
 		say "$1 is not the static binary we want: ${bad#, }"
 		return 1
 	}
-	say "build/spiderbox: $(wc -c <"$1") bytes, static-PIE, no INTERP, no NEEDED, RELRO"
+	say "${1%.new}: $(wc -c <"$1") bytes, static-PIE, no INTERP, no NEEDED, RELRO"
 }
 
 build() {
 	dependencies
-	product_makefile
-	make -s -j"$(nproc)" -f "$build/product.mk" all
+	product_makefile build
+	make -s -j"$(nproc)" -f build/product.mk all
+}
+
+# build/failpoints/spiderbox: the product with places to be killed at, for tests/chaos
+build_failpoints() {
+	dependencies
+	product_makefile build/failpoints -DFAILPOINTS
+	make -s -j"$(nproc)" -f build/failpoints/product.mk all
 }
 
 servers() {
@@ -212,6 +225,7 @@ suite_packages() {
 	api) echo openssl curl jq python3 libcmocka-dev libmnl-dev ;;
 	vm | demo) echo gcc libcmocka-dev libmnl-dev busybox-static iproute2 nftables iptables iputils-ping kmod curl conntrack tcpdump openssl jq python3 strace procps ;;
 	measure) echo openssl curl jq libcmocka-dev libmnl-dev ;;
+	chaos) echo openssl curl python3 util-linux ;;
 	esac
 }
 
@@ -223,7 +237,7 @@ run_suite() {
 	mkdir -p "$build/test-logs"
 	# shellcheck disable=SC2046 # a list of words
 	need $(suite_packages "$suite")
-	case $suite in api | vm | measure) servers ;; esac
+	case $suite in api | vm | measure | chaos) servers ;; esac
 	case $suite in vm | demo | measure) kernel ;; esac
 	started=$(date +%s)
 	say "suite $suite"
@@ -252,7 +266,7 @@ run_suite() {
 
 run_tests() {
 	passed=0 failed=0
-	[ $# -gt 0 ] || set -- lint build unit cni ctl image api vm demo measure
+	[ $# -gt 0 ] || set -- lint build unit cni ctl image api vm demo measure chaos
 	dependencies
 	for s; do
 		name=${s%%/*}
@@ -260,7 +274,8 @@ run_tests() {
 			say "there is no suite $name"
 			return 2
 		}
-		case $name in cni | ctl | image | api | vm | demo | measure) build ;; esac
+		case $name in cni | ctl | image | api | vm | demo | measure | chaos) build ;; esac
+		case $name in chaos) build_failpoints ;; esac
 		case $s in
 		*/*) run_suite "$name" "${s#*/}" ;;
 		*) run_suite "$name" ;;
@@ -290,6 +305,10 @@ drop-sections) drop_sections "$1" ;;
 check-binary) check_binary "$1" ;;
 test) run_tests "$@" ;;
 lint) run_tests lint ;;
+chaos)
+	export OPS="${OPS:-100000}"
+	run_tests chaos
+	;;
 demo)
 	build
 	# shellcheck disable=SC2046

@@ -2,8 +2,9 @@
 /*
  * endpoints.c - makes a pod's endpoint say what the pools say.
  *
- * The last word about a pod replaces an earlier one that was not written yet.  A pod that holds
- * nothing has no endpoint; one of an earlier pod of the same name makes room.
+ * The last word about a pod replaces an earlier one that was not written yet; about that pod alone:
+ * the DEL of an earlier one of the same name says nothing about this one.  A pod that holds nothing
+ * has no endpoint; one of an earlier pod of the same name makes room.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include "agent/endpoints.h"
 #include "agent/pause.h"
 #include "agent/thread.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "k8s/endpoint.h"
 #include "k8s/ippool.h"
@@ -166,9 +168,11 @@ static int drop(struct endpoints *ep, const char *ns, const char *name, const js
 	json_set(meta, "finalizers", rest);
 	json_set_str(meta, "resourceVersion", version);
 	if (store_patch(ep->store, STORE_ENDPOINT, ns, name, false, patch, NULL, mono_in(CALL_MS),
-	                &why) < 0 ||
-	    store_delete(ep->store, STORE_ENDPOINT, ns, name, uid, NULL, mono_in(CALL_MS), &why) <
-	            0)
+	                &why) < 0)
+		return why.kind == ERR_NOT_FOUND ? 0 : err_copy(e, &why);
+	failpoint("endpoint-half-dropped");
+	if (store_delete(ep->store, STORE_ENDPOINT, ns, name, uid, NULL, mono_in(CALL_MS), &why) <
+	    0)
 		return why.kind == ERR_NOT_FOUND ? 0 : err_copy(e, &why);
 	return 0;
 }
@@ -189,6 +193,7 @@ static int create(struct endpoints *ep, const struct endpoint *want, struct err 
 
 	if (strlen(ep->node) <= LABEL_VALUE_MAX)
 		json_set_str(json_ensure_object(meta, "labels"), ENDPOINT_NODE_LABEL, ep->node);
+	failpoint("endpoint-uncreated");
 	return store_create(ep->store, STORE_ENDPOINT, object, NULL, mono_in(CALL_MS), e);
 }
 
@@ -241,6 +246,7 @@ static int replace(struct endpoints *ep, const struct endpoint *want, const json
 		return 0;
 	if (drop(ep, want->namespace, want->name, have, e) < 0)
 		return -1;
+	failpoint("endpoint-dropped");
 	return create(ep, want, e);
 }
 
@@ -287,6 +293,7 @@ static int settle(struct endpoints *ep, struct pod_grants *g, struct err *e)
 		return remove_endpoint(ep, ns, name, g->uid, e);
 	make(ep, ns, name, g, &want);
 	rc = create(ep, &want, &why);
+	failpoint("endpoint-created");
 	if (rc < 0 && why.kind == ERR_EXISTS)
 		rc = update(ep, &want, g, &why);
 	endpoint_release(&want);
@@ -297,7 +304,7 @@ static void add(struct endpoints *ep, struct pod_grants *g)
 {
 	struct todo **link = &ep->todos;
 
-	while (*link && !streq((*link)->want->pod, g->pod))
+	while (*link && !(streq((*link)->want->pod, g->pod) && streq((*link)->want->uid, g->uid)))
 		link = &(*link)->next;
 	if (!*link) {
 		*link = xcalloc(1, sizeof(**link));

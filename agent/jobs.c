@@ -8,6 +8,7 @@
 
 #include "agent/jobs.h"
 #include "agent/thread.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 
 #define JOB_MS 10000
@@ -92,9 +93,11 @@ static int write_status(struct store *s, struct job *j, struct err *e)
 	AUTO_JSON *object = NULL;
 	const char *version;
 
+	failpoint("job-unwritten");
 	if (store_patch_meta(s, STORE_IPPOOL, NULL, j->name, true, j->patch, &object,
 	                     mono_in(JOB_MS), e) < 0)
 		return -1;
+	failpoint("job-written");
 	version = json_str_at(object, "metadata", "resourceVersion", NULL);
 	if (!version)
 		return err_set(e, ERR_PROTO, "IPPool %s has no resourceVersion", j->name);
@@ -108,6 +111,7 @@ static int admit(struct store *s, struct job *j, struct err *e)
 {
 	if (j->patch && patch(s, j, false, j->patch, e) < 0)
 		return -1;
+	failpoint("job-half-admitted");
 	if (!j->status_patch)
 		return 0;
 	if (j->n_states)

@@ -12,6 +12,7 @@
 
 #include "agent/releases.h"
 #include "agent/thread.h"
+#include "base/failpoint.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "cni/state.h"
@@ -63,10 +64,14 @@ static bool forget(struct releases *r, const struct release *rel)
 {
 	struct err e;
 
+	failpoint("release-done");
 	if (attachment_remove(r->state_dir, rel->container_id, rel->ifname, &e) < 0)
 		log_warn_err(&e, "attachment of a released container");
-	if (release_remove(r->state_dir, rel, &e) == 0)
+	failpoint("release-unforgotten");
+	if (release_remove(r->state_dir, rel, &e) == 0) {
+		failpoint("release-forgotten");
 		return true;
+	}
 	log_warn_err(&e, "queued release");
 	return false;
 }

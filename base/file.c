@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/failpoint.h"
 #include "base/file.h"
 
 #define SWEEP_S 60
@@ -132,6 +133,7 @@ static int fill(int fd, const char *path, int from, const void *data, size_t len
 
 static int publish(const char *tmp, const char *path, enum file_flags flags, struct err *e)
 {
+	failpoint_file(path, "unpublished");
 	if (flags & FILE_EXCL) {
 		/* link, unlike rename, refuses a name that is taken */
 		if (link(tmp, path) < 0) {
@@ -146,6 +148,7 @@ static int publish(const char *tmp, const char *path, enum file_flags flags, str
 	} else if (rename(tmp, path) < 0) {
 		return err_sys(e, errno, "rename to %s", path);
 	}
+	failpoint_file(path, "published");
 	if (!(flags & FILE_DURABLE) || sync_folder(path, e) == 0)
 		return 0;
 	/* what was replaced is gone, what is new can go again */
@@ -164,6 +167,7 @@ static int write_from(int from, const char *path, const void *data, size_t len, 
 
 	if (fd < 0)
 		return err_sys(e, errno, "create a temporary file for %s", path);
+	failpoint_file(path, "unwritten");
 	if (fill(fd, path, from, data, len, mode, flags, e) == 0 &&
 	    publish(tmp, path, flags, e) == 0)
 		return 0;
@@ -210,6 +214,7 @@ int file_remove(const char *path, enum file_flags flags, bool *existed, struct e
 {
 	bool was = true;
 
+	failpoint_file(path, "unremoved");
 	if (unlink(path) < 0) {
 		if (errno != ENOENT && errno != ENOTDIR)
 			return err_sys(e, errno, "remove %s", path);

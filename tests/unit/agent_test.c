@@ -501,6 +501,24 @@ static void endpoints_follow(void **state)
 	await_endpoint("c", NULL);
 }
 
+/* What is said of an earlier pod of that name, a moment later, is not said of this one. */
+static void late_del(void **state)
+{
+	AUTO_FREE char *body = identity("s-0", "uid-old", "c1", "eth0", "");
+	AUTO_JSON *o = NULL;
+
+	(void)state;
+	make_guide();
+	start_node(&master);
+	await_healthy(&master);
+	make_pod("s-0", "uid-s-0", "master", "\"x\":\"y\"");
+	add_gives(&master, "s-0", "c2", "eth0", "172.31.199.185/20", "master-172");
+	expect(&master, "DELETE", "/v1/ipam/ip", body, 200, "");
+	await_endpoint("s-0", "172.31.199.185/20");
+	o = get(STORE_ENDPOINT, "default", "s-0");
+	assert_string_equal(json_str_at(o, "status", "current", "uid", NULL), "uid-s-0");
+}
+
 /* An endpoint belongs to the pod that is there now, on whichever node. */
 static void pod_moves(void **state)
 {
@@ -1190,6 +1208,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(right_pool),
 		TEST(endpoints_follow),
+		TEST(late_del),
 		TEST(pod_moves),
 		TEST(hundred_at_once),
 		TEST(two_nodes_one_pool),
