@@ -5,7 +5,7 @@
  *
  *   sockets -> api.c -> ledger (owns the pools) -> jobs -> store
  *                \-> pods, coordinator (informers)    \-> endpoints -> store
- *   releases -> ledger
+ *   releases -> ledger                       scrape.c asks all of them
  */
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +20,7 @@
 
 #define SOCKET_CONNECTIONS 160
 #define HEALTH_CONNECTIONS 16
+#define SCRAPE_CONNECTIONS 8
 #define BODY_MAX (64 * 1024)
 #define SHOW_MS 60000
 
@@ -209,6 +210,23 @@ static int make_folder_of(const char *path, struct err *e)
 	return folder ? file_mkdirs(folder, 0755, e) : 0;
 }
 
+static int start_scrape(struct agent *a, struct err *e)
+{
+	struct server_config c = {
+		.ops = &scrape_ops,
+		.ctx = a,
+		.max_connections = SCRAPE_CONNECTIONS,
+		.max_body = 0,
+		.idle_ms = 2000,
+	};
+
+	if (!a->config.metrics || !*a->config.metrics)
+		return 0;
+	if (server_start_tcp(a->config.metrics, &c, &a->scrape, e) < 0)
+		return err_wrap(e, "metrics");
+	return 0;
+}
+
 static int start_servers(struct agent *a, struct err *e)
 {
 	a->socket_config = (struct server_config){
@@ -229,7 +247,7 @@ static int start_servers(struct agent *a, struct err *e)
 	if (a->config.health && *a->config.health &&
 	    server_start_tcp(a->config.health, &a->health_config, &a->health, e) < 0)
 		return -1;
-	if (make_folder_of(a->config.socket, e) < 0)
+	if (start_scrape(a, e) < 0 || make_folder_of(a->config.socket, e) < 0)
 		return -1;
 	return server_start_unix(a->config.socket, &a->socket_config, &a->socket, e);
 }
@@ -263,6 +281,7 @@ int agent_start(const struct agent_config *config, struct agent **out, struct er
 	struct agent *a = xcalloc(1, sizeof(*a));
 
 	a->config = *config;
+	a->metrics = metrics_new();
 	pause_init(&a->pause);
 	read_boot_id(a);
 	if (start(a, e) < 0) {
@@ -280,6 +299,7 @@ void agent_stop(struct agent *a)
 	pods_end(a->pods);
 	server_stop(a->socket);
 	server_stop(a->health);
+	server_stop(a->scrape);
 	pause_end(&a->pause);
 	if (a->rebuilding)
 		pthread_join(a->rebuild, NULL);
@@ -292,6 +312,7 @@ void agent_stop(struct agent *a)
 	pods_stop(a->pods);
 	ledger_free(a->ledger);
 	store_close(a->store);
+	metrics_free(a->metrics);
 	pause_release(&a->pause);
 	free(a);
 }
@@ -299,4 +320,9 @@ void agent_stop(struct agent *a)
 unsigned int agent_health_port(const struct agent *a)
 {
 	return a->health ? server_port(a->health) : 0;
+}
+
+unsigned int agent_metrics_port(const struct agent *a)
+{
+	return a->scrape ? server_port(a->scrape) : 0;
 }

@@ -7,6 +7,7 @@
 
 #include "agent/agent.h"
 #include "agent/endpoints.h"
+#include "agent/metrics.h"
 #include "agent/pause.h"
 #include "agent/releases.h"
 #include "agent/server.h"
@@ -14,6 +15,7 @@
 struct agent {
 	struct agent_config config;
 	struct store *store;
+	struct metrics *metrics;
 	struct endpoints *endpoints;
 	struct ledger *ledger;
 	struct pods *pods;
@@ -21,7 +23,7 @@ struct agent {
 	struct releases *releases;
 	struct informer *pool_informer, *reserved_informer;
 	struct server_config socket_config, health_config;
-	struct server *socket, *health;
+	struct server *socket, *health, *scrape;
 	pthread_t rebuild;
 	bool rebuilding;
 	struct pause pause; /* of the rebuilding */
@@ -32,5 +34,6 @@ bool agent_synced(struct agent *a);
 
 /* ctx is the agent; the second knows /v1/runtime alone. */
 extern const struct server_ops api_socket_ops, api_health_ops;
+extern const struct server_ops scrape_ops; /* the same ctx */
 
 #endif

@@ -30,6 +30,12 @@ struct pod_grants {
 	size_t n;
 };
 
+/* How full a pool is.  The name is owned. */
+struct pool_usage {
+	char *pool;
+	uint64_t total, available;
+};
+
 void grant_release(struct grant *g);
 void pod_grants_free(struct pod_grants *g); /* NULL is fine */
 
@@ -37,6 +43,7 @@ enum ledger_op {
 	LEDGER_ADD,      /* an address for a NIC; the same again for who has one */
 	LEDGER_DEL,      /* what a container holds, of one NIC or (nic "") of all */
 	LEDGER_QUERY,    /* what a pod holds */
+	LEDGER_USAGE,    /* how full this node's pools are */
 	LEDGER_SHOW,     /* send what the pod holds to the `changed` hook */
 	LEDGER_SHOW_HELD /* the same, if it holds anything */
 };
@@ -58,6 +65,9 @@ struct ledger_request {
 	char *text;
 	struct grant grant;        /* of ADD; of DEL: the first that was given back, if any */
 	struct pod_grants *grants; /* of QUERY */
+	struct pool_usage *usage;  /* of USAGE */
+	size_t n_usage, n_known;   /* pools of this node, and all */
+	int64_t planned_us;        /* when it was first planned (mono_us); 0: it never was */
 	/* the ledger's own */
 	atomic_int state;
 	uint64_t seen;
@@ -114,6 +124,7 @@ bool ledger_alive(struct ledger *l); /* its loop went round in the last minute *
 
 struct ledger_stats {
 	unsigned long pool_writes, adds, dels, conflicts;
+	unsigned long add_conflicts, del_conflicts; /* those that an ADD, or a DEL, waited for */
 };
 struct ledger_stats ledger_stats(struct ledger *l);
 

@@ -45,7 +45,7 @@ struct ledger {
 	atomic_int arriving;
 	atomic_bool synced;
 	atomic_llong beat; /* ms of the last round */
-	atomic_ulong pool_writes, adds, dels, conflicts;
+	atomic_ulong pool_writes, adds, dels, conflicts, add_conflicts, del_conflicts;
 };
 
 /* plan.c: goes through the pending requests; what can be decided is answered or put into a batch.
@@ -57,5 +57,6 @@ bool ledger_is_abandoned(struct ledger_request *r);
 void ledger_answer(struct ledger *l, struct ledger_request *r, enum err_kind kind, char *text);
 void ledger_committed(struct ledger *l, struct slot *s, struct ledger_request *r);
 struct pod_grants *ledger_grants(struct ledger *l, const char *pod, const char *uid);
+void ledger_usage(struct ledger *l, struct ledger_request *r);
 
 #endif

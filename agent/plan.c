@@ -51,6 +51,8 @@ static struct pool *change(struct slot *s)
 static enum verdict join(struct slot *s, struct ledger_request *r)
 {
 	r->next = NULL;
+	if (!r->planned_us)
+		r->planned_us = mono_us();
 	*s->batch_tail = r;
 	s->batch_tail = &r->next;
 	return VERDICT_BATCH;
@@ -390,6 +392,9 @@ static enum verdict plan_one(struct ledger *l, struct ledger_request *r)
 		return plan_del(l, r);
 	case LEDGER_QUERY:
 		r->grants = ledger_grants(l, r->pod, r->uid);
+		break;
+	case LEDGER_USAGE:
+		ledger_usage(l, r);
 		break;
 	case LEDGER_SHOW:
 	case LEDGER_SHOW_HELD:

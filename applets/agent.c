@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "agent/agent.h"
@@ -36,6 +37,9 @@ static const char usage[] =
 	"                           $SPIDERPOOL_AGENT_NAMESPACE, $SPIDERPOOL_POD_NAMESPACE, "
 	"kube-system)\n"
 	"  --health-addr ADDRESS:PORT  probes, default 0.0.0.0:5710; '' for none\n"
+	"  --metrics-addr ADDRESS:PORT  Prometheus metrics, any path; default: none, or with\n"
+	"                           $SPIDERPOOL_ENABLED_METRIC=true\n"
+	"                           0.0.0.0:$SPIDERPOOL_METRIC_HTTP_PORT (5711)\n"
 	"  --coordinator-mode MODE  auto (default), underlay, overlay or disabled\n"
 	"  --overlay-pod-cidr LIST  networks that pods reach through the host, separated by "
 	"commas\n"
@@ -49,7 +53,7 @@ static const char usage[] =
 struct options {
 	struct agent_config agent;
 	const char *log_level, *log_format, *log_file;
-	char host[256];
+	char host[256], metrics[32];
 };
 
 static const char *first_of(const char *a, const char *b, const char *c)
@@ -57,6 +61,21 @@ static const char *first_of(const char *a, const char *b, const char *c)
 	if (a && *a)
 		return a;
 	return b && *b ? b : c;
+}
+
+/* As the original is told to serve them. */
+static int default_metrics(struct options *o, struct err *e)
+{
+	const char *on = getenv("SPIDERPOOL_ENABLED_METRIC");
+	const char *port = first_of(getenv("SPIDERPOOL_METRIC_HTTP_PORT"), NULL, "5711");
+
+	if (o->agent.metrics || !on || !(strcasecmp(on, "true") == 0 || streq(on, "1")))
+		return 0;
+	if (fmt(o->metrics, sizeof(o->metrics), "0.0.0.0:%s", port) < 0)
+		return err_set(e, ERR_CONFIG, "SPIDERPOOL_METRIC_HTTP_PORT: \"%s\" is no port",
+		               port);
+	o->agent.metrics = o->metrics;
+	return 0;
 }
 
 static int defaults(struct options *o, struct err *e)
@@ -76,7 +95,7 @@ static int defaults(struct options *o, struct err *e)
 	                 first_of(getenv("SPIDERPOOL_POD_NAMESPACE"), NULL, "kube-system"));
 	if (!a->health)
 		a->health = "0.0.0.0:5710";
-	return 0;
+	return default_metrics(o, e);
 }
 
 static int parse_args(int argc, char **argv, struct options *o, struct err *e)
@@ -91,6 +110,7 @@ static int parse_args(int argc, char **argv, struct options *o, struct err *e)
 		{ "default-network", 0, &a->default_network, NULL },
 		{ "agent-namespace", 0, &a->agent_namespace, NULL },
 		{ "health-addr", 0, &a->health, NULL },
+		{ "metrics-addr", 0, &a->metrics, NULL },
 		{ "coordinator-mode", 0, &a->coordinator.mode, NULL },
 		{ "overlay-pod-cidr", 0, &a->coordinator.overlay_pod_cidr, NULL },
 		{ "service-cidr", 0, &a->coordinator.service_cidr, NULL },
