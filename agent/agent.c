@@ -5,6 +5,7 @@
  *
  *   sockets -> api.c -> ledger (owns the pools) -> jobs -> store
  *                \-> pods, coordinator (informers)    \-> endpoints -> store
+ *                \-> events -> store
  *   releases -> ledger                       scrape.c asks all of them
  */
 #include <stdlib.h>
@@ -187,6 +188,13 @@ static int start_ledger(struct agent *a, struct err *e)
 	return ledger_start(&c, &a->ledger, e);
 }
 
+static int start_events(struct agent *a, struct err *e)
+{
+	struct events_config c = { .store = a->store, .pods = a->pods, .node = a->config.node };
+
+	return events_start(&c, &a->events, e);
+}
+
 static int start_informers(struct agent *a, struct err *e)
 {
 	struct pods_ops ops = { on_pod_gone, a };
@@ -194,7 +202,8 @@ static int start_informers(struct agent *a, struct err *e)
 	if (pods_start(a->store, a->config.node, &ops, &a->pods, e) < 0)
 		return -1;
 	endpoints_use(a->endpoints, a->pods);
-	if (coordinator_start(a->store, &a->config.coordinator, &a->coordinator, e) < 0 ||
+	if (start_events(a, e) < 0 ||
+	    coordinator_start(a->store, &a->config.coordinator, &a->coordinator, e) < 0 ||
 	    informer_start(a->store, STORE_RESERVEDIP, NULL, &reserved_ops, a,
 	                   &a->reserved_informer, e) < 0)
 		return -1;
@@ -309,6 +318,7 @@ void agent_stop(struct agent *a)
 	coordinator_stop(a->coordinator);
 	ledger_stop(a->ledger);
 	endpoints_stop(a->endpoints);
+	events_stop(a->events);
 	pods_stop(a->pods);
 	ledger_free(a->ledger);
 	store_close(a->store);

@@ -7,6 +7,7 @@
 
 #include "agent/agent.h"
 #include "agent/endpoints.h"
+#include "agent/events.h"
 #include "agent/metrics.h"
 #include "agent/pause.h"
 #include "agent/releases.h"
@@ -19,6 +20,7 @@ struct agent {
 	struct endpoints *endpoints;
 	struct ledger *ledger;
 	struct pods *pods;
+	struct events *events;
 	struct coordinator *coordinator;
 	struct releases *releases;
 	struct informer *pool_informer, *reserved_informer;

@@ -286,11 +286,14 @@ static int prepare_add(struct call *c, const struct identity *id, struct ledger_
 }
 
 static void add_failed(struct call *c, const char *pod, const struct identity *id,
-                       enum err_kind kind, const char *text)
+                       const char *network, enum err_kind kind, const char *text)
 {
+	struct add_failure f = { id->ns, id->name, id->uid, network, kind, text };
+
 	log_warn("ADD pod=%s nic=%s cid=%.13s ms=%d: %s", pod, id->nic, id->cid, elapsed(c), text);
 	say(c, 500, text);
 	c->failed = kind;
+	events_failed(c->agent->events, &f);
 }
 
 static void finish_add(struct call *c, const struct identity *id, const struct ledger_request *r)
@@ -299,7 +302,7 @@ static void finish_add(struct call *c, const struct identity *id, const struct l
 
 	c->planned_us = r->planned_us;
 	if (r->kind != ERR_NONE) {
-		add_failed(c, r->pod, id, r->kind, r->text);
+		add_failed(c, r->pod, id, r->network, r->kind, r->text);
 		return;
 	}
 	keep_attachment(c, id, r->uid, &r->grant);
@@ -334,18 +337,18 @@ static void add_ip(struct call *c)
 	    json_opt_bool(c->body, "cleanGateway", &r->clean_gateway, &e) < 0) {
 		say(c, 400, e.msg);
 	} else if (prepare_add(c, &id, r, &e) < 0) {
-		add_failed(c, pod, &id, e.kind, e.msg);
+		add_failed(c, pod, &id, NULL, e.kind, e.msg);
 	} else {
 		switch (ask(c, r, (struct mono){ deadline.ms + GRACE_MS })) {
 		case ANSWERED:
 			finish_add(c, &id, r);
 			break;
 		case LATE:
-			add_failed(c, pod, &id, ERR_TIMEOUT,
+			add_failed(c, pod, &id, NULL, ERR_TIMEOUT,
 			           "the store did not acknowledge the address in time");
 			return;
 		case HUNG_UP:
-			add_failed(c, pod, &id, ERR_UNREACHABLE, "the client went away");
+			add_failed(c, pod, &id, NULL, ERR_UNREACHABLE, "the client went away");
 			return;
 		}
 	}

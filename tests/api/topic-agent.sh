@@ -98,9 +98,20 @@ check "another node's pod" refuses worker a c1 'pod default/a is bound to node m
 check 'shown by the pools' pools_are master-172 '1 5' master-192 '0 5' worker-172 '0 5' worker-192 '1 5'
 check 'and by the endpoint' wait_until 5 endpoint_is b 'b eth0 worker-192 192.168.0.161/24 worker'
 
+# why a pod gets no address is told where people look
 pod w worker kube-system/none >"$work/log" 2>&1 || cat "$work/log"
+describes() {
+	kubectl describe pod w >"$work/answer"
+	grep -q 'Warning  *FailedAllocateIP  *.*  spiderpool-agent  no IPPool available, all IPv4 IPPools \[.*worker-172 is not for network kube-system/none.*Remedy: make a SpiderIPPool that serves node worker and network kube-system/none, or' "$work/answer"
+}
+event_is() {
+	[ "$(kubectl get events --field-selector "involvedObject.name=w,reason=FailedAllocateIP" --no-headers \
+		-o 'custom-columns=T:.type,K:.involvedObject.kind,C:.count,H:.source.host,I:.reportingComponent')" = "$1" ]
+}
 check 'a pod that no pool serves' refuses worker w c8 'no IPPool available'
+check 'kubectl describe tells why, and what helps' wait_until 10 describes
 check 'a second time' refuses worker w c9 'no IPPool available'
+check 'is counted up' wait_until 20 event_is 'Warning   Pod   2     worker   spiderpool-agent'
 
 # metric NODE SAMPLE: must be there, as it is written here
 metric() {

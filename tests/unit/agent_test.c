@@ -1187,6 +1187,42 @@ static void metrics(void **state)
 	none = scrape(&master, "PUT", 405);
 }
 
+static void events_tell(void **state)
+{
+	AUTO_JSON *items = NULL;
+	const json *o;
+	struct err e;
+
+	(void)state;
+	make_guide();
+	make_pod("a", "uid-a", "master",
+	         "\"v1.multus-cni.io/default-network\":\"kube-system/other\"");
+	start_node(&master);
+	await_healthy(&master);
+	/* of pods that are no objects nobody is told */
+	add_fails(&master, "x", "c0", "eth0", ",\"defaultIPv4IPPool\":[\"no\"]",
+	          "\"IPPool no, named for eth0, does not exist\"");
+	add_fails(&master, "a", "c1", "eth0", ",\"defaultIPv4IPPool\":[\"master-172\"]",
+	          "\"no IPPool available, all IPv4 IPPools [master-172] of eth0 filtered out: "
+	          "[master-172 is not for network kube-system/other]\"");
+	for (struct mono until = soon(); !items; mono_sleep_until(mono_in(2))) {
+		if (store_list(store, STORE_EVENT, NULL, NULL, &items, NULL, soon(), &e) < 0)
+			fail_msg("%s", e.msg);
+		assert_false(mono_passed(until));
+		if (!json_count(items))
+			json_free(take_ptr(&items));
+	}
+	o = json_first(items);
+	assert_int_equal(json_count(items), 1);
+	assert_string_equal(json_str_at(o, "involvedObject", "uid", NULL), "uid-a");
+	assert_string_equal(
+		json_str_at(o, "message", NULL),
+		"no IPPool available, all IPv4 IPPools [master-172] of eth0 filtered out: "
+		"[master-172 is not for network kube-system/other]. Remedy: make a SpiderIPPool "
+		"that serves node master and network kube-system/other, or correct the pod's "
+		"annotations");
+}
+
 /* A client that goes away frees its thread; its address is its pod's when it asks again. */
 static void client_hangs_up(void **state)
 {
@@ -1282,6 +1318,7 @@ int main(void)
 		TEST(socket_is_roots),
 		TEST(probes),
 		TEST(metrics),
+		TEST(events_tell),
 		TEST(client_hangs_up),
 		cmocka_unit_test(networks),
 	};
