@@ -5,7 +5,8 @@
  *
  *   sockets -> api.c -> ledger (owns the pools) -> jobs -> store
  *                \-> pods, place, coordinator         \-> endpoints -> store
- *   releases -> ledger
+ *                \-> events -> store
+ *   releases -> ledger                       scrape.c asks all of them
  */
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,7 @@
 
 #define SOCKET_CONNECTIONS 160
 #define HEALTH_CONNECTIONS 16
+#define SCRAPE_CONNECTIONS 8
 #define BODY_MAX (64 * 1024)
 #define SHOW_MS 60000
 
@@ -215,6 +217,13 @@ static int start_pool_watches(struct agent *a, struct err *e)
 	return watch_pools(a, 1, LEDGER_SCOPE_FREE, "!" POOL_LABEL_PINNED, e);
 }
 
+static int start_events(struct agent *a, struct err *e)
+{
+	struct events_config c = { .store = a->store, .pods = a->pods, .node = a->config.node };
+
+	return events_start(&c, &a->events, e);
+}
+
 static int start_informers(struct agent *a, struct err *e)
 {
 	struct pods_ops ops = { on_pod_gone, a };
@@ -223,7 +232,8 @@ static int start_informers(struct agent *a, struct err *e)
 		return -1;
 	a->place = place_new(a->store, a->config.node, PLACE_KEEP_MS);
 	endpoints_use(a->endpoints, a->pods);
-	if (coordinator_start(a->store, &a->config.coordinator, &a->coordinator, e) < 0 ||
+	if (start_events(a, e) < 0 ||
+	    coordinator_start(a->store, &a->config.coordinator, &a->coordinator, e) < 0 ||
 	    informer_start(a->store, STORE_RESERVEDIP, NULL, NULL, &reserved_ops, a,
 	                   &a->reserved_informer, e) < 0)
 		return -1;
@@ -237,6 +247,23 @@ static int make_folder_of(const char *path, struct err *e)
 		slash && slash > path ? xstrndup(path, (size_t)(slash - path)) : NULL;
 
 	return folder ? file_mkdirs(folder, 0755, e) : 0;
+}
+
+static int start_scrape(struct agent *a, struct err *e)
+{
+	struct server_config c = {
+		.ops = &scrape_ops,
+		.ctx = a,
+		.max_connections = SCRAPE_CONNECTIONS,
+		.max_body = 0,
+		.idle_ms = 2000,
+	};
+
+	if (!a->config.metrics || !*a->config.metrics)
+		return 0;
+	if (server_start_tcp(a->config.metrics, &c, &a->scrape, e) < 0)
+		return err_wrap(e, "metrics");
+	return 0;
 }
 
 static int start_servers(struct agent *a, struct err *e)
@@ -260,7 +287,7 @@ static int start_servers(struct agent *a, struct err *e)
 	if (a->config.health && *a->config.health &&
 	    server_start_tcp(a->config.health, &a->health_config, &a->health, e) < 0)
 		return -1;
-	if (make_folder_of(a->config.socket, e) < 0)
+	if (start_scrape(a, e) < 0 || make_folder_of(a->config.socket, e) < 0)
 		return -1;
 	return server_start_unix(a->config.socket, &a->socket_config, &a->socket, e);
 }
@@ -297,6 +324,7 @@ int agent_start(const struct agent_config *config, struct agent **out, struct er
 	a->pool_label = pool_node_label(config->node);
 	if (!a->config.settings)
 		a->config.settings = &settings_default;
+	a->metrics = metrics_new();
 	pause_init(&a->pause);
 	read_boot_id(a);
 	if (start(a, e) < 0) {
@@ -315,6 +343,7 @@ void agent_stop(struct agent *a)
 	place_end(a->place);
 	server_stop(a->socket);
 	server_stop(a->health);
+	server_stop(a->scrape);
 	pause_end(&a->pause);
 	if (a->rebuilding)
 		pthread_join(a->rebuild, NULL);
@@ -325,10 +354,12 @@ void agent_stop(struct agent *a)
 	coordinator_stop(a->coordinator);
 	ledger_stop(a->ledger);
 	endpoints_stop(a->endpoints);
+	events_stop(a->events);
 	pods_stop(a->pods);
 	place_free(a->place);
 	ledger_free(a->ledger);
 	store_close(a->store);
+	metrics_free(a->metrics);
 	pause_release(&a->pause);
 	free(a->pool_label);
 	free(a);
@@ -337,4 +368,9 @@ void agent_stop(struct agent *a)
 unsigned int agent_health_port(const struct agent *a)
 {
 	return a->health ? server_port(a->health) : 0;
+}
+
+unsigned int agent_metrics_port(const struct agent *a)
+{
+	return a->scrape ? server_port(a->scrape) : 0;
 }

@@ -20,6 +20,7 @@ struct agent_config {
 	const char *default_network; /* "namespace/name" of eth0 without annotation, or NULL */
 	const char *agent_namespace; /* of networks named without one */
 	const char *health;          /* "ADDRESS:PORT" of the probes, "" or NULL: none */
+	const char *metrics;         /* the same of Prometheus' metrics */
 	struct coordinator_options coordinator;
 	const struct settings *settings; /* NULL: settings_default; socket is the one above */
 	uint32_t max_records;   /* of a pool; 0: POOL_RECORDS_MAX, which it never exceeds */
@@ -33,6 +34,7 @@ struct agent;
 int agent_start(const struct agent_config *config, struct agent **out, struct err *e) MUST_USE;
 /* The socket goes first; then all threads are joined.  NULL is fine. */
 void agent_stop(struct agent *a);
-unsigned int agent_health_port(const struct agent *a); /* 0: none */
+unsigned int agent_health_port(const struct agent *a);  /* 0: none */
+unsigned int agent_metrics_port(const struct agent *a); /* 0: none */
 
 #endif

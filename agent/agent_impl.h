@@ -7,6 +7,8 @@
 
 #include "agent/agent.h"
 #include "agent/endpoints.h"
+#include "agent/events.h"
+#include "agent/metrics.h"
 #include "agent/pause.h"
 #include "agent/place.h"
 #include "agent/releases.h"
@@ -22,17 +24,19 @@ struct pool_watch {
 struct agent {
 	struct agent_config config;
 	struct store *store;
+	struct metrics *metrics;
 	struct endpoints *endpoints;
 	struct ledger *ledger;
 	struct pods *pods;
 	struct place *place;
+	struct events *events;
 	struct coordinator *coordinator;
 	struct releases *releases;
 	struct pool_watch pool_watches[2];
 	char *pool_label; /* of the pools of this node */
 	struct informer *reserved_informer;
 	struct server_config socket_config, health_config;
-	struct server *socket, *health;
+	struct server *socket, *health, *scrape;
 	pthread_t rebuild;
 	bool rebuilding;
 	struct pause pause; /* of the rebuilding */
@@ -43,5 +47,6 @@ bool agent_synced(struct agent *a);
 
 /* ctx is the agent; the second knows /v1/runtime alone. */
 extern const struct server_ops api_socket_ops, api_health_ops;
+extern const struct server_ops scrape_ops; /* the same ctx */
 
 #endif

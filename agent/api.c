@@ -29,6 +29,8 @@ struct call {
 	json *body;
 	const char *query; /* after '?', or "" */
 	struct mono started;
+	int64_t started_us, planned_us; /* 0: it was not planned */
+	enum err_kind failed;
 };
 
 static void say(struct call *c, int status, const char *text)
@@ -161,6 +163,16 @@ static enum outcome ask(struct call *c, struct ledger_request *r, struct mono un
 	while (poll(fds, 1, -1) < 0 && errno == EINTR)
 		;
 	return read(r->event, &n, sizeof(n)) == sizeof(n) ? ANSWERED : LATE;
+}
+
+typedef void count_fn(struct metrics *m, int64_t us, int64_t limit_us, enum err_kind kind);
+
+static void count(const struct call *c, count_fn *fn)
+{
+	enum err_kind kind = c->failed || c->answer->status == 200 ? c->failed : ERR_PROTO;
+	int64_t us = mono_us() - c->started_us;
+
+	fn(c->agent->metrics, us, c->planned_us ? c->planned_us - c->started_us : us, kind);
 }
 
 static int elapsed(const struct call *c)
@@ -305,14 +317,24 @@ static int status_of(enum err_kind k)
 	return k == ERR_TIMEOUT || k == ERR_UNREACHABLE || k == ERR_THROTTLED ? 503 : 500;
 }
 
+static void add_failed(struct call *c, const char *pod, const struct identity *id,
+                       const char *network, enum err_kind kind, const char *text)
+{
+	struct add_failure f = { id->ns, id->name, id->uid, network, kind, text };
+
+	log_warn("ADD pod=%s nic=%s cid=%.13s ms=%d: %s", pod, id->nic, id->cid, elapsed(c), text);
+	say(c, status_of(kind), text);
+	c->failed = kind;
+	events_failed(c->agent->events, &f);
+}
+
 static void finish_add(struct call *c, const struct identity *id, const struct ledger_request *r)
 {
 	AUTO_JSON *doc = NULL;
 
+	c->planned_us = r->planned_us;
 	if (r->kind != ERR_NONE) {
-		log_warn("ADD pod=%s nic=%s cid=%.13s ms=%d: %s", r->pod, id->nic, id->cid,
-		         elapsed(c), r->text);
-		say(c, status_of(r->kind), r->text);
+		add_failed(c, r->pod, id, r->network, r->kind, r->text);
 		return;
 	}
 	keep_attachment(c, id, r);
@@ -323,14 +345,7 @@ static void finish_add(struct call *c, const struct identity *id, const struct l
 		         id->cid, cidr_str(r->grants[i].address).s, r->grants[i].pool, elapsed(c));
 }
 
-static void add_failed(struct call *c, const char *pod, const struct identity *id, int status,
-                       const char *text)
-{
-	log_warn("ADD pod=%s nic=%s cid=%.13s ms=%d: %s", pod, id->nic, id->cid, elapsed(c), text);
-	say(c, status, text);
-}
-
-static void post_ip(struct call *c)
+static void add_ip(struct call *c)
 {
 	int64_t ms = c->agent->config.add_ms ? c->agent->config.add_ms : AGENT_ADD_MS;
 	struct mono deadline = mono_in(ms);
@@ -355,22 +370,28 @@ static void post_ip(struct call *c)
 	    json_opt_bool(c->body, "cleanGateway", &r->choice.clean_gateway, &e) < 0) {
 		say(c, 400, e.msg);
 	} else if (prepare_add(c, &id, r, &e) < 0) {
-		add_failed(c, pod, &id, status_of(e.kind), e.msg);
+		add_failed(c, pod, &id, NULL, e.kind, e.msg);
 	} else {
 		switch (ask(c, r, (struct mono){ deadline.ms + GRACE_MS })) {
 		case ANSWERED:
 			finish_add(c, &id, r);
 			break;
 		case LATE:
-			add_failed(c, pod, &id, 503,
+			add_failed(c, pod, &id, NULL, ERR_TIMEOUT,
 			           "the store did not acknowledge the address in time");
 			return;
 		case HUNG_UP:
-			add_failed(c, pod, &id, 503, "the client went away");
+			add_failed(c, pod, &id, NULL, ERR_UNREACHABLE, "the client went away");
 			return;
 		}
 	}
 	ledger_request_free(r);
+}
+
+static void post_ip(struct call *c)
+{
+	add_ip(c);
+	count(c, metrics_allocation);
 }
 
 /* DEL. */
@@ -403,10 +424,12 @@ static void finish_del(struct call *c, const struct identity *id, const struct l
 }
 
 /* The store does not answer in time: what cannot be freed now will be. */
-static void del_later(struct call *c, const struct identity *id, const char *why)
+static void del_later(struct call *c, const struct identity *id, enum err_kind kind,
+                      const char *why)
 {
 	struct err e;
 
+	c->failed = kind;
 	if (*id->nic && write_release(c, id, &e) == 0) {
 		log_info("DEL pod=%s/%s nic=%s cid=%.13s ms=%d: queued, %s", id->ns, id->name,
 		         id->nic, id->cid, elapsed(c), why);
@@ -434,32 +457,35 @@ static void release_call(struct call *c, bool nic)
 	}
 	event = eventfd(0, EFD_CLOEXEC);
 	if (event < 0) {
-		del_later(c, &id, "no more files can be opened");
+		del_later(c, &id, ERR_SYS, "no more files can be opened");
 		return;
 	}
 	pod = pod_key(id.ns, id.name, id.cid);
 	r = ledger_request_new(LEDGER_DEL, pod, id.uid, id.nic, id.cid, deadline, event);
 	outcome = ask(c, r, (struct mono){ deadline.ms + GRACE_MS / 5 });
 	if (outcome != ANSWERED) {
-		del_later(c, &id,
+		del_later(c, &id, outcome == LATE ? ERR_TIMEOUT : ERR_UNREACHABLE,
 		          outcome == LATE ? "the store does not answer" : "the client went away");
 		return;
 	}
+	c->planned_us = r->planned_us;
 	if (r->kind == ERR_NONE)
 		finish_del(c, &id, r);
 	else
-		del_later(c, &id, r->text);
+		del_later(c, &id, r->kind, r->text);
 	ledger_request_free(r);
 }
 
 static void delete_ip(struct call *c)
 {
 	release_call(c, true);
+	count(c, metrics_release);
 }
 
 static void delete_ips(struct call *c)
 {
 	release_call(c, false);
+	count(c, metrics_release);
 }
 
 static void post_ips(struct call *c)
@@ -685,7 +711,7 @@ static void handle_socket(void *ctx, struct server_connection *connection,
                           const struct http_incoming *in, struct server_answer *a)
 {
 	static const struct route *const tables[] = { routes, runtime_routes, NULL };
-	struct call c = { ctx, connection, in, a, NULL, "", mono_now() };
+	struct call c = { ctx, connection, in, a, NULL, "", mono_now(), mono_us(), 0, ERR_NONE };
 
 	serve(&c, tables);
 }
@@ -694,7 +720,7 @@ static void handle_health(void *ctx, struct server_connection *connection,
                           const struct http_incoming *in, struct server_answer *a)
 {
 	static const struct route *const tables[] = { runtime_routes, NULL };
-	struct call c = { ctx, connection, in, a, NULL, "", mono_now() };
+	struct call c = { ctx, connection, in, a, NULL, "", mono_now(), mono_us(), 0, ERR_NONE };
 
 	serve(&c, tables);
 }

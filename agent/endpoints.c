@@ -36,6 +36,7 @@ struct endpoints {
 	struct queue queue;
 	pthread_t thread;
 	struct todo *todos; /* the thread's own, oldest first */
+	atomic_size_t waiting;
 };
 
 static int split(const char *pod, char **ns, char **name)
@@ -308,6 +309,7 @@ static void add(struct endpoints *ep, struct pod_grants *g)
 		link = &(*link)->next;
 	if (!*link) {
 		*link = xcalloc(1, sizeof(**link));
+		atomic_fetch_add(&ep->waiting, 1);
 	} else {
 		pod_grants_free((*link)->want);
 		(*link)->failures = 0;
@@ -372,6 +374,7 @@ static void *endpoints_main(void *arg)
 			}
 			*link = t->next;
 			todo_free(t);
+			atomic_fetch_sub(&ep->waiting, 1);
 		}
 	}
 	take(ep, mono_now());
@@ -409,6 +412,11 @@ void endpoints_put(struct endpoints *ep, struct pod_grants *g)
 {
 	if (!queue_put(&ep->queue, &g->item))
 		pod_grants_free(g);
+}
+
+size_t endpoints_waiting(struct endpoints *ep)
+{
+	return atomic_load(&ep->waiting);
 }
 
 void endpoints_stop(struct endpoints *ep)

@@ -22,6 +22,7 @@ int endpoints_start(struct store *s, const char *node, struct endpoints **out,
 void endpoints_use(struct endpoints *ep, struct pods *pods);
 /* What a pod holds now; g is taken.  Never waits. */
 void endpoints_put(struct endpoints *ep, struct pod_grants *g);
-void endpoints_stop(struct endpoints *ep); /* NULL is fine */
+size_t endpoints_waiting(struct endpoints *ep); /* pods whose endpoints are still to be written */
+void endpoints_stop(struct endpoints *ep);      /* NULL is fine */
 
 #endif

@@ -114,6 +114,23 @@ struct pod_grants *ledger_grants(struct ledger *l, const char *pod, const char *
 	return g;
 }
 
+/* Fills in the answer to LEDGER_USAGE. */
+void ledger_usage(struct ledger *l, struct ledger_request *r)
+{
+	r->usage = xcalloc(l->n_slots + 1, sizeof(*r->usage));
+	r->n_known = l->n_slots;
+	for (size_t i = 0; i < l->n_slots; i++) {
+		const struct pool *p = &l->slots[i]->at.p;
+		uint64_t total = pool_total(p);
+
+		if (!pool_state_is_for(&l->slots[i]->at, l->config.node))
+			continue;
+		r->usage[r->n_usage++] =
+			(struct pool_usage){ xstrdup(p->name), total,
+			                     total > p->n_records ? total - p->n_records : 0 };
+	}
+}
+
 /* Requests. */
 static char *copy_or_empty(const char *s)
 {
@@ -164,6 +181,9 @@ void ledger_request_free(struct ledger_request *r)
 	free(r->text);
 	free(r->why);
 	pod_grants_free(r->pod_grants);
+	for (size_t i = 0; i < r->n_usage; i++)
+		free(r->usage[i].pool);
+	free(r->usage);
 	free(r);
 }
 
@@ -734,11 +754,26 @@ static void refuse_batch(struct ledger *l, struct slot *s, const struct err *e)
 	}
 }
 
+static void count_conflict(struct ledger *l, const struct slot *s)
+{
+	bool add = false, del = false;
+
+	for (const struct ledger_part *p = s->batch; p; p = p->next) {
+		const struct ledger_request *r = p->request;
+
+		add |= r->op == LEDGER_ADD;
+		del |= r->op == LEDGER_DEL;
+	}
+	atomic_fetch_add(&l->conflicts, 1);
+	atomic_fetch_add(&l->add_conflicts, add);
+	atomic_fetch_add(&l->del_conflicts, del);
+}
+
 static void slot_failed(struct ledger *l, struct slot *s, const struct job *j)
 {
 	s->failures++;
 	if (j->e.kind == ERR_CONFLICT) {
-		atomic_fetch_add(&l->conflicts, 1);
+		count_conflict(l, s);
 		s->not_before = mono_in(backoff_ms(s->failures, CONFLICT_MAX_MS));
 		log_debug("IPPool %s: somebody else wrote first", s->at.p.name);
 	} else {
@@ -1131,6 +1166,9 @@ bool ledger_alive(struct ledger *l)
 
 struct ledger_stats ledger_stats(struct ledger *l)
 {
-	return (struct ledger_stats){ atomic_load(&l->pool_writes), atomic_load(&l->adds),
-		                      atomic_load(&l->dels_done), atomic_load(&l->conflicts) };
+	return (struct ledger_stats){
+		atomic_load(&l->pool_writes),   atomic_load(&l->adds),
+		atomic_load(&l->dels_done),     atomic_load(&l->conflicts),
+		atomic_load(&l->add_conflicts), atomic_load(&l->del_conflicts)
+	};
 }

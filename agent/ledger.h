@@ -31,6 +31,12 @@ struct pod_grants {
 	size_t n;
 };
 
+/* How full a pool is.  The name is owned. */
+struct pool_usage {
+	char *pool;
+	uint64_t total, available;
+};
+
 void grant_release(struct grant *g);
 void pod_grants_free(struct pod_grants *g); /* NULL is fine */
 
@@ -40,6 +46,7 @@ enum ledger_op {
 	LEDGER_FREE,       /* exactly these addresses, if uid and cid are still what is recorded */
 	LEDGER_QUARANTINE, /* the container's address: somebody else answers for it */
 	LEDGER_QUERY,      /* what a pod holds */
+	LEDGER_USAGE,      /* how full this node's pools are */
 	LEDGER_HELD,       /* all records that were made on this node */
 	LEDGER_SHOW,       /* send what the pod holds to the `changed` hook */
 	LEDGER_SHOW_HELD   /* the same, if it holds anything */
@@ -84,6 +91,9 @@ struct ledger_request {
 	struct pod_grants *pod_grants; /* of QUERY */
 	struct ledger_held *held;      /* of HELD */
 	size_t n_held;
+	struct pool_usage *usage; /* of USAGE */
+	size_t n_usage, n_known;  /* pools of this node, and all */
+	int64_t planned_us;       /* when it was first planned (mono_us); 0: it never was */
 	/* the ledger's own */
 	atomic_int state;
 	uint64_t seen;
@@ -154,6 +164,7 @@ bool ledger_alive(struct ledger *l); /* its loop went round in the last minute *
 
 struct ledger_stats {
 	unsigned long pool_writes, adds, dels, conflicts;
+	unsigned long add_conflicts, del_conflicts; /* those that an ADD, or a DEL, waited for */
 };
 struct ledger_stats ledger_stats(struct ledger *l);
 

@@ -65,7 +65,7 @@ struct ledger {
 	atomic_int arriving;
 	atomic_bool synced;
 	atomic_llong beat; /* ms of the last round */
-	atomic_ulong pool_writes, adds, dels_done, conflicts;
+	atomic_ulong pool_writes, adds, dels_done, conflicts, add_conflicts, del_conflicts;
 };
 
 /* plan.c: goes through the pending requests; what can be decided is answered or put into a batch.
@@ -89,5 +89,6 @@ bool ledger_is_here(const struct ledger *l, const struct pool *p, const struct p
 /* There is no pool of that name: known since after `seen`.  Else it is being looked for. */
 bool ledger_is_absent(struct ledger *l, const char *name, uint64_t seen);
 struct pod_grants *ledger_grants(struct ledger *l, const char *pod, const char *uid);
+void ledger_usage(struct ledger *l, struct ledger_request *r);
 
 #endif

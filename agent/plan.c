@@ -59,6 +59,8 @@ static void join(struct slot *s, struct ledger_part *part, struct ip ip)
 	*s->batch_tail = part;
 	s->batch_tail = &part->next;
 	part->request->open++;
+	if (!part->request->planned_us)
+		part->request->planned_us = mono_us();
 }
 
 static struct pool_request question(const struct ledger *l, const struct ledger_request *r, int f)
@@ -747,6 +749,9 @@ static enum verdict plan_one(struct ledger *l, struct ledger_request *r)
 		break;
 	case LEDGER_HELD:
 		list_held(l, r);
+		break;
+	case LEDGER_USAGE:
+		ledger_usage(l, r);
 		break;
 	case LEDGER_SHOW:
 	case LEDGER_SHOW_HELD:

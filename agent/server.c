@@ -68,10 +68,11 @@ static void answer_text(struct server_answer *a, int status, const char *text)
 
 static bool respond(struct connection *k, const struct server_answer *a, bool close)
 {
+	const char *type = a->type ? a->type : "application/json";
 	struct err e;
 
-	if (http_respond(k->http, a->status, a->body.len ? "application/json" : NULL, a->body.data,
-	                 a->body.len, close, mono_in(WRITE_MS), &e) == 0)
+	if (http_respond(k->http, a->status, a->body.len ? type : NULL, a->body.data, a->body.len,
+	                 close, mono_in(WRITE_MS), &e) == 0)
 		return true;
 	log_debug("answer a request: %s", e.msg);
 	return false;

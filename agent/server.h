@@ -9,7 +9,8 @@
 
 struct server_answer {
 	int status;
-	struct str body; /* JSON, or empty */
+	const char *type; /* of the body; NULL: JSON */
+	struct str body;  /* may be empty */
 };
 
 /* One connection, for the handler. */

@@ -42,6 +42,9 @@ static const char usage[] =
 	"  --health-addr ADDRESS:PORT  probes, '' for none; default 127.0.0.1 (without IPv4 "
 	"[::1]),\n"
 	"                           and $SPIDERPOOL_HEALTH_PORT or 5710\n"
+	"  --metrics-addr ADDRESS:PORT  Prometheus metrics, any path; default: none, or with\n"
+	"                           $SPIDERPOOL_ENABLED_METRIC=true\n"
+	"                           0.0.0.0:$SPIDERPOOL_METRIC_HTTP_PORT (5711)\n"
 	"  --coordinator-mode MODE  auto (default), underlay, overlay or disabled\n"
 	"  --overlay-pod-cidr LIST  networks that pods reach through the host, separated by "
 	"commas\n"
@@ -61,7 +64,7 @@ struct options {
 	struct agent_config agent;
 	struct settings settings;
 	const char *config_path, *log_level, *log_format, *log_file;
-	char host[256], health[32];
+	char host[256], health[32], metrics[32];
 	char *network; /* default_network, where it is made up */
 };
 
@@ -70,6 +73,21 @@ static const char *first_of(const char *a, const char *b, const char *c)
 	if (a && *a)
 		return a;
 	return b && *b ? b : c;
+}
+
+/* As the original is told to serve them. */
+static int default_metrics(struct options *o, struct err *e)
+{
+	const char *on = getenv("SPIDERPOOL_ENABLED_METRIC");
+	const char *port = first_of(getenv("SPIDERPOOL_METRIC_HTTP_PORT"), NULL, "5711");
+
+	if (o->agent.metrics || !on || !(strcasecmp(on, "true") == 0 || streq(on, "1")))
+		return 0;
+	if (fmt(o->metrics, sizeof(o->metrics), "0.0.0.0:%s", port) < 0)
+		return err_set(e, ERR_CONFIG, "SPIDERPOOL_METRIC_HTTP_PORT: \"%s\" is no port",
+		               port);
+	o->agent.metrics = o->metrics;
+	return 0;
 }
 
 static int parse_args(int argc, char **argv, struct options *o, struct err *e)
@@ -85,6 +103,7 @@ static int parse_args(int argc, char **argv, struct options *o, struct err *e)
 		{ "default-network", 0, &a->default_network, NULL },
 		{ "agent-namespace", 0, &a->agent_namespace, NULL },
 		{ "health-addr", 0, &a->health, NULL },
+		{ "metrics-addr", 0, &a->metrics, NULL },
 		{ "coordinator-mode", 0, &a->coordinator.mode, NULL },
 		{ "overlay-pod-cidr", 0, &a->coordinator.overlay_pod_cidr, NULL },
 		{ "service-cidr", 0, &a->coordinator.service_cidr, NULL },
@@ -187,7 +206,7 @@ static int configure(struct options *o, struct err *e)
 		first_of(a->agent_namespace, getenv("SPIDERPOOL_AGENT_NAMESPACE"),
 	                 first_of(getenv("SPIDERPOOL_POD_NAMESPACE"), NULL, "kube-system"));
 	find_network(o);
-	return 0;
+	return default_metrics(o, e);
 }
 
 static int start_log(const struct options *o, struct err *e)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * mono.c - the monotonic clock in milliseconds.
+ * mono.c - the monotonic clock.
  */
 #include <errno.h>
 #include <limits.h>
@@ -13,6 +13,14 @@ struct mono mono_now(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (struct mono){ (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000 };
+}
+
+int64_t mono_us(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
 
 struct mono mono_in(int64_t ms)

@@ -20,6 +20,7 @@ struct mono {
 
 struct mono mono_now(void);
 struct mono mono_in(int64_t ms); /* now + ms */
+int64_t mono_us(void);           /* the same clock, to measure with */
 struct mono mono_min(struct mono a, struct mono b);
 bool mono_passed(struct mono deadline);
 

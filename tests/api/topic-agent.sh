@@ -8,9 +8,13 @@ mkdir -p "$agents"
 kubectl -n kube-system create token spiderpool-agent --duration 10h >"$agents/token" 2>"$work/log" || cat "$work/log"
 api_kubeconfig "$agents/conf" "$API_URL" "$API_DIR/trust.crt" "$agents/token"
 
+free_port >"$agents/master.port"
+free_port >"$agents/worker.port"
+
 # agent_start NODE
 agent_start() {
-	"$SPIDERBOX" agent --store "kube:$agents/conf" --node "$1" --socket "$agents/$1.sock" \
+	SPIDERPOOL_ENABLED_METRIC=true SPIDERPOOL_METRIC_HTTP_PORT=$(cat "$agents/$1.port") \
+		"$SPIDERBOX" agent --store "kube:$agents/conf" --node "$1" --socket "$agents/$1.sock" \
 		--state-dir "$agents/state-$1" --default-network kube-system/ipvlan-eth0 --health-addr '' \
 		2>>"$agents/$1.log" &
 	echo $! >"$agents/$1.pid"
@@ -93,6 +97,30 @@ check 'by node and the other network' gives worker b c2 192.168.0.161/24
 check "another node's pod" refuses worker a c1 'pod default/a is bound to node master, and this is the agent of node worker (--node)'
 check 'shown by the pools' pools_are master-172 '1 5' master-192 '0 5' worker-172 '0 5' worker-192 '1 5'
 check 'and by the endpoint' wait_until 5 endpoint_is b 'b eth0 worker-192 192.168.0.161/24 worker'
+
+# why a pod gets no address is told where people look
+pod w worker kube-system/none >"$work/log" 2>&1 || cat "$work/log"
+describes() {
+	kubectl describe pod w >"$work/answer"
+	grep -q 'Warning  *FailedAllocateIP  *.*  spiderpool-agent  no IPPool available, all IPv4 IPPools \[.*worker-172 is not for network kube-system/none.*Remedy: make a SpiderIPPool that serves node worker and network kube-system/none, or' "$work/answer"
+}
+event_is() {
+	[ "$(kubectl get events --field-selector "involvedObject.name=w,reason=FailedAllocateIP" --no-headers \
+		-o 'custom-columns=T:.type,K:.involvedObject.kind,C:.count,H:.source.host,I:.reportingComponent')" = "$1" ]
+}
+check 'a pod that no pool serves' refuses worker w c8 'no IPPool available'
+check 'kubectl describe tells why, and what helps' wait_until 10 describes
+check 'a second time' refuses worker w c9 'no IPPool available'
+check 'is counted up' wait_until 20 event_is 'Warning   Pod   2     worker   spiderpool-agent'
+
+# metric NODE SAMPLE: must be there, as it is written here
+metric() {
+	curl -s --max-time 10 -D "$agents/head" "http://127.0.0.1:$(cat "$agents/$1.port")/metrics" >"$work/answer" &&
+		grep -q '^Content-Type: text/plain; version=0.0.4' "$agents/head" && grep -qxF "$2" "$work/answer"
+}
+check 'metrics: what was given' metric worker 'spiderpool_ipam_allocation_counts_total 4'
+check 'what was not' metric worker 'spiderpool_ipam_allocation_err_no_available_pool_counts_total 2'
+check 'and what is left' metric worker 'spiderpool_debug_ippool_available_ip_counts{ippool="worker-192"} 4'
 
 # a killed agent knows it all again
 agent_end master KILL

@@ -1033,6 +1033,10 @@ static void bad_options(void **state)
 	assert_int_equal(agent_start(&master.config, &a, &e), -1);
 	assert_string_equal(e.msg, "\"localhost\" is not ADDRESS:PORT");
 	master.config.health = NULL;
+	master.config.metrics = "0.0.0.0:high";
+	assert_int_equal(agent_start(&master.config, &a, &e), -1);
+	assert_string_equal(e.msg, "metrics: \"0.0.0.0:high\" is not ADDRESS:PORT");
+	master.config.metrics = NULL;
 	master.config.store = "nowhere";
 	assert_int_equal(agent_start(&master.config, &a, &e), -1);
 	assert_int_equal(e.kind, ERR_CONFIG);
@@ -1126,6 +1130,120 @@ static void probes(void **state)
 	}
 	/* the same on the socket */
 	expect(&master, "GET", "/v1/runtime/readiness", NULL, 200, "");
+}
+
+/* What the metrics' port answers, owned. */
+static char *scrape(const struct node *n, const char *method, int status)
+{
+	struct http_request q = { .method = method, .target = "/any", .host = "x" };
+	struct http_response resp;
+	struct str text = STR_INIT;
+	struct stream *s;
+	struct http *h;
+	struct err e;
+
+	if (stream_connect_tcp("127.0.0.1", agent_metrics_port(n->agent), soon(), &s, &e) < 0)
+		fail_msg("%s", e.msg);
+	h = http_new(s);
+	if (http_send(h, &q, &resp, NULL, soon(), &e) < 0 ||
+	    http_read_body(h, &text, soon(), &e) < 0)
+		fail_msg("%s", e.msg);
+	assert_int_equal(resp.status, status);
+	if (status == 200)
+		assert_string_equal(resp.content_type, "text/plain; version=0.0.4; charset=utf-8");
+	http_free(h);
+	return str_take(&text);
+}
+
+static void has_line(const char *text, const char *line)
+{
+	AUTO_FREE char *whole = xasprintf("\n%s\n", line);
+
+	if (!strstr(text, whole))
+		fail_msg("no %s in:\n%s", line, text);
+}
+
+static void metrics(void **state)
+{
+	AUTO_FREE char *text = NULL;
+	AUTO_FREE char *none = NULL;
+
+	(void)state;
+	make_pool("one", "10.0.0.1-10.0.0.2", "10.0.0.0/24", "10.0.0.254", "\"master\"", "");
+	make_pool("other", "10.0.1.1-10.0.1.2", "10.0.1.0/24", "10.0.1.254", "\"worker\"", "");
+	start_node(&master);
+	assert_int_equal(agent_metrics_port(master.agent), 0); /* off, unless it is wanted */
+	stop_node(&master);
+	master.config.metrics = "127.0.0.1:0";
+	start_node(&master);
+	await_healthy(&master);
+	add_gives(&master, "a", "c1", "eth0", "10.0.0.1/24", "one");
+	add_gives(&master, "b", "c2", "eth0", "10.0.0.2/24", "one");
+	add_fails(&master, "c", "c3", "eth0", "",
+	          "\"all IP addresses used out, IPv4 IPPools [one other] of eth0: [one: 2 of 2 in "
+	          "use], filtered out: [other is not for node master]\"");
+	add_fails(&master, "c", "c3", "eth0", ",\"defaultIPv4IPPool\":[\"no\"]",
+	          "\"IPPool no, named for eth0, does not exist\"");
+	expect(&master, "POST", "/v1/ipam/ip", "{}", 400, "\"containerID: missing\"");
+	del(&master, "b", "c2", "eth0");
+	expect(&master, "DELETE", "/v1/ipam/ips", "{}", 400, "\"containerID: missing\"");
+
+	text = scrape(&master, "GET", 200);
+	has_line(text, "spiderpool_ipam_allocation_counts_total 5");
+	has_line(text, "spiderpool_ipam_allocation_failure_counts_total 3");
+	has_line(text, "spiderpool_ipam_allocation_err_ip_used_out_counts_total 1");
+	has_line(text, "spiderpool_ipam_allocation_err_no_available_pool_counts_total 1");
+	has_line(text, "spiderpool_ipam_allocation_err_internal_counts_total 1");
+	has_line(text, "spiderpool_ipam_allocation_duration_seconds_count 5");
+	has_line(text, "spiderpool_ipam_allocation_limit_duration_seconds_count 5");
+	has_line(text, "spiderpool_ipam_allocation_update_ippool_conflict_counts_total 0");
+	has_line(text, "spiderpool_ipam_release_counts_total 2");
+	has_line(text, "spiderpool_ipam_release_failure_counts_total 1");
+	has_line(text, "spiderpool_total_ippool_counts 2");
+	has_line(text, "# TYPE spiderpool_debug_ippool_total_ip_counts gauge");
+	has_line(text, "spiderpool_debug_ippool_total_ip_counts{ippool=\"one\"} 2");
+	has_line(text, "spiderpool_debug_ippool_available_ip_counts{ippool=\"one\"} 1");
+	assert_null(strstr(text, "ippool=\"other\""));
+	assert_non_null(strstr(text, "\nspiderpool_build_info{version=\""));
+	assert_non_null(strstr(text, "\nprocess_resident_memory_bytes "));
+	assert_non_null(strstr(text, "\nspiderpool_endpoint_writes_waiting "));
+	none = scrape(&master, "PUT", 405);
+}
+
+static void events_tell(void **state)
+{
+	AUTO_JSON *items = NULL;
+	const json *o;
+	struct err e;
+
+	(void)state;
+	make_guide();
+	make_pod("a", "uid-a", "master",
+	         "\"v1.multus-cni.io/default-network\":\"kube-system/other\"");
+	start_node(&master);
+	await_healthy(&master);
+	/* of pods that are no objects nobody is told */
+	add_fails(&master, "x", "c0", "eth0", ",\"defaultIPv4IPPool\":[\"no\"]",
+	          "\"IPPool no, named for eth0, does not exist\"");
+	add_fails(&master, "a", "c1", "eth0", ",\"defaultIPv4IPPool\":[\"master-172\"]",
+	          "\"no IPPool available, all IPv4 IPPools [master-172] of eth0 filtered out: "
+	          "[master-172 is not for network kube-system/other]\"");
+	for (struct mono until = soon(); !items; mono_sleep_until(mono_in(2))) {
+		if (store_list(store, STORE_EVENT, NULL, NULL, &items, NULL, soon(), &e) < 0)
+			fail_msg("%s", e.msg);
+		assert_false(mono_passed(until));
+		if (!json_count(items))
+			json_free(take_ptr(&items));
+	}
+	o = json_first(items);
+	assert_int_equal(json_count(items), 1);
+	assert_string_equal(json_str_at(o, "involvedObject", "uid", NULL), "uid-a");
+	assert_string_equal(
+		json_str_at(o, "message", NULL),
+		"no IPPool available, all IPv4 IPPools [master-172] of eth0 filtered out: "
+		"[master-172 is not for network kube-system/other]. Remedy: make a SpiderIPPool "
+		"that serves node master and network kube-system/other, or correct the pod's "
+		"annotations");
 }
 
 /* A client that goes away frees its thread; its address is its pod's when it asks again. */
@@ -1223,6 +1341,8 @@ int main(void)
 		TEST(bad_options),
 		TEST(socket_is_roots),
 		TEST(probes),
+		TEST(metrics),
+		TEST(events_tell),
 		TEST(client_hangs_up),
 		cmocka_unit_test(networks),
 	};

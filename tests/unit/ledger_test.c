@@ -495,6 +495,12 @@ static void conflicts_are_retried(void **state)
 	assert_int_equal(count(&faulty.patches), 6);
 	assert_int_equal(count(&faulty.gets), 5);
 	assert_int_equal(ledger_stats(ledger).conflicts, 5);
+	assert_int_equal(ledger_stats(ledger).add_conflicts, 5);
+	set(&faulty.conflicts, 2);
+	del("p", "c", "10.0.0.1");
+	assert_int_equal(ledger_stats(ledger).conflicts, 7);
+	assert_int_equal(ledger_stats(ledger).add_conflicts, 5);
+	assert_int_equal(ledger_stats(ledger).del_conflicts, 2);
 
 	/* for as long as the request has time, and no longer */
 	set(&faulty.conflicts, 1000000);
@@ -502,6 +508,30 @@ static void conflicts_are_retried(void **state)
 	          "no decision in time: IPPool a is being written");
 	set(&faulty.conflicts, 0);
 	add_gives("q", "d", "10.0.0.2/16");
+}
+
+static void usage_is_told(void **state)
+{
+	struct ledger_request *r;
+
+	(void)state;
+	make_pool("a", "10.0.0.1-10.0.0.9", ",\"excludeIPs\":[\"10.0.0.9\"]");
+	make_pool("other", "10.0.1.1-10.0.1.5", ",\"nodeName\":[\"worker\"]");
+	tell("a");
+	add_gives("p", "c", "10.0.0.1/16");
+	r = run(request(LEDGER_USAGE, "", "", 5000));
+	assert_int_equal(r->kind, ERR_NONE);
+	assert_int_equal(r->n_known, 2);
+	assert_int_equal(r->n_usage, 1);
+	assert_string_equal(r->usage[0].pool, "a");
+	assert_int_equal(r->usage[0].total, 8);
+	assert_int_equal(r->usage[0].available, 7);
+	ledger_request_free(r);
+	/* when it was planned */
+	r = request(LEDGER_ADD, "q", "d", 5000);
+	run(r);
+	assert_true(r->planned_us > 0 && r->planned_us <= mono_us());
+	ledger_request_free(r);
 }
 
 static void lost_answer_is_found(void **state)
@@ -1299,6 +1329,7 @@ int main(void)
 		TEST(group_commit),
 		TEST(batch_waits_for_arrivals),
 		TEST(conflicts_are_retried),
+		TEST(usage_is_told),
 		TEST(lost_answer_is_found),
 		TEST(store_away),
 		TEST(same_pod_same_address),
