@@ -7,6 +7,7 @@
  * match_master_subnet, those of plugin_log.h, and ours: state_dir (where the queue of releases is),
  * timeout_ms (for a call as a whole; the default is CNI_CALL_MS).
  */
+#include <limits.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -118,13 +119,19 @@ static void read_leniently(const struct cni_call *c, struct options *o)
 	log_warn_err(&e, "configuration: ipam");
 }
 
+/* No path of a namespace that there is: a DEL need not know it, and its record has a limit. */
+static const char *netns_path(const struct cni_call *c)
+{
+	return strlen(c->netns) < PATH_MAX ? c->netns : "";
+}
+
 static json *identity(const struct cni_call *c)
 {
 	json *j = json_new_object();
 
 	json_set_str(j, "containerID", c->container_id);
 	json_set_str(j, "ifName", c->ifname);
-	json_set_str(j, "netNamespace", c->netns);
+	json_set_str(j, "netNamespace", netns_path(c));
 	json_set_str(j, "podNamespace", c->pod_namespace);
 	json_set_str(j, "podName", c->pod_name);
 	json_set_str(j, "podUID", c->pod_uid);
@@ -265,7 +272,7 @@ static int queue_release(const struct cni_call *c, const struct options *o, stru
 {
 	AUTO_FREE char *id = xstrdup(c->container_id);
 	AUTO_FREE char *ifname = xstrdup(c->ifname);
-	AUTO_FREE char *netns = xstrdup(c->netns);
+	AUTO_FREE char *netns = xstrdup(netns_path(c));
 	AUTO_FREE char *namespace = xstrdup(c->pod_namespace);
 	AUTO_FREE char *name = xstrdup(c->pod_name);
 	AUTO_FREE char *uid = xstrdup(c->pod_uid);
