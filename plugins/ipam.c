@@ -79,8 +79,9 @@ static void start(const struct cni_call *c, struct options *o)
 
 	o->deadline = mono_min(c->deadline, mono_in(o->timeout_ms));
 	plugin_log_open("ipam", &o->log);
-	str_addf(&context, "pod=%s/%s cid=%.13s if=%s", c->pod_namespace, c->pod_name,
-	         c->container_id, c->ifname);
+	if (*c->pod_name)
+		str_addf(&context, "pod=%s/%s ", c->pod_namespace, c->pod_name);
+	str_addf(&context, "cid=%.13s if=%s", c->container_id, c->ifname);
 	log_ctx(context.data);
 }
 
@@ -117,6 +118,13 @@ static void read_leniently(const struct cni_call *c, struct options *o)
 	}
 	start(c, o);
 	log_warn_err(&e, "configuration: ipam");
+}
+
+/* Whom a call is for, in words; owned.  Runtimes other than Kubernetes' have no pods. */
+static char *holder(const struct cni_call *c)
+{
+	return *c->pod_name ? xasprintf("pod %s/%s", c->pod_namespace, c->pod_name)
+	                    : xasprintf("container %.13s", c->container_id);
 }
 
 /* No path of a namespace that there is: a DEL need not know it, and its record has a limit. */
@@ -230,13 +238,13 @@ static int request_addresses(const struct cni_call *c, const struct options *o, 
 {
 	AUTO_JSON *body = add_request(c, o);
 	AUTO_JSON *answer = NULL;
+	AUTO_FREE char *who = holder(c);
 	AUTO_CNI_RESULT r = { .dns = NULL };
 
 	if (agent_request(o->socket, "POST", "/v1/ipam/ip", body, true, &answer, o->deadline, e) <
 	    0) {
 		explain(o, e);
-		return err_wrap(e, "allocate addresses for %s of pod %s/%s", c->ifname,
-		                c->pod_namespace, c->pod_name);
+		return err_wrap(e, "allocate addresses for %s of %s", c->ifname, who);
 	}
 	if (read_answer(answer, c->ifname, &r, e) < 0) {
 		e->kind = ERR_PROTO;
@@ -328,6 +336,7 @@ static bool recorded(const json *interfaces, const char *ifname, struct ip want,
 static int compare(const struct cni_call *c, const struct cni_result *r, const json *endpoint,
                    struct err *e)
 {
+	AUTO_FREE char *who = holder(c);
 	size_t checked = 0;
 
 	for (size_t i = 0; i < r->n_ips; i++) {
@@ -339,11 +348,10 @@ static int compare(const struct cni_call *c, const struct cni_result *r, const j
 		checked++;
 		if (!recorded(json_get(endpoint, "interfaces"), c->ifname, r->ips[i].address.ip,
 		              &seen))
-			return err_set(
-				e, ERR_NOT_FOUND,
-				"address %s of %s is not recorded for pod %s/%s (there is: %s)",
-				ip_str(r->ips[i].address.ip).s, c->ifname, c->pod_namespace,
-				c->pod_name, seen.len ? seen.data : "none");
+			return err_set(e, ERR_NOT_FOUND,
+			               "address %s of %s is not recorded for %s (there is: %s)",
+			               ip_str(r->ips[i].address.ip).s, c->ifname, who,
+			               seen.len ? seen.data : "none");
 	}
 	if (!checked)
 		return err_set(e, ERR_CONFIG, "prevResult has no address for %s", c->ifname);
