@@ -6,6 +6,7 @@
  * Each request runs on its connection's thread from start to finish.
  */
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -84,6 +85,8 @@ static int read_identity(const json *body, bool nic, struct identity *id, struct
 	    want_str(body, "podUID", 253, &id->uid, e) < 0 ||
 	    json_opt_str(body, "netNamespace", &id->netns, e) < 0)
 		return -1;
+	if (strlen(id->netns) >= PATH_MAX)
+		return err_set(e, ERR_PROTO, "netNamespace: longer than %d bytes", PATH_MAX - 1);
 	if (!*id->cid)
 		return err_set(e, ERR_PROTO, "containerID: empty");
 	if (nic && !*id->nic)

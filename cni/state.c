@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -21,7 +22,8 @@
 #include "net/link.h"
 
 #define RECORD_MAX (64 * 1024) /* bytes of a file */
-#define NAME_LEN_MAX 240       /* of a file; temporary names are a little longer */
+#define SET_ASIDE ".bad"
+#define NAME_LEN_MAX 240 /* of a file; temporary names are a little longer */
 
 struct field {
 	const char *key; /* as in the agent's requests */
@@ -181,10 +183,10 @@ static int check_file_name(const json *j, const char *name, struct err *e)
 	return 0;
 }
 
-static int read_record(const char *folder, const char *name, const struct kind *k, void *record,
+/* What stands in the file at path, and belongs into one of that name. */
+static int read_record(const char *path, const char *name, const struct kind *k, void *record,
                        struct err *e)
 {
-	AUTO_FREE char *path = xasprintf("%s/%s", folder, name);
 	AUTO_STR text = STR_INIT;
 	AUTO_JSON *j = NULL;
 
@@ -198,6 +200,44 @@ static int read_record(const char *folder, const char *name, const struct kind *
 	return 0;
 }
 
+/*
+ * What will never be a record gets another name, so that it is told once and kept for people.
+ * True: a writer has replaced it this very moment, and what it wrote is in *record.
+ */
+static bool set_aside(const char *path, const char *name, const struct kind *k, void *record,
+                      const struct err *why)
+{
+	AUTO_FREE char *aside = xasprintf("%s" SET_ASIDE, path);
+
+	if (rename(path, aside) < 0) {
+		log_warn_err(why, "passing over %s", path);
+		return false;
+	}
+	if (read_record(aside, name, k, record, NULL) == 0) {
+		/* over a still newer one, which says the same */
+		IGNORE(rename(aside, path));
+		return true;
+	}
+	log_warn_err(why, "%s is no record, and is set aside as %s" SET_ASIDE, path, name);
+	return false;
+}
+
+static bool list_record(const char *folder, const char *name, const struct kind *k, void *record)
+{
+	AUTO_FREE char *path = xasprintf("%s/%s", folder, name);
+	struct err mine = { .kind = ERR_NONE };
+
+	if (str_ends(name, SET_ASIDE))
+		return false;
+	if (read_record(path, name, k, record, &mine) == 0)
+		return true;
+	if (mine.kind == ERR_PROTO || mine.kind == ERR_CONFIG)
+		return set_aside(path, name, k, record, &mine);
+	if (mine.kind != ERR_NOT_FOUND) /* that one was removed meanwhile */
+		log_warn_err(&mine, "passing over %s", path);
+	return false;
+}
+
 static int list_records(const char *dir, const struct kind *k, void **out, size_t *count,
                         struct err *e)
 {
@@ -209,14 +249,8 @@ static int list_records(const char *dir, const struct kind *k, void **out, size_
 	if (file_list(folder, &names, &n_names, e) < 0)
 		return -1;
 	records = xcalloc(n_names + 1, k->size);
-	for (size_t i = 0; i < n_names; i++) {
-		struct err mine = { .kind = ERR_NONE };
-
-		if (read_record(folder, names[i], k, records + n * k->size, &mine) == 0)
-			n++;
-		else if (mine.kind != ERR_NOT_FOUND) /* that one was removed meanwhile */
-			log_warn_err(&mine, "passing over %s/%s", folder, names[i]);
-	}
+	for (size_t i = 0; i < n_names; i++)
+		n += list_record(folder, names[i], k, records + n * k->size);
 	file_list_free(names, n_names);
 	*out = records;
 	*count = n;

@@ -21,7 +21,8 @@ struct release {
 void release_release(struct release *r);
 /* Durable (fsync of file and folder); the same attachment again replaces the record. */
 int release_write(const char *dir, const struct release *r, struct err *e) MUST_USE;
-/* All queued; broken files are skipped and named in the log.  Owned array. */
+/* All queued.  What is no record is renamed to NAME.bad, and named in the log that once.  Owned
+ * array. */
 int release_list(const char *dir, struct release **out, size_t *count, struct err *e) MUST_USE;
 int release_remove(const char *dir, const struct release *r, struct err *e) MUST_USE;
 

@@ -37,6 +37,7 @@ struct http {
 };
 
 #define IN_SIZE 8192
+#define EMPTY_LINES_MAX 16 /* before a head */
 
 struct http *http_new(struct stream *s)
 {
@@ -218,7 +219,7 @@ static int split_field(char *line, struct fields *f, struct err *e)
 static int read_head(struct http *h, struct fields *f, bool *end, struct mono deadline,
                      struct err *e)
 {
-	size_t at, n = 0;
+	size_t at, n = 0, empty = 0;
 
 	memset(f, 0, sizeof(*f));
 	f->retry_after_s = -1;
@@ -234,9 +235,8 @@ static int read_head(struct http *h, struct fields *f, bool *end, struct mono de
 			/* an empty line: the end, or noise before the start line (RFC 9112 2.2) */
 			if (n)
 				break;
-			if (h->head.len + 2 > HTTP_HEADER_MAX)
+			if (++empty > EMPTY_LINES_MAX)
 				return err_set(e, ERR_PROTO, "too many empty lines");
-			str_reset(&h->head, 0);
 			continue;
 		}
 		n++;

@@ -392,12 +392,24 @@ static bool is_exact_int(double v)
 	return fabs(v) <= EXACT_INT_MAX && v == (double)(int64_t)v;
 }
 
+/* The fewest digits that read back as the same number; 17 always do (IEEE 754, 5.12.2). */
+static void print_fraction(double v, struct str *out)
+{
+	char text[32];
+	int digits = 1;
+
+	do
+		snprintf(text, sizeof(text), "%.*g", digits, v);
+	while (digits++ < 17 && strtod(text, NULL) != v);
+	str_add(out, text);
+}
+
 static void print_number(double v, struct str *out)
 {
 	if (is_exact_int(v))
 		str_addf(out, "%lld", (long long)v);
 	else if (isfinite(v))
-		str_addf(out, "%.17g", v);
+		print_fraction(v, out);
 	else
 		str_add(out, "null");
 }

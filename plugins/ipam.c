@@ -8,6 +8,7 @@
  * state_dir (where the queue of releases is), timeout_ms (for a call as a whole; the default is
  * CNI_CALL_MS).
  */
+#include <limits.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -130,13 +131,26 @@ static void read_leniently(const struct cni_call *c, struct options *o)
 	log_warn_err(&e, "configuration: ipam");
 }
 
+/* Whom a call is for, in words; owned.  Runtimes other than Kubernetes' have no pods. */
+static char *holder(const struct cni_call *c)
+{
+	return *c->pod_name ? xasprintf("pod %s/%s", c->pod_namespace, c->pod_name)
+	                    : xasprintf("container %.13s", c->container_id);
+}
+
+/* No path of a namespace that there is: a DEL need not know it, and its record has a limit. */
+static const char *netns_path(const struct cni_call *c)
+{
+	return strlen(c->netns) < PATH_MAX ? c->netns : "";
+}
+
 static json *identity(const struct cni_call *c)
 {
 	json *j = json_new_object();
 
 	json_set_str(j, "containerID", c->container_id);
 	json_set_str(j, "ifName", c->ifname);
-	json_set_str(j, "netNamespace", c->netns);
+	json_set_str(j, "netNamespace", netns_path(c));
 	json_set_str(j, "podNamespace", c->pod_namespace);
 	json_set_str(j, "podName", c->pod_name);
 	json_set_str(j, "podUID", c->pod_uid);
@@ -253,12 +267,12 @@ static int request_addresses(const struct cni_call *c, const struct options *o,
 {
 	AUTO_JSON *body = add_request(c, o);
 	AUTO_JSON *answer = NULL;
+	AUTO_FREE char *who = holder(c);
 
 	if (agent_request(o->socket, "POST", "/v1/ipam/ip", body, true, &answer, o->deadline, e) <
 	    0) {
 		explain(o, e);
-		return err_wrap(e, "allocate addresses for %s of pod %s/%s", c->ifname,
-		                c->pod_namespace, c->pod_name);
+		return err_wrap(e, "allocate addresses for %s of %s", c->ifname, who);
 	}
 	if (read_answer(answer, c->ifname, r, wanted, e) < 0) {
 		e->kind = ERR_PROTO;
@@ -273,7 +287,7 @@ static int queue_release(const struct cni_call *c, const struct options *o, stru
 {
 	AUTO_FREE char *id = xstrdup(c->container_id);
 	AUTO_FREE char *ifname = xstrdup(c->ifname);
-	AUTO_FREE char *netns = xstrdup(c->netns);
+	AUTO_FREE char *netns = xstrdup(netns_path(c));
 	AUTO_FREE char *namespace = xstrdup(c->pod_namespace);
 	AUTO_FREE char *name = xstrdup(c->pod_name);
 	AUTO_FREE char *uid = xstrdup(c->pod_uid);
@@ -400,6 +414,7 @@ static bool recorded(const json *interfaces, const char *ifname, struct ip want,
 static int compare(const struct cni_call *c, const struct cni_result *r, const json *endpoint,
                    struct err *e)
 {
+	AUTO_FREE char *who = holder(c);
 	size_t checked = 0;
 
 	for (size_t i = 0; i < r->n_ips; i++) {
@@ -411,11 +426,10 @@ static int compare(const struct cni_call *c, const struct cni_result *r, const j
 		checked++;
 		if (!recorded(json_get(endpoint, "interfaces"), c->ifname, r->ips[i].address.ip,
 		              &seen))
-			return err_set(
-				e, ERR_NOT_FOUND,
-				"address %s of %s is not recorded for pod %s/%s (there is: %s)",
-				ip_str(r->ips[i].address.ip).s, c->ifname, c->pod_namespace,
-				c->pod_name, seen.len ? seen.data : "none");
+			return err_set(e, ERR_NOT_FOUND,
+			               "address %s of %s is not recorded for %s (there is: %s)",
+			               ip_str(r->ips[i].address.ip).s, c->ifname, who,
+			               seen.len ? seen.data : "none");
 	}
 	if (!checked)
 		return err_set(e, ERR_CONFIG, "prevResult has no address for %s", c->ifname);

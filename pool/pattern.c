@@ -32,7 +32,7 @@ static uint32_t next_char(const char **s)
 	return c;
 }
 
-/* One end of a range in a class; false: there is none. */
+/* One end of a range in a class; false: there is none, as at the end of one that is not closed. */
 static bool class_end(const char **p, uint32_t *out)
 {
 	if (**p == '-' || **p == ']')
@@ -42,7 +42,7 @@ static bool class_end(const char **p, uint32_t *out)
 	if (!utf8_length(*p))
 		return false;
 	*out = next_char(p);
-	return **p != '\0'; /* the class must be closed */
+	return true;
 }
 
 /* The class behind a '[', to which *p moves; false: it is malformed. */

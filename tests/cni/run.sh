@@ -135,6 +135,14 @@ add_without_agent() {
 	[ $(($(date +%s) - begin)) -lt 10 ]
 }
 
+# A runtime other than Kubernetes': there is no pod to speak of.
+add_without_pod() {
+	version=0.3.1 refused "$(conf 0.3.1)" 11 "allocate addresses for eth0 of container abc123: $away" "ADD $call" ADD || return 1
+	status=0
+	conf 0.3.1 | plugin DEL || status=$?
+	printed "$status" 0 '' && ! grep 'pod=' "$work/err" && grep 'cid=abc123 if=eth0' "$work/err"
+}
+
 del_without_agent() {
 	status=0
 	conf 0.3.1 | plugin DEL CNI_NETNS= 'CNI_ARGS=K8S_POD_NAME=web-0;K8S_POD_NAMESPACE=default;K8S_POD_UID=u1' || status=$?
@@ -440,6 +448,7 @@ check 'DEL that can neither ask nor queue' refused "$(conf 1.0.0 | sed 's|/state
 version=
 check 'STATUS is 50 without an agent' refused "$(conf 1.1.0)" 50 "$away" "STATUS of network net, interface eth0 of container abc123 in /proc/self/ns/net" STATUS
 check 'ADD without an agent' add_without_agent
+check 'ADD and DEL without an agent, of no pod' add_without_pod
 check 'DEL without an agent succeeds and is queued' del_without_agent
 check 'VERSION' version_alone
 check 'VERSION does not read stdin' version_leaves_stdin

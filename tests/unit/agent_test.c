@@ -941,6 +941,11 @@ static void bad_requests(void **state)
 	AUTO_FREE char *type = identity("a", "u", "c", "eth0", ",\"cleanGateway\":1");
 	AUTO_FREE char *longer = identity("a", "u", "c", "eth0123456789abc", "");
 	AUTO_FREE char *huge = xmalloc(70001);
+	AUTO_FREE char *path = xasprintf("/%04095d", 0);
+	AUTO_FREE char *far = xasprintf(
+		"{\"containerID\":\"c\",\"ifName\":\"eth0\",\"podNamespace\":\"d\","
+		"\"podName\":\"p\",\"podUID\":\"u\",\"netNamespace\":\"%s\"}",
+		path);
 
 	(void)state;
 	start_node(&master);
@@ -956,6 +961,8 @@ static void bad_requests(void **state)
 	expect(&master, "POST", "/v1/ipam/ip", empty, 400, "\"containerID: empty\"");
 	expect(&master, "POST", "/v1/ipam/ip", type, 400, NULL);
 	expect(&master, "POST", "/v1/ipam/ip", longer, 400, "\"ifName: longer than 15 bytes\"");
+	expect(&master, "POST", "/v1/ipam/ip", far, 400,
+	       "\"netNamespace: longer than 4095 bytes\"");
 	expect(&master, "POST", "/v1/ipam/ip", "{", 400, NULL);
 	expect(&master, "GET", "/v1/ipam/ip", NULL, 405, "\"not with this method\"");
 	expect(&master, "GET", "/v1/ipam", NULL, 404, "\"no such path\"");

@@ -226,6 +226,33 @@ static void server_limits(void **state)
 	http_free(h);
 }
 
+/* A few empty lines may stand before a request, and not as many as somebody likes to send. */
+static void empty_lines(void **state)
+{
+	AUTO_STR text = STR_INIT;
+	struct http_incoming in;
+	struct http *h;
+	struct err e;
+
+	(void)state;
+	for (int i = 0; i < 16; i++)
+		str_add(&text, "\r\n");
+	str_add(&text, "GET /v1/c HTTP/1.1\r\n\r\n");
+	h = http_new(stream_memory(text.data, text.len, 1));
+	assert_int_equal(http_receive(h, 100, &in, MONO_NEVER, &e), 0);
+	assert_string_equal(in.target, "/v1/c");
+	http_free(h);
+	str_reset(&text, 0);
+	for (int i = 0; i < 17; i++)
+		str_add(&text, i % 2 ? "\n" : "\r\n");
+	str_add(&text, "GET /v1/c HTTP/1.1\r\n\r\n");
+	h = http_new(stream_memory(text.data, text.len, 100));
+	assert_int_equal(http_receive(h, 100, &in, MONO_NEVER, &e), -1);
+	assert_int_equal(e.kind, ERR_PROTO);
+	assert_string_equal(e.msg, "too many empty lines");
+	http_free(h);
+}
+
 static void deadlines_hold(void **state)
 {
 	struct http *h;
@@ -305,6 +332,7 @@ int main(void)
 		cmocka_unit_test(requests_are_clean),
 		cmocka_unit_test(serves_two_requests),
 		cmocka_unit_test(server_limits),
+		cmocka_unit_test(empty_lines),
 		cmocka_unit_test(deadlines_hold),
 		cmocka_unit_test(closed_before_the_answer_is_retryable),
 		cmocka_unit_test(urls),

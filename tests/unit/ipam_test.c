@@ -472,9 +472,15 @@ static void del_is_queued(void **state)
 	struct agent none = { .status = 0 },
 		     failing = { .status = 500, .body = "\"API server away\"" };
 	struct mono begin = mono_now();
+	AUTO_FREE char *far = xasprintf("/%070000d", 0);
 	AUTO_STR out = STR_INIT;
 
 	(void)state;
+	/* of a length that no record may have */
+	netns = far;
+	assert_int_equal(call(&none, "DEL", "0.3.1", ",\"timeout_ms\":100", "", &out), 0);
+	netns = "/proc/self/ns/net";
+	assert_queued(true);
 	assert_int_equal(call(&none, "DEL", "0.3.1", ",\"timeout_ms\":100", "", &out), 0);
 	assert_int_equal(out.len, 0);
 	assert_queued(true);

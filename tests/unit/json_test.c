@@ -141,6 +141,32 @@ static void integers_are_exact(void **state)
 	}
 }
 
+static void fractions_are_as_short_as_can_be(void **state)
+{
+	static const char *const same[] = { "0.1",
+		                            "-0.3",
+		                            "1.5",
+		                            "2.675",
+		                            "0.30000000000000004",
+		                            "3.141592653589793",
+		                            "1.7976931348623157e+308",
+		                            "2.2250738585072014e-308",
+		                            "5e-324",
+		                            "1e-07",
+		                            "1e+100",
+		                            "9.5367431640625e-07",
+		                            "12345678.9" };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(same); i++) {
+		AUTO_JSON *j = parse(same[i]);
+		AUTO_STR out = STR_INIT;
+
+		json_print(j, &out);
+		assert_string_equal(out.data, same[i]);
+	}
+}
+
 static void accessors(void **state)
 {
 	AUTO_JSON *j =
@@ -254,6 +280,7 @@ int main(void)
 		cmocka_unit_test(duplicates),
 		cmocka_unit_test(every_prefix_fails),
 		cmocka_unit_test(integers_are_exact),
+		cmocka_unit_test(fractions_are_as_short_as_can_be),
 		cmocka_unit_test(accessors),
 		cmocka_unit_test(merge_patch),
 		cmocka_unit_test(pretty),

@@ -177,8 +177,8 @@ static void too_long_for_a_name(void **state)
 	assert_int_equal(release_remove(dir, &r, &e), 0);
 }
 
-/* One bad file does not hide the others, and its name is in the log. */
-static void broken_files_are_passed_over(void **state)
+/* One bad file does not hide the others; its name is in the log once, and then it is aside. */
+static void broken_files_are_set_aside(void **state)
 {
 	const struct release one = { id1, eth0, netns, ns, name, uid };
 	static const char *const bad[][2] = {
@@ -194,6 +194,7 @@ static void broken_files_are_passed_over(void **state)
 	};
 	AUTO_STR text = STR_INIT;
 	struct release *all;
+	size_t said;
 	struct err e;
 
 	(void)state;
@@ -208,6 +209,21 @@ static void broken_files_are_passed_over(void **state)
 		if (!strstr(text.data, bad[i][0]))
 			fail_msg("%s is not named in: %s", bad[i][0], text.data);
 	assert_non_null(strstr(text.data, "it belongs into another-eth0.json"));
+	assert_non_null(strstr(text.data, "set aside as cut-eth0.json.bad"));
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		AUTO_FREE char *was = xasprintf("%s/%s", dir, bad[i][0]);
+		AUTO_FREE char *is = xasprintf("%s.bad", was);
+		AUTO_STR kept = STR_INIT;
+
+		assert_int_equal(access(was, F_OK), -1);
+		assert_int_equal(file_read(is, 1000, &kept, &e), 0);
+		assert_string_equal(kept.data, bad[i][1]);
+	}
+	said = text.len;
+	free_queue(queue(1), 1);
+	str_reset(&text, 0);
+	assert_int_equal(file_read(log_path, 65536, &text, &e), 0);
+	assert_int_equal(text.len, said);
 	assert_int_equal(release_remove(dir, &one, &e), 0);
 }
 
@@ -275,7 +291,7 @@ int main(void)
 		cmocka_unit_test(releases),
 		cmocka_unit_test(no_path_tricks),
 		cmocka_unit_test(too_long_for_a_name),
-		cmocka_unit_test(broken_files_are_passed_over),
+		cmocka_unit_test(broken_files_are_set_aside),
 		cmocka_unit_test(attachments),
 		cmocka_unit_test(nowhere_to_write),
 	};
