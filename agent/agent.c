@@ -189,6 +189,9 @@ static int start_ledger(struct agent *a, struct err *e)
 		.node = a->config.node,
 		.agent_namespace = a->config.agent_namespace,
 		.scoped = !store_is_dir(a->store),
+		.max_records = a->config.max_records,
+		.keep_statefulset = a->config.settings->statefulset,
+		.keep_vmi = a->config.settings->kubevirt,
 		.changed = on_changed,
 		.ctx = a,
 	};

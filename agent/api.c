@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "agent/agent_impl.h"
+#include "agent/wants.h"
 #include "base/log.h"
 #include "cni/state.h"
 #include "http/url.h"
@@ -51,10 +51,6 @@ static void show(struct call *c, const json *document)
 }
 
 /* Bodies. */
-struct identity {
-	const char *cid, *nic, *netns, *ns, *name, *uid;
-};
-
 static int want_str(const json *body, const char *key, size_t max, const char **out, struct err *e)
 {
 	if (json_str(body, key, out, e) < 0)
@@ -99,32 +95,6 @@ static int read_identity(const json *body, bool nic, struct identity *id, struct
 	    check_word("podNamespace", id->ns, e) < 0 || check_word("podName", id->name, e) < 0)
 		return -1;
 	return check_word("podUID", id->uid, e);
-}
-
-/* Names of pools into r, in order; the same one twice is a mistake. */
-static int read_pools(const json *body, struct ledger_request *r, struct err *e)
-{
-	static const char *const keys[FAMILIES] = { "defaultIPv4IPPool", "defaultIPv6IPPool" };
-
-	for (int f = 0; f < FAMILIES; f++) {
-		struct choice *w = &r->choice;
-		const json *list = NULL;
-
-		if (json_opt_strs(body, keys[f], &list, e) < 0)
-			return -1;
-		w->pools[f] = xcalloc(json_count(list) + 1, sizeof(*w->pools[f]));
-		json_each(item, list)
-		{
-			for (size_t i = 0; i < w->n[f]; i++)
-				if (streq(w->pools[f][i], json_text(item)))
-					return err_set(e, ERR_PROTO, "%s: IPPool %s is named twice",
-					               keys[f], json_text(item));
-			w->pools[f][w->n[f]++] = xstrdup(json_text(item));
-		}
-	}
-	r->choice.named = r->choice.n[V4] || r->choice.n[V6];
-	r->choice.source = "network configuration";
-	return 0;
 }
 
 /* Waiting for the ledger. */
@@ -194,7 +164,7 @@ static json *route_object(const char *nic, const char *dst, struct ip gw)
 	return o;
 }
 
-static json *ip_object(const struct grant *g)
+static json *ip_object(const struct grant *g, const struct settings *settings)
 {
 	json *ip = json_new_object();
 
@@ -205,8 +175,8 @@ static json *ip_object(const struct grant *g)
 	if (g->gateway.family)
 		json_set_str(ip, "gateway", ip_str(g->gateway).s);
 	json_set_i64(ip, "vlan", 0);
-	json_set_bool(ip, "enableGatewayDetection", false);
-	json_set_bool(ip, "enableIPConflictDetection", false);
+	json_set_bool(ip, "enableGatewayDetection", settings->gateway_detection);
+	json_set_bool(ip, "enableIPConflictDetection", settings->conflict_detection);
 	return ip;
 }
 
@@ -217,15 +187,29 @@ static void add_routes(json *list, const struct grant *g)
 		            route_object(g->nic, cidr_str(g->routes[i].dst).s, g->routes[i].gw));
 }
 
-static json *add_document(const struct ledger_request *r)
+/* A route of the pod's own belongs to the first address in whose subnet its gateway is. */
+static bool is_route_of(const struct ledger_request *r, size_t route, size_t grant)
+{
+	for (size_t i = 0; i <= grant; i++)
+		if (cidr_contains(r->grants[i].address, r->routes[route].gw))
+			return i == grant;
+	return false;
+}
+
+static json *add_document(const struct ledger_request *r, const struct settings *settings)
 {
 	json *doc = json_new_object(), *ips = json_new_array(), *routes = json_new_array();
 
 	for (size_t i = 0; i < r->n_grants; i++) {
 		const struct grant *g = &r->grants[i];
 
-		json_append(ips, ip_object(g));
+		json_append(ips, ip_object(g, settings));
 		add_routes(routes, g);
+		for (size_t k = 0; k < r->n_routes; k++)
+			if (is_route_of(r, k, i))
+				json_append(routes,
+				            route_object(g->nic, cidr_str(r->routes[k].dst).s,
+				                         r->routes[k].gw));
 		if (g->gateway.family && !r->choice.clean_gateway)
 			json_append(routes,
 			            route_object(g->nic,
@@ -265,58 +249,11 @@ static void keep_attachment(const struct call *c, const struct identity *id,
 		log_warn_err(&e, "attachment of %s", id->cid);
 }
 
-static int check_pod(const struct call *c, const struct pod_facts *f, const char *pod,
-                     struct err *e)
-{
-	if (*f->dead)
-		return err_set(e, ERR_NOT_FOUND, "pod %s gets no address: %s", pod, f->dead);
-	if (*f->node && !streq(f->node, c->agent->config.node))
-		return err_set(e, ERR_NOT_FOUND,
-		               "pod %s is bound to node %s, and this is the agent of node %s "
-		               "(--node)",
-		               pod, f->node, c->agent->config.node);
-	return 0;
-}
-
-static int prepare_add(struct call *c, const struct identity *id, struct ledger_request *r,
-                       struct err *e)
-{
-	struct agent *a = c->agent;
-	struct pod_facts f;
-	bool found = false;
-	int rc;
-
-	if (*id->name) {
-		if (pods_find(a->pods, id->ns, id->name, id->uid, r->deadline, &f, &found, e) < 0)
-			return -1;
-	} else if (!store_is_dir(a->store)) {
-		return err_set(e, ERR_NOT_FOUND,
-		               "podName: empty, and the API server knows pods by name");
-	} else {
-		f = (struct pod_facts){ .uid = xstrdup(id->uid),
-			                .node = xstrdup(""),
-			                .default_network = xstrdup(""),
-			                .networks = xstrdup(""),
-			                .route_nic = xstrdup(""),
-			                .owner_type = xstrdup(""),
-			                .owner_name = xstrdup(""),
-			                .dead = xstrdup("") };
-	}
-	rc = check_pod(c, &f, r->pod, e);
-	if (rc == 0) {
-		free(r->uid);
-		/* nobody to be found again by but the container */
-		r->uid = xstrdup(*f.uid ? f.uid : id->cid);
-		r->network = pod_network(&f, id->nic, a->config.default_network, id->ns,
-		                         a->config.agent_namespace, &r->network_error);
-	}
-	pod_facts_release(&f);
-	return rc;
-}
-
-/* 503: it may work in a moment. */
+/* 503: it may work in a moment; 400: what was asked for makes no sense. */
 static int status_of(enum err_kind k)
 {
+	if (k == ERR_CONFIG || k == ERR_PROTO)
+		return 400;
 	return k == ERR_TIMEOUT || k == ERR_UNREACHABLE || k == ERR_THROTTLED ? 503 : 500;
 }
 
@@ -331,6 +268,22 @@ static void add_failed(struct call *c, const char *pod, const struct identity *i
 	events_failed(c->agent->events, &f);
 }
 
+static void warn_of_routes(const struct ledger_request *r)
+{
+	for (size_t k = 0; k < r->n_routes; k++) {
+		bool used = false;
+
+		for (size_t i = 0; i < r->n_grants; i++)
+			used |= is_route_of(r, k, i);
+		if (!used)
+			log_warn(
+				"ADD pod=%s nic=%s: the gateway %s of the pod's route to %s is in "
+				"none of its subnets",
+				r->pod, r->nic, ip_str(r->routes[k].gw).s,
+				cidr_str(r->routes[k].dst).s);
+	}
+}
+
 static void finish_add(struct call *c, const struct identity *id, const struct ledger_request *r)
 {
 	AUTO_JSON *doc = NULL;
@@ -341,7 +294,8 @@ static void finish_add(struct call *c, const struct identity *id, const struct l
 		return;
 	}
 	keep_attachment(c, id, r);
-	doc = add_document(r);
+	warn_of_routes(r);
+	doc = add_document(r, c->agent->config.settings);
 	show(c, doc);
 	for (size_t i = 0; i < r->n_grants; i++)
 		log_info("ADD pod=%s nic=%s cid=%.13s address=%s pool=%s ms=%d", r->pod, id->nic,
@@ -369,10 +323,7 @@ static void add_ip(struct call *c)
 	}
 	pod = pod_key(id.ns, id.name, id.cid);
 	r = ledger_request_new(LEDGER_ADD, pod, id.uid, id.nic, id.cid, deadline, event);
-	if (read_pools(c->body, r, &e) < 0 ||
-	    json_opt_bool(c->body, "cleanGateway", &r->choice.clean_gateway, &e) < 0) {
-		say(c, 400, e.msg);
-	} else if (prepare_add(c, &id, r, &e) < 0) {
+	if (wants_fill(c->agent, &id, c->body, r, &e) < 0) {
 		add_failed(c, pod, &id, NULL, e.kind, e.msg);
 	} else {
 		switch (ask(c, r, (struct mono){ deadline.ms + GRACE_MS })) {

@@ -169,6 +169,11 @@ void ledger_request_free(struct ledger_request *r)
 	free(r->network);
 	free(r->network_error);
 	choice_release(&r->choice);
+	free(r->ns);
+	free(r->routes);
+	labels_release(&r->pod_labels);
+	labels_release(&r->namespace_labels);
+	labels_release(&r->node_labels);
 	for (size_t i = 0; i < r->n_grants; i++)
 		grant_release(&r->grants[i]);
 	for (size_t i = 0; i < r->n_held; i++) {
@@ -486,6 +491,7 @@ static struct slot *apply(struct ledger *l, struct pool_state *state)
 	memset(state, 0, sizeof(*state));
 	s->touched = l->clock;
 	s->idle = mono_in(IDLE_MS);
+	atomic_fetch_or(&l->needs, (unsigned int)pool_needs(&s->at.p));
 	consider_admission(l, s);
 	return s;
 }
@@ -1152,6 +1158,11 @@ void ledger_trouble(struct ledger *l, const struct err *e)
 
 	n->text = xstrdup(e->msg);
 	send_news(l, n, MESSAGE_TROUBLE);
+}
+
+unsigned int ledger_needs(struct ledger *l)
+{
+	return atomic_load(&l->needs);
 }
 
 bool ledger_synced(struct ledger *l)

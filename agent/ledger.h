@@ -74,10 +74,15 @@ struct ledger_request {
 	struct message message;
 	enum ledger_op op;
 	char *pod, *uid, *nic, *cid;
-	char *network, *network_error; /* as in struct pool_request; both may be NULL */
-	bool enabled[FAMILIES];        /* of ADD: families that may be given */
-	struct choice choice;          /* of ADD */
-	enum pool_keep keep;           /* of ADD: the address belongs to the pod's name */
+	char *network, *network_error;    /* as in struct pool_request; both may be NULL */
+	bool enabled[FAMILIES];           /* of ADD: families that may be given */
+	struct choice choice;             /* of ADD */
+	enum pool_keep keep;              /* of ADD: the address belongs to the pod's name */
+	char *ns;                         /* of ADD, as all up to the routes */
+	bool knows_namespace, knows_node; /* their labels */
+	struct labels pod_labels, namespace_labels, node_labels;
+	struct pool_route *routes; /* the pod's own, for who answers; owned */
+	size_t n_routes;
 	char *pool;                    /* of DEL: where the addresses were; may be NULL */
 	struct ip addresses[FAMILIES]; /* of FREE, QUARANTINE; family 0: none */
 	char *reason;                  /* of QUARANTINE */
@@ -125,6 +130,7 @@ struct ledger_config {
 	bool scoped; /* the pools are watched by their labels: others are read when they are named
 	              */
 	const char *node, *agent_namespace;
+	size_t max_records;              /* of a pool; 0: POOL_RECORDS_MAX */
 	bool keep_statefulset, keep_vmi; /* addresses stay with the names of such pods */
 	/* a pod's addresses were changed by this agent; g is taken; on the ledger's thread */
 	void (*changed)(void *ctx, struct pod_grants *g);
@@ -159,6 +165,8 @@ void ledger_reserved(struct ledger *l, struct ip_set *set);       /* contents ta
 void ledger_node_addresses(struct ledger *l, struct ip_set *set); /* the same */
 void ledger_trouble(struct ledger *l, const struct err *e);       /* the store does not answer */
 
+/* Of all pools that were seen: what selecting one may take (enum pool_needs). */
+unsigned int ledger_needs(struct ledger *l);
 bool ledger_synced(struct ledger *l);
 bool ledger_alive(struct ledger *l); /* its loop went round in the last minute */
 

@@ -64,6 +64,7 @@ struct ledger {
 	char *trouble;                   /* why the store does not answer, or NULL */
 	atomic_int arriving;
 	atomic_bool synced;
+	atomic_uint needs;
 	atomic_llong beat; /* ms of the last round */
 	atomic_ulong pool_writes, adds, dels_done, conflicts, add_conflicts, del_conflicts;
 };

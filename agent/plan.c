@@ -71,6 +71,10 @@ static struct pool_request question(const struct ledger *l, const struct ledger_
 		.nic = r->nic,
 		.cid = r->cid,
 		.node = l->config.node,
+		.ns = r->ns,
+		.pod_labels = &r->pod_labels,
+		.namespace_labels = r->knows_namespace ? &r->namespace_labels : NULL,
+		.node_labels = r->knows_node ? &r->node_labels : NULL,
 		.family = f == V4 ? 4 : 6,
 		.keep = r->keep,
 		.network = r->network,
@@ -148,10 +152,6 @@ static bool serves(const struct slot *s, const struct pool_request *q, struct st
 
 	if (why->len)
 		str_add(why, "; ");
-	if (p->bad && !p->family) {
-		str_addf(why, "%s is not ready: %s", p->name, p->bad);
-		return false;
-	}
 	if (!pool_serves(p, q, why))
 		return false;
 	if (s->overlap) {
@@ -360,7 +360,8 @@ static enum verdict intend_take(struct ledger *l, struct ledger_request *r, stru
 	if (is_blocked(s))
 		return wait_for_slot(r, s);
 	taken = unavailable(l, s, &own);
-	if (pool_pick(view(s), taken, &in->ip, &e) == 0) {
+	if ((!l->config.max_records || view(s)->n_records < l->config.max_records) &&
+	    pool_pick(view(s), taken, &in->ip, &e) == 0) {
 		in->s = s;
 		in->what = TAKES_IT;
 		return VERDICT_BATCH;

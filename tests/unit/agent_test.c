@@ -954,7 +954,8 @@ static void bad_requests(void **state)
 	expect(&master, "DELETE", "/v1/ipam/ip", no_nic, 400, "\"ifName: missing\"");
 	expect(&master, "POST", "/v1/ipam/ip", "[]", 400, "\"body: not an object\"");
 	expect(&master, "POST", "/v1/ipam/ip", twice, 400,
-	       "\"defaultIPv4IPPool: IPPool x is named twice\"");
+	       "\"wrong input: network configuration: default_ipv4_ippool: IPPool x is "
+	       "duplicated\"");
 	expect(&master, "POST", "/v1/ipam/ip", half, 400,
 	       "\"podName: empty, while podNamespace is not\"");
 	expect(&master, "POST", "/v1/ipam/ip", slash, 400, "\"podName: not a name\"");
@@ -1190,7 +1191,8 @@ static void metrics(void **state)
 	          "\"all IP addresses used out, IPv4 IPPools [one other] of eth0: [one: 2 of 2 in "
 	          "use], filtered out: [other is not for node master]\"");
 	add_fails(&master, "c", "c3", "eth0", ",\"defaultIPv4IPPool\":[\"no\"]",
-	          "\"IPPool no, named for eth0, does not exist\"");
+	          "\"no IPPool available, IPPool no, which the network configuration names for "
+	          "eth0, does not exist\"");
 	expect(&master, "POST", "/v1/ipam/ip", "{}", 400, "\"containerID: missing\"");
 	del(&master, "b", "c2", "eth0");
 	expect(&master, "DELETE", "/v1/ipam/ips", "{}", 400, "\"containerID: missing\"");
@@ -1231,7 +1233,8 @@ static void events_tell(void **state)
 	await_healthy(&master);
 	/* of pods that are no objects nobody is told */
 	add_fails(&master, "x", "c0", "eth0", ",\"defaultIPv4IPPool\":[\"no\"]",
-	          "\"IPPool no, named for eth0, does not exist\"");
+	          "\"no IPPool available, IPPool no, which the network configuration names for "
+	          "eth0, does not exist\"");
 	add_fails(&master, "a", "c1", "eth0", ",\"defaultIPv4IPPool\":[\"master-172\"]",
 	          "\"no IPPool available, all IPv4 IPPools [master-172] of eth0 filtered out: "
 	          "[master-172 is not for network kube-system/other]\"");
