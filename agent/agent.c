@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "agent/agent_impl.h"
+#include "agent/gc.h"
 #include "agent/pause.h"
 #include "agent/thread.h"
 #include "base/file.h"
@@ -295,6 +296,31 @@ static int start_servers(struct agent *a, struct err *e)
 	return server_start_unix(a->config.socket, &a->socket_config, &a->socket, e);
 }
 
+static bool may_collect(void *ctx)
+{
+	return agent_synced(ctx);
+}
+
+static int start_gc(struct agent *a, struct err *e)
+{
+	struct gc_config c = {
+		.store = a->store,
+		.ledger = a->ledger,
+		.pods = a->pods,
+		.metrics = a->metrics,
+		.node = a->config.node,
+		.state_dir = a->config.state_dir,
+		.boot_id = a->boot_id,
+		.keep_statefulset = a->config.settings->statefulset,
+		.keep_vmi = a->config.settings->kubevirt,
+		.ready = may_collect,
+		.ctx = a,
+		.round_ms = a->config.gc_ms,
+	};
+
+	return gc_start(&c, &a->gc, e);
+}
+
 static int start(struct agent *a, struct err *e)
 {
 	if (coordinator_check(&a->config.coordinator, e) < 0 ||
@@ -302,7 +328,8 @@ static int start(struct agent *a, struct err *e)
 	    store_open(a->config.store, a->config.context, &a->store, e) < 0 ||
 	    start_ledger(a, e) < 0 || start_informers(a, e) < 0 ||
 	    releases_start(a->ledger, a->config.state_dir, &a->releases, e) < 0 ||
-	    start_servers(a, e) < 0 || thread_start(&a->rebuild, rebuild_main, a, e) < 0)
+	    start_gc(a, e) < 0 || start_servers(a, e) < 0 ||
+	    thread_start(&a->rebuild, rebuild_main, a, e) < 0)
 		return -1;
 	a->rebuilding = true;
 	return 0;
@@ -350,6 +377,7 @@ void agent_stop(struct agent *a)
 	pause_end(&a->pause);
 	if (a->rebuilding)
 		pthread_join(a->rebuild, NULL);
+	gc_stop(a->gc);
 	releases_stop(a->releases);
 	for (size_t i = 0; i < ARRAY_LEN(a->pool_watches); i++)
 		informer_stop(a->pool_watches[i].informer);

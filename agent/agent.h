@@ -25,6 +25,7 @@ struct agent_config {
 	const struct settings *settings; /* NULL: settings_default; socket is the one above */
 	uint32_t max_records;   /* of a pool; 0: POOL_RECORDS_MAX, which it never exceeds */
 	bool keep_conflict_ips; /* DELETE /v1/ipam/ips of conflicting addresses frees none */
+	int gc_ms;              /* between two rounds of gc.h; 0: GC_ROUND_MS */
 	int64_t add_ms;         /* an ADD is answered in this time; 0: AGENT_ADD_MS */
 };
 

@@ -32,6 +32,7 @@ struct agent {
 	struct events *events;
 	struct coordinator *coordinator;
 	struct releases *releases;
+	struct gc *gc;
 	struct pool_watch pool_watches[2];
 	char *pool_label; /* of the pools of this node */
 	struct informer *reserved_informer;

@@ -11,6 +11,7 @@
 
 #include "agent/endpoints.h"
 #include "agent/pause.h"
+#include "agent/releases.h"
 #include "agent/thread.h"
 #include "base/failpoint.h"
 #include "base/log.h"
@@ -38,17 +39,6 @@ struct endpoints {
 	struct todo *todos; /* the thread's own, oldest first */
 	atomic_size_t waiting;
 };
-
-static int split(const char *pod, char **ns, char **name)
-{
-	const char *slash = strchr(pod, '/');
-
-	if (!slash || slash == pod || !slash[1])
-		return -1;
-	*ns = xstrndup(pod, (size_t)(slash - pod));
-	*name = xstrdup(slash + 1);
-	return 0;
-}
 
 static int compare_grants(const void *a, const void *b)
 {
@@ -288,7 +278,7 @@ static int settle(struct endpoints *ep, struct pod_grants *g, struct err *e)
 	struct err why;
 	int rc;
 
-	if (split(g->pod, &ns, &name) < 0)
+	if (!pod_key_split(g->pod, &ns, &name))
 		return 0;
 	if (!g->n)
 		return remove_endpoint(ep, ns, name, g->uid, e);

@@ -619,11 +619,9 @@ static unsigned int kept(const struct ledger *l)
 }
 
 /* What a DEL, FREE or QUARANTINE is about in this pool; borrowed, or NULL. */
-static const struct pool_record *find_target(const struct ledger *l, struct slot *s,
+static const struct pool_record *find_target(const struct ledger *l, const struct pool *p,
                                              const struct ledger_request *r)
 {
-	const struct pool *p = view(s);
-
 	if (r->op == LEDGER_DEL)
 		return pool_find_released(p, r->pod, r->uid, r->nic, r->cid, kept(l));
 	for (int f = 0; f < FAMILIES; f++) {
@@ -685,16 +683,18 @@ static enum verdict plan_del(struct ledger *l, struct ledger_request *r)
 
 	for (size_t i = 0; i < l->n_slots && n < LEDGER_PARTS; i++) {
 		struct slot *s = l->slots[i];
-		const struct pool_record *have = find_target(l, s, r);
+		const struct pool_record *have = find_target(l, view(s), r);
 
-		if (have && is_blocked(s))
+		/* what is planned, or being written, may come to nothing: it is no reason to say
+		 * that nothing is there */
+		if (have ? is_blocked(s) : s->planned && find_target(l, &s->at.p, r))
 			blocked = s;
 		if (!have || is_blocked(s))
 			continue;
 		note_released(r, s, have);
 		join(s, &r->parts[n++], have->ip);
 		/* note_released may have told it whose they are: all of that pod's container */
-		for (; have; have = find_target(l, s, r)) {
+		for (; have; have = find_target(l, view(s), r)) {
 			struct ip ip = have->ip;
 
 			if (r->op == LEDGER_QUARANTINE)

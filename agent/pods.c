@@ -143,6 +143,13 @@ static void read_owner(const json *pod, struct pod_facts *f)
 	}
 }
 
+bool pod_has_ended(const json *pod)
+{
+	const char *phase = json_str_at(pod, "status", "phase", NULL);
+
+	return phase && (streq(phase, "Succeeded") || streq(phase, "Failed"));
+}
+
 static char *annotation(const json *pod, const char *key)
 {
 	return text(json_str_at(pod, "metadata", "annotations", key, NULL));
@@ -160,6 +167,7 @@ static void read_facts(const json *pod, struct pod_facts *f)
 	f->ippool = annotation(pod, "ipam.spidernet.io/ippool");
 	f->routes = annotation(pod, "ipam.spidernet.io/routes");
 	f->dead = text(why_dead(pod));
+	f->ended = pod_has_ended(pod);
 	read_owner(pod, f);
 	labels_read(json_at(pod, "metadata", "labels", NULL), &f->labels);
 }

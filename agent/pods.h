@@ -19,11 +19,14 @@ struct pod_facts {
 	char *ippools, *ippool, *routes;  /* annotations ipam.spidernet.io/... */
 	char *vmi;        /* name of the kubevirt.io VirtualMachineInstance that controls it */
 	bool statefulset; /* a StatefulSet of apps controls it */
+	bool ended;       /* its phase is Succeeded or Failed */
 	struct labels labels;
 };
 
 void pod_facts_init(struct pod_facts *f, const char *uid); /* of a pod that is no object */
 void pod_facts_release(struct pod_facts *f);
+
+bool pod_has_ended(const json *pod); /* its phase is Succeeded or Failed */
 
 struct pods;
 

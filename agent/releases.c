@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
 #include <unistd.h>
@@ -32,6 +33,17 @@ struct releases {
 char *pod_key(const char *ns, const char *name, const char *cid)
 {
 	return *name ? xasprintf("%s/%s", ns, name) : xasprintf("cni/%s", cid);
+}
+
+bool pod_key_split(const char *key, char **ns, char **name)
+{
+	const char *slash = strchr(key, '/');
+
+	if (!slash || slash == key || !slash[1])
+		return false;
+	*ns = xstrndup(key, (size_t)(slash - key));
+	*name = xstrdup(slash + 1);
+	return true;
 }
 
 /* False when the thread shall end. */

@@ -17,5 +17,7 @@ void releases_stop(struct releases *r); /* NULL is fine */
 
 /* How a container without a Kubernetes name is recorded, and any other: "namespace/name"; owned. */
 char *pod_key(const char *ns, const char *name, const char *cid);
+/* The parts of "namespace/name", owned; false when it is not of that form. */
+bool pod_key_split(const char *key, char **ns, char **name);
 
 #endif

@@ -60,6 +60,21 @@ static const struct store_kind_info kinds[STORE_N_KINDS] = {
 	                      CORE("configmaps", true),
 	                      false,
 	                      { "cm", NULL, NULL } },
+	[STORE_STATEFULSET] = { "StatefulSet",
+	                        "apps/v1",
+	                        { "apps", "v1", "statefulsets", true },
+	                        true,
+	                        { "sts", NULL, NULL } },
+	[STORE_VMI] = { "VirtualMachineInstance",
+	                "kubevirt.io/v1",
+	                { "kubevirt.io", "v1", "virtualmachineinstances", true },
+	                false,
+	                { "vmi", NULL, NULL } },
+	[STORE_VM] = { "VirtualMachine",
+	               "kubevirt.io/v1",
+	               { "kubevirt.io", "v1", "virtualmachines", true },
+	               true,
+	               { "vm", NULL, NULL } },
 };
 
 const struct store_kind_info *store_kind_info(enum store_kind kind)

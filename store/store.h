@@ -27,6 +27,9 @@ enum store_kind {
 	STORE_NAD, /* k8s.cni.cncf.io/v1 NetworkAttachmentDefinition */
 	STORE_EVENT,
 	STORE_CONFIGMAP,
+	STORE_STATEFULSET,
+	STORE_VMI, /* kubevirt.io/v1 VirtualMachineInstance */
+	STORE_VM,
 	STORE_N_KINDS
 };
 

@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * gc.c - a round every few seconds: what the ledger says was given on this node is compared with
+ * the pods in memory, which costs nothing; only for what does not fit are attachment records, their
+ * namespaces and at last the pod's object looked at.
+ *
+ * That an informer has not heard of a pod proves nothing, and neither does a list: the proof is the
+ * answer to a GET of that one object.
+ */
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "agent/gc.h"
+#include "agent/keeper.h"
+#include "agent/pause.h"
+#include "agent/releases.h"
+#include "agent/thread.h"
+#include "base/log.h"
+#include "cni/state.h"
+
+#define READ_MS 5000
+#define LEDGER_MS 10000
+#define BATCH 64
+
+struct gc {
+	struct gc_config config;
+	struct pause pause;
+	pthread_t thread;
+	struct attachment *attachments; /* as they were read in this round */
+	size_t n_attachments;
+	bool have_attachments, bad_attachments;
+};
+
+/* What one thing says about a record. */
+enum evidence {
+	LIVES,
+	DEAD,
+	UNKNOWN,
+	ELSEWHERE /* a kept name's next pod is on another node, with other addresses */
+};
+
+static bool is_kept(const struct gc *g, enum pool_keep keep)
+{
+	return (keep == POOL_KEEP_STATEFULSET && g->config.keep_statefulset) ||
+	       (keep == POOL_KEEP_VMI && g->config.keep_vmi);
+}
+
+/* From memory: is this record's pod running, as far as is known? */
+static bool seems_alive(const struct gc *g, const struct pool_record *r)
+{
+	AUTO_FREE char *ns = NULL;
+	AUTO_FREE char *name = NULL;
+	struct pod_facts f;
+	bool alive;
+
+	if (!pod_key_split(r->pod, &ns, &name) || !pods_known(g->config.pods, ns, name, &f))
+		return false;
+	alive = streq(f.uid, r->uid) && !f.ended;
+	pod_facts_release(&f);
+	return alive;
+}
+
+static void read_attachments(struct gc *g)
+{
+	struct err e;
+
+	if (g->have_attachments)
+		return;
+	g->have_attachments = true;
+	g->bad_attachments =
+		attachment_list(g->config.state_dir, &g->attachments, &g->n_attachments, &e) < 0;
+	if (g->bad_attachments)
+		log_warn_err(&e, "attachments");
+}
+
+static void forget_attachments(struct gc *g)
+{
+	for (size_t i = 0; i < g->n_attachments; i++)
+		attachment_release(&g->attachments[i]);
+	free(g->attachments);
+	g->attachments = NULL;
+	g->n_attachments = 0;
+	g->have_attachments = g->bad_attachments = false;
+}
+
+static enum evidence namespace_of(const struct gc *g, const struct attachment *a)
+{
+	struct stat st;
+
+	/* of an earlier boot; or there never was one */
+	if (!streq(a->boot_id, g->config.boot_id) || !*a->netns)
+		return DEAD;
+	if (!a->netns_inode)
+		return UNKNOWN;
+	if (stat(a->netns, &st) < 0)
+		return DEAD;
+	return (uint64_t)st.st_ino == a->netns_inode ? LIVES : DEAD;
+}
+
+/* Does an attachment record claim the address with a namespace that lives? */
+static enum evidence attachment_of(struct gc *g, const struct pool_record *r)
+{
+	read_attachments(g);
+	if (g->bad_attachments)
+		return UNKNOWN;
+	for (size_t i = 0; i < g->n_attachments; i++) {
+		const struct attachment *a = &g->attachments[i];
+		bool same = *r->cid ? streq(a->container_id, r->cid) : streq(a->pod_uid, r->uid);
+
+		if (same && (!*r->nic || streq(a->ifname, r->nic)))
+			return namespace_of(g, a);
+	}
+	/* without an API server there is nobody else to ask */
+	return store_is_dir(g->config.store) ? UNKNOWN : DEAD;
+}
+
+/*
+ * By a live read.  In a directory store containers are seldom pods: one that is no object is as
+ * good as gone, and its namespace is the proof.
+ */
+static enum evidence pod_of(const struct gc *g, const struct pool_record *r, const char *ns,
+                            const char *name)
+{
+	AUTO_JSON *pod = NULL;
+	const char *uid, *node;
+	struct err e;
+
+	if (store_get(g->config.store, STORE_POD, ns, name, &pod, mono_in(READ_MS), &e) < 0) {
+		/* ERR_CONFIG: no name for an object, so there is none */
+		if (e.kind == ERR_NOT_FOUND || e.kind == ERR_CONFIG)
+			return DEAD;
+		log_debug("pod %s: %s", r->pod, e.msg);
+		return UNKNOWN;
+	}
+	uid = json_str_at(pod, "metadata", "uid", NULL);
+	if (!uid)
+		return UNKNOWN;
+	if (streq(uid, r->uid))
+		return pod_has_ended(pod) ? DEAD : LIVES;
+	if (!is_kept(g, r->keep))
+		return DEAD;
+	/* the next pod of that name will find it here, unless it is on another node already */
+	node = json_str_at(pod, "spec", "nodeName", NULL);
+	return node && !streq(node, g->config.node) ? ELSEWHERE : LIVES;
+}
+
+static bool keeper_is_gone(const struct gc *g, const struct pool_record *r, const char *ns,
+                           const char *name)
+{
+	struct err e;
+	int keeps;
+
+	if (!is_kept(g, r->keep))
+		return true;
+	keeps = keeper_keeps(g->config.store, r->keep, ns, name, mono_in(READ_MS), &e);
+	if (keeps < 0)
+		log_debug("who keeps the addresses of %s: %s", r->pod, e.msg);
+	return keeps == 0;
+}
+
+/* A virtual machine's pod has another name than its record: what counts is the machine. */
+static bool pod_is_gone(const struct gc *g, const struct pool_record *r)
+{
+	AUTO_FREE char *ns = NULL;
+	AUTO_FREE char *name = NULL;
+	enum evidence pod;
+
+	if (!pod_key_split(r->pod, &ns, &name))
+		return false;
+	if (r->keep == POOL_KEEP_VMI && is_kept(g, r->keep))
+		return keeper_is_gone(g, r, ns, name);
+	pod = pod_of(g, r, ns, name);
+	return pod == ELSEWHERE || (pod == DEAD && keeper_is_gone(g, r, ns, name));
+}
+
+static bool is_left_behind(struct gc *g, const struct ledger_held *h)
+{
+	const struct pool_record *r = &h->record;
+
+	if (*r->conflict)
+		return r->since + GC_QUARANTINE_S < (int64_t)time(NULL);
+	if (seems_alive(g, r) || attachment_of(g, r) != DEAD)
+		return false;
+	return pod_is_gone(g, r);
+}
+
+/* Waits for n answers; what has not come by then is abandoned. */
+static void collect(int event, struct ledger_request **q, size_t n)
+{
+	struct mono until = mono_in(LEDGER_MS + 1000);
+	struct pollfd p = { event, POLLIN, 0 };
+	size_t got = 0;
+	uint64_t one;
+
+	while (got < n && !mono_passed(until) && poll(&p, 1, mono_left_ms(until)) > 0)
+		got += read(event, &one, sizeof(one)) == sizeof(one);
+	for (size_t i = 0; i < n && got < n; i++) {
+		if (!ledger_abandon(q[i], false))
+			continue;
+		q[i] = NULL;
+		got++;
+	}
+}
+
+static void settle(struct gc *g, const struct ledger_held *h, const struct ledger_request *q)
+{
+	const struct pool_record *r = &h->record;
+	struct err e;
+
+	if (!q || q->kind != ERR_NONE) {
+		metrics_add(g->config.metrics, METRIC_GC_FAILED, 1);
+		log_warn("address %s of IPPool %s, which %s left behind, is not freed: %s",
+		         ip_str(r->ip).s, h->pool, r->pod, q ? q->text : "no answer in time");
+		return;
+	}
+	metrics_add(g->config.metrics, METRIC_GC_FREED, q->n_grants);
+	if (q->n_grants && *r->conflict)
+		log_info("address %s of IPPool %s may be given again; was: %s", ip_str(r->ip).s,
+		         h->pool, r->conflict);
+	else if (q->n_grants)
+		log_info("address %s of IPPool %s is freed: %s, nic %s, cid %.13s left it behind",
+		         ip_str(r->ip).s, h->pool, r->pod, r->nic, r->cid);
+	if (*r->cid && *r->nic && attachment_remove(g->config.state_dir, r->cid, r->nic, &e) < 0)
+		log_warn_err(&e, "attachment of %s", r->cid);
+}
+
+/* All at once, so that they share writes. */
+static void free_all(struct gc *g, int event, struct ledger_held *const *list, size_t n)
+{
+	struct ledger_request *q[BATCH];
+	size_t sent = 0;
+
+	for (; sent < n; sent++) {
+		const struct pool_record *r = &list[sent]->record;
+
+		q[sent] = ledger_request_new(LEDGER_FREE, r->pod, r->uid, r->nic, r->cid,
+		                             mono_in(LEDGER_MS), event);
+		q[sent]->addresses[r->ip.family == 4 ? V4 : V6] = r->ip;
+		if (ledger_submit(g->config.ledger, q[sent]))
+			continue;
+		ledger_request_free(q[sent]);
+		break;
+	}
+	collect(event, q, sent);
+	for (size_t i = 0; i < sent; i++) {
+		settle(g, list[i], q[i]);
+		ledger_request_free(q[i]);
+	}
+}
+
+static struct ledger_request *ask_held(struct gc *g, int event)
+{
+	struct ledger_request *q =
+		ledger_request_new(LEDGER_HELD, "", "", "", "", mono_in(LEDGER_MS), event);
+
+	if (!ledger_submit(g->config.ledger, q)) {
+		ledger_request_free(q);
+		return NULL;
+	}
+	collect(event, &q, 1);
+	return q;
+}
+
+/* Records of attachments that hold nothing and whose namespace is gone: a lost DEL, mostly. */
+static void sweep_attachments(struct gc *g, const struct ledger_request *held)
+{
+	read_attachments(g);
+	for (size_t i = 0; i < g->n_attachments; i++) {
+		const struct attachment *a = &g->attachments[i];
+		bool used = namespace_of(g, a) != DEAD;
+
+		for (size_t k = 0; k < held->n_held && !used; k++)
+			used = streq(held->held[k].record.cid, a->container_id) ||
+			       (!*held->held[k].record.cid &&
+			        streq(held->held[k].record.uid, a->pod_uid));
+		if (!used)
+			IGNORE(attachment_remove(g->config.state_dir, a->container_id, a->ifname,
+			                         NULL));
+	}
+}
+
+static void round_of(struct gc *g, int event, bool sweep)
+{
+	struct ledger_request *held = ask_held(g, event);
+	struct ledger_held *list[BATCH];
+	size_t n = 0;
+
+	for (size_t i = 0; held && held->kind == ERR_NONE && i < held->n_held && n < BATCH; i++)
+		if (is_left_behind(g, &held->held[i]))
+			list[n++] = &held->held[i];
+	if (n)
+		free_all(g, event, list, n);
+	if (sweep && held && held->kind == ERR_NONE)
+		sweep_attachments(g, held);
+	forget_attachments(g);
+	ledger_request_free(held);
+}
+
+static void *gc_main(void *arg)
+{
+	struct gc *g = arg;
+	int ms = g->config.round_ms ? g->config.round_ms : GC_ROUND_MS;
+	int event = eventfd(0, EFD_CLOEXEC | EFD_SEMAPHORE);
+
+	if (event < 0) {
+		log_warn("nothing collects what pods leave behind: no more files can be opened");
+		return NULL;
+	}
+	for (unsigned int n = 0; pause_until(&g->pause, mono_in(ms)); n++)
+		if (g->config.ready(g->config.ctx))
+			round_of(g, event, n % 20 == 19);
+	close(event);
+	return NULL;
+}
+
+int gc_start(const struct gc_config *config, struct gc **out, struct err *e)
+{
+	struct gc *g = xcalloc(1, sizeof(*g));
+
+	g->config = *config;
+	pause_init(&g->pause);
+	if (thread_start(&g->thread, gc_main, g, e) < 0) {
+		pause_release(&g->pause);
+		free(g);
+		return -1;
+	}
+	*out = g;
+	return 0;
+}
+
+void gc_stop(struct gc *g)
+{
+	if (!g)
+		return;
+	pause_end(&g->pause);
+	pthread_join(g->thread, NULL);
+	pause_release(&g->pause);
+	free(g);
+}
