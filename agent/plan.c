@@ -342,6 +342,15 @@ static void note_released(struct ledger_request *r, const struct slot *s,
 	}
 }
 
+/*
+ * Is what the request wants gone planned to go already?  That write may be refused, and whoever
+ * asked for it may have left: it is no reason to say that nothing is there.
+ */
+static const struct pool_record *going(const struct slot *s, const struct ledger_request *r)
+{
+	return s->planned ? pool_find_released(&s->at.p, r->pod, r->uid, r->nic, r->cid) : NULL;
+}
+
 /* One pool after the other: when nothing is left, it is done. */
 static enum verdict plan_del(struct ledger *l, struct ledger_request *r)
 {
@@ -350,7 +359,7 @@ static enum verdict plan_del(struct ledger *l, struct ledger_request *r)
 		const struct pool_record *have =
 			pool_find_released(view(s), r->pod, r->uid, r->nic, r->cid);
 
-		if (!have)
+		if (!have && !(have = going(s, r)))
 			continue;
 		if (is_blocked(s))
 			return wait_for_slot(r, s);
