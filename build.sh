@@ -11,8 +11,9 @@ usage: ./build.sh [VERB] [ARGUMENT]...
   build            build/spiderbox, the static binary (default)
   demo             build, then the main job on two simulated nodes, explained as it runs
   test [SUITE]...  all test suites, or some of: lint build unit cni ctl image
-                   api vm demo measure;
+                   api vm demo measure bench;
                    unit/NAME runs one unit test program, vm/TOPIC and api/TOPIC one topic
+  bench            what an ADD and a DEL cost, at a real API server: a table, then NAME VALUE GOAL ok|short
   lint             the lint suite
   fmt              format the sources
   image            build/spiderbox-image.tar, an OCI archive holding the one binary
@@ -192,7 +193,7 @@ suite_packages() {
 	unit) echo clang libclang-rt-14-dev libcmocka-dev openssl libmnl-dev iproute2 nftables ;;
 	api) echo openssl curl jq python3 libcmocka-dev libmnl-dev ;;
 	vm | demo) echo gcc libcmocka-dev libmnl-dev busybox-static iproute2 nftables iptables iputils-ping kmod curl conntrack tcpdump openssl jq python3 strace procps ;;
-	measure) echo openssl curl jq libcmocka-dev libmnl-dev ;;
+	measure | bench) echo gcc openssl curl jq libcmocka-dev libmnl-dev ;;
 	esac
 }
 
@@ -204,7 +205,7 @@ run_suite() {
 	mkdir -p "$build/test-logs"
 	# shellcheck disable=SC2046 # a list of words
 	need $(suite_packages "$suite")
-	case $suite in api | vm | measure) servers ;; esac
+	case $suite in api | vm | measure | bench) servers ;; esac
 	case $suite in vm | demo | measure) kernel ;; esac
 	started=$(date +%s)
 	say "suite $suite"
@@ -233,7 +234,7 @@ run_suite() {
 
 run_tests() {
 	passed=0 failed=0
-	[ $# -gt 0 ] || set -- lint build unit cni ctl image api vm demo measure
+	[ $# -gt 0 ] || set -- lint build unit cni ctl image api vm demo measure bench
 	dependencies
 	for s; do
 		name=${s%%/*}
@@ -241,7 +242,7 @@ run_tests() {
 			say "there is no suite $name"
 			return 2
 		}
-		case $name in cni | ctl | image | api | vm | demo | measure) build ;; esac
+		case $name in cni | ctl | image | api | vm | demo | measure | bench) build ;; esac
 		case $s in
 		*/*) run_suite "$name" "${s#*/}" ;;
 		*) run_suite "$name" ;;
@@ -265,6 +266,13 @@ demo)
 	need $(suite_packages demo)
 	kernel
 	SPIDERBOX=$build/spiderbox tests/demo/show.sh
+	;;
+bench)
+	build
+	# shellcheck disable=SC2046 # a list of words
+	need $(suite_packages bench)
+	servers
+	BUILD_DIR=$build SPIDERBOX=$build/spiderbox DEPS=$deps tests/bench/bench.sh "$@"
 	;;
 fmt)
 	need clang-format git
