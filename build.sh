@@ -11,8 +11,9 @@ usage: ./build.sh [VERB] [ARGUMENT]...
   build            build/spiderbox, the static binary (default)
   demo             build, then the main job on two simulated nodes, explained as it runs
   test [SUITE]...  all test suites, or some of: lint build unit cni ctl image
-                   api vm demo measure chaos;
+                   api vm demo measure bench chaos;
                    unit/NAME runs one unit test program, vm/TOPIC and api/TOPIC one topic
+  bench            what an ADD and a DEL cost, at a real API server: a table, then NAME VALUE GOAL ok|short
   lint             the lint suite
   chaos            the chaos suite at length: random operations and faults, 100,000 of them
   fmt              format the sources
@@ -224,7 +225,7 @@ suite_packages() {
 	unit) echo clang libclang-rt-14-dev libcmocka-dev openssl libmnl-dev iproute2 nftables ;;
 	api) echo openssl curl jq python3 libcmocka-dev libmnl-dev ;;
 	vm | demo) echo gcc libcmocka-dev libmnl-dev busybox-static iproute2 nftables iptables iputils-ping kmod curl conntrack tcpdump openssl jq python3 strace procps ;;
-	measure) echo openssl curl jq libcmocka-dev libmnl-dev ;;
+	measure | bench) echo gcc openssl curl jq libcmocka-dev libmnl-dev ;;
 	chaos) echo openssl curl python3 util-linux ;;
 	esac
 }
@@ -237,7 +238,7 @@ run_suite() {
 	mkdir -p "$build/test-logs"
 	# shellcheck disable=SC2046 # a list of words
 	need $(suite_packages "$suite")
-	case $suite in api | vm | measure | chaos) servers ;; esac
+	case $suite in api | vm | measure | bench | chaos) servers ;; esac
 	case $suite in vm | demo | measure) kernel ;; esac
 	started=$(date +%s)
 	say "suite $suite"
@@ -266,7 +267,7 @@ run_suite() {
 
 run_tests() {
 	passed=0 failed=0
-	[ $# -gt 0 ] || set -- lint build unit cni ctl image api vm demo measure chaos
+	[ $# -gt 0 ] || set -- lint build unit cni ctl image api vm demo measure bench chaos
 	dependencies
 	for s; do
 		name=${s%%/*}
@@ -274,7 +275,7 @@ run_tests() {
 			say "there is no suite $name"
 			return 2
 		}
-		case $name in cni | ctl | image | api | vm | demo | measure | chaos) build ;; esac
+		case $name in cni | ctl | image | api | vm | demo | measure | bench | chaos) build ;; esac
 		case $name in chaos) build_failpoints ;; esac
 		case $s in
 		*/*) run_suite "$name" "${s#*/}" ;;
@@ -315,6 +316,13 @@ demo)
 	need $(suite_packages demo)
 	kernel
 	SPIDERBOX=$build/spiderbox tests/demo/show.sh
+	;;
+bench)
+	build
+	# shellcheck disable=SC2046 # a list of words
+	need $(suite_packages bench)
+	servers
+	BUILD_DIR=$build SPIDERBOX=$build/spiderbox DEPS=$deps tests/bench/bench.sh "$@"
 	;;
 fmt)
 	need clang-format git

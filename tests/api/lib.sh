@@ -14,7 +14,8 @@
 #
 # Before api_start, and kept by api_server_start: API_BIND (127.0.0.1) to listen on, API_HOST
 # (127.0.0.1) under which clients find it, API_PORT and ETCD_PORT (free ones), API_SANS (more names
-# of the certificate, such as "IP:10.1.2.3"), API_FLAGS (for the API server), API_SECONDS (180) for it
+# of the certificate, such as "IP:10.1.2.3"), API_FLAGS (for the API server), ETCD_FLAGS
+# (--unsafe-no-fsync: nobody will want the data after a power cut), API_SECONDS (180) for it
 # to become ready: in a simulated machine it takes ten times as long as the five seconds of a real one.
 
 # wait_until SECONDS COMMAND...: polls
@@ -153,7 +154,8 @@ _logged() {
 
 _etcd_start() {
 	_peer=$(free_port)
-	"$SERVERS_DIR/etcd" --data-dir "$API_DIR/etcd" --unsafe-no-fsync --log-level warn \
+	# shellcheck disable=SC2086 # words
+	"$SERVERS_DIR/etcd" --data-dir "$API_DIR/etcd" ${ETCD_FLAGS---unsafe-no-fsync} --log-level warn \
 		--listen-client-urls "http://127.0.0.1:$ETCD_PORT" --advertise-client-urls "http://127.0.0.1:$ETCD_PORT" \
 		--listen-peer-urls "http://127.0.0.1:$_peer" --initial-advertise-peer-urls "http://127.0.0.1:$_peer" \
 		--initial-cluster "default=http://127.0.0.1:$_peer" >"$API_DIR/etcd.log" 2>&1 </dev/null &

@@ -13,6 +13,8 @@ cd "$top"
 . tests/compile.sh
 # shellcheck source=tests/tap.sh
 . tests/tap.sh
+# shellcheck source=tests/bench/lib.sh
+. tests/bench/lib.sh
 : "${BUILD_DIR:?set by build.sh}" "${SPIDERBOX:?set by build.sh}" "${DEPS:?set by build.sh}"
 work=$(mktemp -d)
 agent=
@@ -79,7 +81,8 @@ while [ "$i" -lt "$pods" ]; do
 	printf '{"apiVersion":"v1","kind":"Pod","metadata":{"name":"pod-%d","namespace":"default"},"spec":{"nodeName":"bench","containers":[{"name":"c","image":"none"}]}}\n' "$i"
 	i=$((i + 1))
 done | kubectl create -f - >>"$work/apply.log"
-kubectl get pods -o json | jq -r '.items | sort_by(.metadata.name[4:] | tonumber) | .[].metadata.uid' >"$work/uids"
+kubectl get pods -o json | jq -r --arg conf "$work/conf" \
+	'.items | sort_by(.metadata.name[4:] | tonumber) | .[] | "\(.metadata.name) \(.metadata.uid) \($conf)"' >"$work/pods"
 
 "$SPIDERBOX" agent --store "kube:$KUBECONFIG" --node bench --socket "$work/agent.sock" --state-dir "$work/state" \
 	--health-addr '' >"$work/agent.log" 2>&1 &
@@ -103,7 +106,7 @@ at_most 5000 "$idle" 'resident memory of the idle agent in kB'
 printf '{"cniVersion":"1.0.0","name":"n","type":"ipvlan","ipam":{"type":"spiderpool","ipam_unix_socket_path":"%s","state_dir":"%s"}}' \
 	"$work/agent.sock" "$work/state" >"$work/conf"
 test_libraries
-compile_test tests/measure/cni.c plain "$work/cni"
+compile_test tests/bench/load.c plain "$work/load"
 version() {
 	kubectl get spiderippool big -o 'jsonpath={.metadata.resourceVersion}'
 }
@@ -112,7 +115,11 @@ kubectl get spiderippool big -w --output-watch-events -o json >"$work/watch" 2>"
 watch=$!
 sleep 1 # the watch's own start cannot be asked for
 events=$(grep -c '"type"' "$work/watch" || true)
-us=$("$work/cni" all ADD "$SPIDERBOX" "$work/conf" "$work/uids" "$pods" 1)
+all() {
+	"$work/load" calls "$1" "$pods" "$SPIDERBOX" "$work/pods" "$2" "$work/times"
+}
+all ADD 1 >"$work/calls"
+us=$(cut -d' ' -f4 "$work/calls")
 last=$(version)
 tries=0
 until grep -q "\"resourceVersion\":\"$last\"" "$work/watch" || [ "$tries" = 100 ]; do
@@ -129,25 +136,24 @@ at_most 15 "$writes" "writes of the pool for $pods ADDs sent together, done afte
 held=$(kubectl get spiderippool big -o 'jsonpath={.status.allocatedIPCount}')
 at_most "$pods" "$held" 'addresses recorded'
 at_most "$held" "$pods" 'addresses asked for'
-"$work/cni" all DEL "$SPIDERBOX" "$work/conf" "$work/uids" "$pods" 1 >"$work/del.us"
+all DEL 1 >"$work/calls"
 
 # three tries here
 best=99
 for _ in 1 2 3; do
-	times=$("$work/cni" pairs "$SPIDERBOX" "$work/conf" "$work/uids" 60 "$KUBECONFIG" bench "$work/nothing")
-	# shellcheck disable=SC2086 # three words
-	set -- $times
+	"$work/load" pairs "$SPIDERBOX" "$work/pods" 60 "$KUBECONFIG" bench "$work/nothing" >"$work/pairs"
+	set -- "$(percentile "$work/pairs" 1 50)" "$(percentile "$work/pairs" 2 50)" "$(percentile "$work/pairs" 3 50)"
 	echo "# medians: ADD $1 us, status patch $2 us, process $3 us"
 	r=$(ratio "$(($1 - $3))" "$2")
 	best=$(awk -v a="$best" -v b="$r" 'BEGIN { print a < b ? a : b }')
-	"$work/cni" all DEL "$SPIDERBOX" "$work/conf" "$work/uids" 60 1 >"$work/del.us"
+	all DEL 1 >"$work/calls"
 done
 at_most 1.5 "$best" 'one ADD, without the start of a process, against one bare status patch by the same client'
 
 round=2
 while [ "$round" -lt 12 ]; do
-	"$work/cni" all ADD "$SPIDERBOX" "$work/conf" "$work/uids" "$pods" "$round" >"$work/add.us"
-	"$work/cni" all DEL "$SPIDERBOX" "$work/conf" "$work/uids" "$pods" "$round" >"$work/del.us"
+	all ADD "$round" >"$work/calls"
+	all DEL "$round" >"$work/calls"
 	round=$((round + 1))
 done
 at_most 5000 "$(rss)" "resident memory of the agent in kB after 1000 ADDs and DELs (idle: $idle)"

@@ -865,6 +865,34 @@ static void delete_waits_for_an_unknown_outcome(void **state)
 	assert_int_equal(records("a"), 0);
 }
 
+/* A DEL that nobody waits for any more, and its write is refused: the next one must not have taken
+ * it for done. */
+static void delete_waits_for_another_ones_write(void **state)
+{
+	struct ledger_request *first, *second;
+	struct pollfd p = { event, POLLIN, 0 };
+
+	(void)state;
+	make_pool("a", "10.0.0.1-10.0.0.9", "");
+	tell("a");
+	add_gives("p", "c", "10.0.0.1/16");
+	hold(true);
+	set(&faulty.conflicts, 1);
+	first = request(LEDGER_DEL, "p", "c", 20000);
+	submit(first);
+	await_patch();
+	assert_true(ledger_abandon(first, false)); /* the ledger's from here on */
+	second = request(LEDGER_DEL, "p", "c", 20000);
+	submit(second);
+	assert_int_equal(poll(&p, 1, 200), 0);
+	hold(false);
+	await_answers(1);
+	assert_int_equal(second->kind, ERR_NONE);
+	assert_string_equal(ip_str(second->grant.address.ip).s, "10.0.0.1");
+	assert_int_equal(records("a"), 0);
+	ledger_request_free(second);
+}
+
 static void abandoned_is_not_planned(void **state)
 {
 	struct ledger_request *first, *second;
@@ -1344,6 +1372,7 @@ int main(void)
 		TEST(reserved_and_excluded),
 		TEST(delete_stops_a_waiting_add),
 		TEST(delete_waits_for_an_unknown_outcome),
+		TEST(delete_waits_for_another_ones_write),
 		TEST(abandoned_is_not_planned),
 		TEST(old_news_is_ignored),
 		TEST(originals_records),

@@ -1,0 +1,80 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
+# The bench suite: a short run of bench.sh.  Every figure is there, once and well formed; nothing
+# failed and nothing leaked.  How good they are is no matter of this suite: machines differ.
+set -eu
+
+top=$(cd "$(dirname "$0")/../.." && pwd)
+cd "$top"
+# shellcheck source=tests/tap.sh
+. tests/tap.sh
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+trap 'exit 130' INT TERM
+# shellcheck disable=SC2034 # for tap.sh
+tap_log=$work/log
+
+runs() {
+	tests/bench/bench.sh short >"$work/out" || {
+		cat "$work/out"
+		return 1
+	}
+}
+
+# The names of all figures.
+names() {
+	printf '%s\n' floor-process-ms floor-patch-ms floor-add-ms add-p1-ratio exact-addresses plugin-peak-kb agent-idle-kb agent-kb \
+		agent-end-kb foreign-kb foreign-fresh-kb foreign-seconds foreign-make-us foreign-churn-us idle-us
+	for row in one-add-1 one-del-1 one-add-10 one-del-10 one-add-50 one-del-50 \
+		shared-add-5 shared-del-5 shared-add-10 shared-del-10 shared-add-50 shared-del-50 \
+		five-add-10 five-del-10 five-add-50 five-del-50 exact-add-50 exact-del-50 foreign-add-1 foreign-del-1; do
+		for column in rate p50-ms p90-ms p99-ms failed requests conflicts settle-ms plugin-us agent-us api-us etcd-us api-share busy; do
+			echo "$row-$column"
+		done
+		case $row in *-add-*) echo "$row-double" ;; *) echo "$row-leaked" ;; esac
+	done
+}
+
+# After the last empty line.
+figures() {
+	awk '!NF { n = 0; next } { line[n++] = $0 } END { for (i = 0; i < n; i++) print line[i] }' "$work/out"
+}
+
+all_there() {
+	names | sort >"$work/wanted"
+	figures | cut -d' ' -f1 | sort | diff "$work/wanted" -
+}
+
+well_formed() {
+	! figures | grep -vE '^[a-z0-9-]+ [0-9]+(\.[0-9]+)? (-|[0-9]+(\.[0-9]+)?) (ok|short)$' && ! figures | grep ' - short$'
+}
+
+# A verdict is the comparison of its line's numbers: rates and addresses are to be at least the goal,
+# others at most.
+right_verdicts() {
+	figures | awk '$3 != "-" {
+		good = $1 ~ /-(rate|addresses)$/ ? $2 >= $3 : $2 <= $3
+		if (good != ($4 == "ok")) { print; bad = 1 }
+	} END { exit bad }'
+}
+
+# It was all done: calls take time, and an ADD takes a request or two.
+plausible() {
+	figures | awk '
+		/-(p50-ms|p90-ms|p99-ms|rate|plugin-us|agent-us|api-us|kb|ratio) / && $2 <= 0 { print; bad = 1 }
+		/-add-1-requests / && ($2 < 1 || $2 > 5) { print; bad = 1 }
+		END { exit bad }'
+}
+
+nothing_lost() {
+	! figures | grep -E -- '-(failed|double|leaked) ' | grep -v ' 0 0 ok$'
+}
+
+check 'a short run' runs
+check 'every figure is there, once' all_there
+check 'and a line NAME VALUE GOAL ok|short' well_formed
+check 'that says ok when the goal is met, and short when not' right_verdicts
+check 'figures of what must have happened are not 0' plausible
+check 'no call failed, no address was given twice or kept' nothing_lost
+[ "$failed" = 0 ]
