@@ -350,6 +350,10 @@ static enum verdict plan_del(struct ledger *l, struct ledger_request *r)
 		const struct pool_record *have =
 			pool_find_released(view(s), r->pod, r->uid, r->nic, r->cid);
 
+		/* what is planned, or being written, may come to nothing */
+		if (!have && s->planned &&
+		    pool_find_released(&s->at.p, r->pod, r->uid, r->nic, r->cid))
+			return wait_for_slot(r, s);
 		if (!have)
 			continue;
 		if (is_blocked(s))

@@ -831,6 +831,30 @@ static void delete_waits_for_an_unknown_outcome(void **state)
 	assert_int_equal(records("a"), 0);
 }
 
+/* A newer sandbox is about to take the record over, and then does not. */
+static void delete_waits_for_what_is_planned(void **state)
+{
+	struct ledger_request *add, *d;
+
+	(void)state;
+	make_pool("a", "10.0.0.1-10.0.0.9", "");
+	tell("a");
+	add_gives("p", "old", "10.0.0.1/16");
+	hold(true);
+	set(&faulty.conflicts, 1);
+	add = request(LEDGER_ADD, "p", "new", 20000);
+	submit(add);
+	await_patch();
+	assert_true(ledger_abandon(add)); /* the ledger's from here on */
+	d = request(LEDGER_DEL, "p", "old", 20000);
+	submit(d);
+	hold(false);
+	await_answers(1);
+	assert_int_equal(d->kind, ERR_NONE);
+	ledger_request_free(d);
+	assert_int_equal(records("a"), 0);
+}
+
 static void abandoned_is_not_planned(void **state)
 {
 	struct ledger_request *first, *second;
@@ -983,6 +1007,7 @@ int main(void)
 		TEST(reserved_and_excluded),
 		TEST(delete_stops_a_waiting_add),
 		TEST(delete_waits_for_an_unknown_outcome),
+		TEST(delete_waits_for_what_is_planned),
 		TEST(abandoned_is_not_planned),
 		TEST(old_news_is_ignored),
 		TEST(originals_records),
