@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "agent/agent_impl.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "cni/state.h"
 #include "http/url.h"
@@ -283,7 +284,9 @@ static void finish_add(struct call *c, const struct identity *id, const struct l
 		say(c, 500, r->text);
 		return;
 	}
+	failpoint("add-decided");
 	keep_attachment(c, id, r->uid, &r->grant);
+	failpoint("add-unanswered");
 	doc = add_document(&r->grant, r->clean_gateway);
 	show(c, doc);
 	log_info("ADD pod=%s nic=%s cid=%.13s address=%s pool=%s ms=%d", r->pod, id->nic, id->cid,
@@ -359,8 +362,10 @@ static void finish_del(struct call *c, const struct identity *id, const struct l
 {
 	struct err e;
 
+	failpoint("del-done");
 	if (*id->nic && attachment_remove(c->agent->config.state_dir, id->cid, id->nic, &e) < 0)
 		log_warn_err(&e, "attachment of %s", id->cid);
+	failpoint("del-unanswered");
 	if (r->grant.pool)
 		log_info("DEL pod=%s nic=%s cid=%.13s address=%s pool=%s ms=%d", r->pod, id->nic,
 		         id->cid, ip_str(r->grant.address.ip).s, r->grant.pool, elapsed(c));
@@ -375,6 +380,7 @@ static void del_later(struct call *c, const struct identity *id, const char *why
 	struct err e;
 
 	if (*id->nic && write_release(c, id, &e) == 0) {
+		failpoint("del-queued");
 		log_info("DEL pod=%s/%s nic=%s cid=%.13s ms=%d: queued, %s", id->ns, id->name,
 		         id->nic, id->cid, elapsed(c), why);
 		return;

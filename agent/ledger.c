@@ -21,6 +21,7 @@
 #include "agent/ledger_impl.h"
 #include "agent/pause.h"
 #include "agent/thread.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "k8s/ippool.h"
 
@@ -208,6 +209,7 @@ void ledger_committed(struct ledger *l, struct slot *s, struct ledger_request *r
 	r->grant = grant_of(&s->at.p, r->planned, r->nic);
 	atomic_fetch_add(&l->adds, 1);
 	ledger_answer(l, r, ERR_NONE, NULL);
+	failpoint("ledger-answered");
 	l->config.changed(l->config.ctx, g);
 }
 
@@ -442,6 +444,7 @@ static bool start_slot(struct ledger *l, struct slot *s)
 	if (s->busy || !mono_passed(s->not_before))
 		return false;
 	if (s->planned) {
+		failpoint("ledger-unwritten");
 		j = job_new(JOB_WRITE, s);
 		j->patch = ippool_status_patch(&s->next);
 	} else if (s->want_read) {
@@ -474,6 +477,7 @@ static void commit(struct ledger *l, struct slot *s)
 {
 	struct ledger_request *r = s->batch;
 
+	failpoint("ledger-acknowledged");
 	s->batch = NULL;
 	s->batch_tail = &s->batch;
 	while (r) {

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "agent/ledger_impl.h"
+#include "base/failpoint.h"
 
 enum verdict {
 	VERDICT_WAIT,  /* stays pending */
@@ -366,6 +367,7 @@ static enum verdict plan_del(struct ledger *l, struct ledger_request *r)
 	for (size_t i = 0; i < l->n_slots; i++)
 		if (l->slots[i]->want_read && l->slots[i]->failures)
 			return wait_for_slot(r, l->slots[i]);
+	failpoint("plan-nothing-left");
 	/* also when nothing was there: the endpoint may be what an earlier try left.  Without a
 	 * uid it could be that of another pod */
 	if (*r->uid)
