@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "agent/wants.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "cni/state.h"
 #include "http/url.h"
@@ -293,7 +294,9 @@ static void finish_add(struct call *c, const struct identity *id, const struct l
 		add_failed(c, r->pod, id, r->network, r->kind, r->text);
 		return;
 	}
+	failpoint("add-decided");
 	keep_attachment(c, id, r);
+	failpoint("add-unanswered");
 	warn_of_routes(r);
 	doc = add_document(r, c->agent->config.settings);
 	show(c, doc);
@@ -367,8 +370,10 @@ static void finish_del(struct call *c, const struct identity *id, const struct l
 {
 	struct err e;
 
+	failpoint("del-done");
 	if (*id->nic && attachment_remove(c->agent->config.state_dir, id->cid, id->nic, &e) < 0)
 		log_warn_err(&e, "attachment of %s", id->cid);
+	failpoint("del-unanswered");
 	for (size_t i = 0; i < r->n_grants; i++)
 		log_info("DEL pod=%s nic=%s cid=%.13s address=%s pool=%s ms=%d", r->pod, id->nic,
 		         id->cid, ip_str(r->grants[i].address.ip).s, r->grants[i].pool, elapsed(c));
@@ -385,6 +390,7 @@ static void del_later(struct call *c, const struct identity *id, enum err_kind k
 
 	c->failed = kind;
 	if (*id->nic && write_release(c, id, &e) == 0) {
+		failpoint("del-queued");
 		log_info("DEL pod=%s/%s nic=%s cid=%.13s ms=%d: queued, %s", id->ns, id->name,
 		         id->nic, id->cid, elapsed(c), why);
 		return;

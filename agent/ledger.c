@@ -21,6 +21,7 @@
 #include "agent/ledger_impl.h"
 #include "agent/pause.h"
 #include "agent/thread.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "k8s/ippool.h"
 
@@ -313,6 +314,7 @@ void ledger_granted(struct ledger *l, struct ledger_request *r)
 	}
 	atomic_fetch_add(&l->adds, 1);
 	ledger_answer(l, r, ERR_NONE, NULL);
+	failpoint("ledger-answered");
 	l->config.changed(l->config.ctx, g);
 }
 
@@ -357,6 +359,8 @@ static void close_batch(struct ledger *l, struct slot *s, bool written)
 {
 	struct ledger_part *part = take_batch(s);
 
+	if (written)
+		failpoint("ledger-acknowledged");
 	while (part) {
 		struct ledger_part *next = part->next;
 
@@ -698,6 +702,7 @@ static bool start_slot(struct ledger *l, struct slot *s)
 	if (s->busy || !mono_passed(s->not_before))
 		return false;
 	if (s->planned) {
+		failpoint("ledger-unwritten");
 		j = job_new(JOB_WRITE, s);
 		j->patch = ippool_status_patch(&s->next);
 	} else if (s->want_read) {

@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "agent/ledger_impl.h"
+#include "base/failpoint.h"
 #include "pool/pattern.h"
 
 enum verdict {
@@ -664,6 +665,7 @@ static enum verdict nothing_left(struct ledger *l, struct ledger_request *r)
 	if (r->pool && l->config.scoped && !find(l, r->pool) &&
 	    !ledger_is_absent(l, r->pool, r->seen))
 		return wait_for(r, xasprintf("IPPool %s is being read", r->pool));
+	failpoint("plan-nothing-left");
 	/* also when nothing was there: the endpoint may be what an earlier try left.  Without a
 	 * uid it could be that of another pod */
 	if (*r->uid)

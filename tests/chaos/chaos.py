@@ -26,6 +26,7 @@ import plan
 import world
 
 GC_SECONDS = 15
+FAULT_SECONDS = 3
 FINAL = ('all IP addresses used out', 'does not exist', 'was replaced', 'gets no address', 'was deleted meanwhile')
 POOLS = {
     # name: subnet, ips, node
@@ -408,17 +409,19 @@ class World:
         else:
             self.store.fault(f, on)
 
-    def run_faults(self, faults, total):
-        events = sorted([(f.at, 0, i, f, True) for i, f in enumerate(faults)] +
-                        [(f.until, 1, i, f, False) for i, f in enumerate(faults) if f.until])
-        for at, _, _, f, on in events:
-            with self.progress:
-                self.progress.wait_for(lambda: self.done >= min(at, total))
-            try:
-                self.fault(f, on)
-            except Exception as e:
-                self.finding('driver', f'fault {f}: {e!r}')
-                raise
+    def run_fault(self, f, total):
+        """In its time: it ends when the operations say so, or the clock, since they wait for its end."""
+        with self.progress:
+            self.progress.wait_for(lambda: self.done >= min(f.at, total))
+        try:
+            self.fault(f, True)
+            if f.until:
+                with self.progress:
+                    self.progress.wait_for(lambda: self.done >= min(f.until, total), FAULT_SECONDS)
+                self.fault(f, False)
+        except Exception as e:
+            self.finding('driver', f'fault {f}: {e!r}')
+            raise
 
     # rounds
 
@@ -514,7 +517,7 @@ class World:
         total = sum(map(len, r.ops))
         self.done = 0
         self.in_threads([(self.work_on, w, ops) for w, ops in enumerate(r.ops)] +
-                        ([(self.run_faults, r.faults, total)] if faults else []))
+                        [(self.run_fault, f, total) for f in r.faults if faults])
         self.heal()
         if not self.findings:
             self.settle()

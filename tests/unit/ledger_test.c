@@ -888,9 +888,33 @@ static void delete_waits_for_another_ones_write(void **state)
 	hold(false);
 	await_answers(1);
 	assert_int_equal(second->kind, ERR_NONE);
-	assert_string_equal(ip_str(second->grant.address.ip).s, "10.0.0.1");
+	assert_string_equal(ip_str(second->grants[0].address.ip).s, "10.0.0.1");
 	assert_int_equal(records("a"), 0);
 	ledger_request_free(second);
+}
+
+/* A newer sandbox is about to take the record over, and then does not. */
+static void delete_waits_for_what_is_planned(void **state)
+{
+	struct ledger_request *add, *d;
+
+	(void)state;
+	make_pool("a", "10.0.0.1-10.0.0.9", "");
+	tell("a");
+	add_gives("p", "old", "10.0.0.1/16");
+	hold(true);
+	set(&faulty.conflicts, 1);
+	add = request(LEDGER_ADD, "p", "new", 20000);
+	submit(add);
+	await_patch();
+	assert_true(ledger_abandon(add, false)); /* the ledger's from here on */
+	d = request(LEDGER_DEL, "p", "old", 20000);
+	submit(d);
+	hold(false);
+	await_answers(1);
+	assert_int_equal(d->kind, ERR_NONE);
+	ledger_request_free(d);
+	assert_int_equal(records("a"), 0);
 }
 
 static void abandoned_is_not_planned(void **state)
@@ -1373,6 +1397,7 @@ int main(void)
 		TEST(delete_stops_a_waiting_add),
 		TEST(delete_waits_for_an_unknown_outcome),
 		TEST(delete_waits_for_another_ones_write),
+		TEST(delete_waits_for_what_is_planned),
 		TEST(abandoned_is_not_planned),
 		TEST(old_news_is_ignored),
 		TEST(originals_records),
