@@ -33,6 +33,9 @@
 #   plugin-us agent-us api-us etcd-us   CPU time for each call, with what follows an answer
 #   api-share       percent of this machine's CPU time that the API server had during the calls
 #   busy            percent of it that was used at all, by whatever runs here
+#   cpu-rate        calls per second for which the CPU time of these cores would do, had nobody else
+#                   any: where rate comes near it, CPU time bounds it, and api-us is the server's
+#                   part.  A short burst may exceed it, since the endpoints follow after the answers
 # Other figures:
 #   floor-process-ms, floor-patch-ms   a static program that does nothing, from start to exit; a
 #                   status patch as the agent writes it, by the same client: medians, turn by turn
@@ -47,6 +50,8 @@
 #   foreign-make-us, foreign-churn-us   CPU time of the agent while they are made, and while the
 #                   foreign pools' status changes 500 times; idle-us is what it needs in a second
 #                   without
+#
+# The whole took six and a half minutes on two cores that had as much again to do.
 #
 # etcd syncs to the disk, as in a cluster; the CPU of whatever else runs on this machine shows up in
 # "busy" alone.
@@ -312,9 +317,11 @@ report() {
 	figure "$1-etcd-us" "$etcd"
 	figure "$1-api-share" "$s_api"
 	figure "$1-busy" "$busy"
+	most=$(calculate %.0f "1e6 * $cores / ($plugin + $agent + $api + $etcd)")
+	figure "$1-cpu-rate" "$most"
 	printf '%-16s %5d %6d %8s %8s %8s %6d %7s %6d %8d %7d %6d %6d %6d\n' "$1" "$n" "$rate" "$p50" "$p90" "$p99" "$failed" "$each" \
 		"$conflicts" "$settle" "$plugin" "$agent" "$api" "$etcd"
-	printf '%-16s %6d %6d %6d %6d %8d\n' "$1" "$s_plugin" "$s_agent" "$s_api" "$s_etcd" "$busy" >>"$work/shares"
+	printf '%-16s %6d %6d %6d %6d %8d %10d %8d\n' "$1" "$s_plugin" "$s_agent" "$s_api" "$s_etcd" "$busy" "$most" "$rate" >>"$work/shares"
 	sed 's/ [0-9]*$//' "$work/$1.requests" | sort | uniq -c | sort -rn |
 		awk -v row="$1" -v n="$n" '
 			BEGIN { printf "%-16s", row }
@@ -454,8 +461,8 @@ figure foreign-fresh-kb "$fresh" most 4000
 
 printf '\nrequests of the agents for each call\n'
 cat "$work/kinds"
-printf '\npercent of the CPU time of %d cores during the calls: what bounds them\n' "$cores"
-printf '%-16s %6s %6s %6s %6s %8s\n' row plugin agents api etcd 'in all'
+printf '\npercent of the CPU time of %d cores during the calls; calls per second for which all of it would do, and those there were\n' "$cores"
+printf '%-16s %6s %6s %6s %6s %8s %10s %8s\n' row plugin agents api etcd 'in all' 'most /s' '/s'
 cat "$work/shares"
 value() {
 	sed -n "s/^$1 \([^ ]*\) .*/\1/p" "$work/figures"

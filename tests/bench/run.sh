@@ -29,7 +29,7 @@ names() {
 	for row in one-add-1 one-del-1 one-add-10 one-del-10 one-add-50 one-del-50 \
 		shared-add-5 shared-del-5 shared-add-10 shared-del-10 shared-add-50 shared-del-50 \
 		five-add-10 five-del-10 five-add-50 five-del-50 exact-add-50 exact-del-50 foreign-add-1 foreign-del-1; do
-		for column in rate p50-ms p90-ms p99-ms failed requests conflicts settle-ms plugin-us agent-us api-us etcd-us api-share busy; do
+		for column in rate p50-ms p90-ms p99-ms failed requests conflicts settle-ms plugin-us agent-us api-us etcd-us api-share busy cpu-rate; do
 			echo "$row-$column"
 		done
 		case $row in *-add-*) echo "$row-double" ;; *) echo "$row-leaked" ;; esac
@@ -62,7 +62,7 @@ right_verdicts() {
 # It was all done: calls take time, and an ADD takes a request or two.
 plausible() {
 	figures | awk '
-		/-(p50-ms|p90-ms|p99-ms|rate|plugin-us|agent-us|api-us|kb|ratio) / && $2 <= 0 { print; bad = 1 }
+		/-(p50-ms|p90-ms|p99-ms|rate|cpu-rate|plugin-us|agent-us|api-us|kb|ratio) / && $2 <= 0 { print; bad = 1 }
 		/-add-1-requests / && ($2 < 1 || $2 > 5) { print; bad = 1 }
 		END { exit bad }'
 }
@@ -72,6 +72,7 @@ nothing_lost() {
 }
 
 check 'a short run' runs
+[ "$failed" = 0 ] || exit 1
 check 'every figure is there, once' all_there
 check 'and a line NAME VALUE GOAL ok|short' well_formed
 check 'that says ok when the goal is met, and short when not' right_verdicts
