@@ -13,7 +13,9 @@
 
 #include "agent/agent_impl.h"
 #include "agent/gc.h"
+#include "agent/ownips.h"
 #include "agent/pause.h"
+#include "agent/rounds.h"
 #include "agent/thread.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -190,6 +192,7 @@ static int start_ledger(struct agent *a, struct err *e)
 		.node = a->config.node,
 		.agent_namespace = a->config.agent_namespace,
 		.scoped = !store_is_dir(a->store),
+		.rounds = a->rounds,
 		.max_records = a->config.max_records,
 		.keep_statefulset = a->config.settings->statefulset,
 		.keep_vmi = a->config.settings->kubevirt,
@@ -199,7 +202,9 @@ static int start_ledger(struct agent *a, struct err *e)
 
 	if (endpoints_start(a->store, a->config.node, &a->endpoints, e) < 0)
 		return -1;
-	return ledger_start(&c, &a->ledger, e);
+	if (ledger_start(&c, &a->ledger, e) < 0)
+		return -1;
+	return ownips_start(a->ledger, &a->ownips, e);
 }
 
 static int watch_pools(struct agent *a, size_t i, enum ledger_scope scope, const char *labels,
@@ -357,6 +362,7 @@ int agent_start(const struct agent_config *config, struct agent **out, struct er
 	a->metrics = metrics_new();
 	pause_init(&a->pause);
 	read_boot_id(a);
+	a->rounds = rounds_read(config->state_dir);
 	if (start(a, e) < 0) {
 		agent_stop(a);
 		return -1;
@@ -378,6 +384,7 @@ void agent_stop(struct agent *a)
 	if (a->rebuilding)
 		pthread_join(a->rebuild, NULL);
 	gc_stop(a->gc);
+	ownips_stop(a->ownips);
 	releases_stop(a->releases);
 	for (size_t i = 0; i < ARRAY_LEN(a->pool_watches); i++)
 		informer_stop(a->pool_watches[i].informer);
@@ -393,6 +400,7 @@ void agent_stop(struct agent *a)
 	metrics_free(a->metrics);
 	pause_release(&a->pause);
 	free(a->pool_label);
+	json_free(a->rounds);
 	free(a);
 }
 

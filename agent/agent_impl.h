@@ -33,6 +33,8 @@ struct agent {
 	struct coordinator *coordinator;
 	struct releases *releases;
 	struct gc *gc;
+	struct ownips *ownips;
+	json *rounds;
 	struct pool_watch pool_watches[2];
 	char *pool_label; /* of the pools of this node */
 	struct informer *reserved_informer;

@@ -20,7 +20,8 @@
 #include "cni/state.h"
 #include "http/url.h"
 
-#define GRACE_MS 500 /* more than the ledger's own deadline */
+#define REASON_MAX 200 /* bytes of why an address is held back */
+#define GRACE_MS 500   /* more than the ledger's own deadline */
 
 /* One request and what its answer is made of. */
 struct call {
@@ -366,12 +367,31 @@ static int write_release(const struct call *c, const struct identity *id, struct
 	return release_write(c->agent->config.state_dir, &rel, e);
 }
 
+/* All of a container. */
+static void forget_attachments(const struct call *c, const char *cid)
+{
+	struct attachment *v;
+	size_t n;
+
+	if (attachment_list(c->agent->config.state_dir, &v, &n, NULL) < 0)
+		return;
+	for (size_t i = 0; i < n; i++) {
+		if (streq(v[i].container_id, cid))
+			IGNORE(attachment_remove(c->agent->config.state_dir, cid, v[i].ifname,
+			                         NULL));
+		attachment_release(&v[i]);
+	}
+	free(v);
+}
+
 static void finish_del(struct call *c, const struct identity *id, const struct ledger_request *r)
 {
 	struct err e;
 
 	failpoint("del-done");
-	if (*id->nic && attachment_remove(c->agent->config.state_dir, id->cid, id->nic, &e) < 0)
+	if (!*id->nic)
+		forget_attachments(c, id->cid);
+	else if (attachment_remove(c->agent->config.state_dir, id->cid, id->nic, &e) < 0)
 		log_warn_err(&e, "attachment of %s", id->cid);
 	failpoint("del-unanswered");
 	for (size_t i = 0; i < r->n_grants; i++)
@@ -401,6 +421,20 @@ static void del_later(struct call *c, const struct identity *id, enum err_kind k
 	say(c, 500, e.msg);
 }
 
+/* Where the addresses are is known here, even if nobody tells us of that pool any more. */
+static char *pool_of(const struct call *c, const struct identity *id)
+{
+	struct attachment a;
+	char *pool;
+
+	if (!*id->nic ||
+	    attachment_read(c->agent->config.state_dir, id->cid, id->nic, &a, NULL) < 0)
+		return NULL;
+	pool = a.pool && *a.pool ? xstrdup(a.pool) : NULL;
+	attachment_release(&a);
+	return pool;
+}
+
 static void release_call(struct call *c, bool nic)
 {
 	struct mono deadline = mono_in(AGENT_DEL_MS);
@@ -422,6 +456,7 @@ static void release_call(struct call *c, bool nic)
 	}
 	pod = pod_key(id.ns, id.name, id.cid);
 	r = ledger_request_new(LEDGER_DEL, pod, id.uid, id.nic, id.cid, deadline, event);
+	r->pool = pool_of(c, &id);
 	outcome = ask(c, r, (struct mono){ deadline.ms + GRACE_MS / 5 });
 	if (outcome != ANSWERED) {
 		del_later(c, &id, outcome == LATE ? ERR_TIMEOUT : ERR_UNREACHABLE,
@@ -442,9 +477,95 @@ static void delete_ip(struct call *c)
 	count(c, metrics_release);
 }
 
+/* Somebody else answers for an address: it is held back, and nobody is given it for a while. */
+static void hold_back(struct call *c, const struct identity *id, struct ip ip, const char *reason)
+{
+	AUTO_FD int event = eventfd(0, EFD_CLOEXEC);
+	struct mono deadline = mono_in(AGENT_DEL_MS);
+	AUTO_FREE char *pod = NULL;
+	struct ledger_request *r;
+
+	if (event < 0)
+		return;
+	pod = pod_key(id->ns, id->name, id->cid);
+	r = ledger_request_new(LEDGER_QUARANTINE, pod, id->uid, id->nic, id->cid, deadline, event);
+	r->addresses[ip.family == 4 ? V4 : V6] = ip;
+	r->reason = xstrndup(reason, REASON_MAX);
+	if (ask(c, r, (struct mono){ deadline.ms + GRACE_MS / 5 }) != ANSWERED)
+		return;
+	if (r->kind == ERR_NONE)
+		log_warn("address %s is held back: %s", ip_str(ip).s, r->reason);
+	else
+		log_warn("address %s is not held back: %s", ip_str(ip).s, r->text);
+	ledger_request_free(r);
+}
+
+static int read_conflicts(const json *body, const json **out, bool *release, struct err *e)
+{
+	*out = NULL;
+	*release = false;
+	if (json_opt_arr(body, "conflicts", out, e) < 0 ||
+	    json_opt_bool(body, "isReleaseConflictIPs", release, e) < 0)
+		return -1;
+	json_each(item, *out)
+	{
+		const char *address, *reason;
+		struct ip ip;
+
+		if (json_str(item, "address", &address, e) < 0 || ip_parse(address, &ip, e) < 0 ||
+		    json_str(item, "reason", &reason, e) < 0)
+			return err_wrap(e, "conflicts");
+	}
+	return 0;
+}
+
+/* The original's answers to who asks to release conflicting addresses (B8): 521, 522. */
+static bool may_release(struct call *c, const struct identity *id)
+{
+	struct pod_facts f;
+	bool kept;
+
+	if (c->agent->config.keep_conflict_ips) {
+		say(c, 521, "forbid releasing IPs for stateless workload");
+		return false;
+	}
+	if (!pods_known(c->agent->pods, id->ns, id->name, &f))
+		return true;
+	kept = (f.statefulset && c->agent->config.settings->statefulset) ||
+	       (*f.vmi && c->agent->config.settings->kubevirt);
+	pod_facts_release(&f);
+	if (kept)
+		say(c, 522, "forbid releasing IPs for stateful workload");
+	return !kept;
+}
+
+static void release_all(struct call *c)
+{
+	const json *conflicts;
+	struct identity id;
+	struct err e;
+	bool release;
+
+	if (read_identity(c->body, false, &id, &e) < 0 ||
+	    read_conflicts(c->body, &conflicts, &release, &e) < 0) {
+		say(c, 400, e.msg);
+		return;
+	}
+	if (release && !may_release(c, &id))
+		return;
+	json_each(item, conflicts)
+	{
+		struct ip ip = { 0 };
+
+		IGNORE(ip_parse(json_str_at(item, "address", NULL), &ip, NULL)); /* as before */
+		hold_back(c, &id, ip, json_str_at(item, "reason", NULL));
+	}
+	release_call(c, false);
+}
+
 static void delete_ips(struct call *c)
 {
-	release_call(c, false);
+	release_all(c);
 	count(c, metrics_release);
 }
 

@@ -19,6 +19,7 @@
 #include "agent/keeper.h"
 #include "agent/pause.h"
 #include "agent/releases.h"
+#include "agent/rounds.h"
 #include "agent/thread.h"
 #include "base/log.h"
 #include "cni/state.h"
@@ -253,10 +254,10 @@ static void free_all(struct gc *g, int event, struct ledger_held *const *list, s
 	}
 }
 
-static struct ledger_request *ask_held(struct gc *g, int event)
+static struct ledger_request *ask(struct gc *g, enum ledger_op op, int event)
 {
 	struct ledger_request *q =
-		ledger_request_new(LEDGER_HELD, "", "", "", "", mono_in(LEDGER_MS), event);
+		ledger_request_new(op, "", "", "", "", mono_in(LEDGER_MS), event);
 
 	if (!ledger_submit(g->config.ledger, q)) {
 		ledger_request_free(q);
@@ -284,9 +285,20 @@ static void sweep_attachments(struct gc *g, const struct ledger_request *held)
 	}
 }
 
+/* Which addresses rest is to be known after a restart as well. */
+static void keep_rounds(struct gc *g, int event)
+{
+	struct ledger_request *q = ask(g, LEDGER_ROUNDS, event);
+	struct err e;
+
+	if (q && q->rounds && rounds_write(g->config.state_dir, q->rounds, &e) < 0)
+		log_warn_err(&e, "the order in which addresses were given back");
+	ledger_request_free(q);
+}
+
 static void round_of(struct gc *g, int event, bool sweep)
 {
-	struct ledger_request *held = ask_held(g, event);
+	struct ledger_request *held = ask(g, LEDGER_HELD, event);
 	struct ledger_held *list[BATCH];
 	size_t n = 0;
 
@@ -299,6 +311,7 @@ static void round_of(struct gc *g, int event, bool sweep)
 		sweep_attachments(g, held);
 	forget_attachments(g);
 	ledger_request_free(held);
+	keep_rounds(g, event);
 }
 
 static void *gc_main(void *arg)

@@ -20,6 +20,7 @@
 
 #include "agent/ledger_impl.h"
 #include "agent/pause.h"
+#include "agent/rounds.h"
 #include "agent/thread.h"
 #include "base/failpoint.h"
 #include "base/log.h"
@@ -182,6 +183,7 @@ void ledger_request_free(struct ledger_request *r)
 		pool_record_release(&r->held[i].record);
 	}
 	free(r->held);
+	json_free(r->rounds);
 	free(r->pool);
 	free(r->reason);
 	free(r->text);
@@ -477,12 +479,15 @@ static struct slot *apply(struct ledger *l, struct pool_state *state)
 		l->slots = xgrow(l->slots, &l->cap_slots, l->n_slots + 1, sizeof(struct slot *));
 		l->slots[l->n_slots++] = s;
 		l->overlaps_stale = true;
+		rounds_get(l->config.rounds, &state->p);
 		s->at = *state;
 		note_bad(s, NULL);
 	} else {
 		struct pool_state old = s->at;
+		uint64_t before = old.p.rest_order;
 
 		pool_move_rests(&state->p, &old.p); /* the round goes on */
+		l->rounds_changed |= state->p.rest_order != before;
 		s->at = *state;
 		if (old.generation != s->at.generation || !streq(old.p.uid, s->at.p.uid))
 			l->overlaps_stale = true;
@@ -814,6 +819,7 @@ static void slot_failed(struct ledger *l, struct slot *s, const struct job *j)
 static void take_next(struct ledger *l, struct slot *s, const struct job *j)
 {
 	s->planned = false;
+	l->rounds_changed = true;
 	if (version_compare(j->version, s->at.p.version) == -1) {
 		/* the round is known to the plan alone */
 		pool_move_rests(&s->at.p, &s->next);

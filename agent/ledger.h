@@ -48,6 +48,7 @@ enum ledger_op {
 	LEDGER_QUERY,      /* what a pod holds */
 	LEDGER_USAGE,      /* how full this node's pools are */
 	LEDGER_HELD,       /* all records that were made on this node */
+	LEDGER_ROUNDS,     /* what was given back when, if that has changed */
 	LEDGER_SHOW,       /* send what the pod holds to the `changed` hook */
 	LEDGER_SHOW_HELD   /* the same, if it holds anything */
 };
@@ -99,6 +100,7 @@ struct ledger_request {
 	struct pool_usage *usage; /* of USAGE */
 	size_t n_usage, n_known;  /* pools of this node, and all */
 	int64_t planned_us;       /* when it was first planned (mono_us); 0: it never was */
+	json *rounds;             /* of ROUNDS, as in rounds.h; NULL: nothing new */
 	/* the ledger's own */
 	atomic_int state;
 	uint64_t seen;
@@ -130,7 +132,8 @@ struct ledger_config {
 	bool scoped; /* the pools are watched by their labels: others are read when they are named
 	              */
 	const char *node, *agent_namespace;
-	size_t max_records;              /* of a pool; 0: POOL_RECORDS_MAX */
+	const json *rounds; /* from before this start, as in rounds.h; borrowed, may be NULL */
+	size_t max_records; /* of a pool; 0: POOL_RECORDS_MAX */
 	bool keep_statefulset, keep_vmi; /* addresses stay with the names of such pods */
 	/* a pod's addresses were changed by this agent; g is taken; on the ledger's thread */
 	void (*changed)(void *ctx, struct pod_grants *g);

@@ -59,9 +59,10 @@ struct ledger {
 	int list_failures;
 	struct ledger_request *pending, **pending_tail;
 	struct ledger_request *planning; /* those that this round of plan() has not come to */
-	bool again;                      /* plan once more, at once */
-	struct mono gather_until;        /* of the batch that gathers; ms 0: none does */
-	char *trouble;                   /* why the store does not answer, or NULL */
+	bool rounds_changed;
+	bool again;               /* plan once more, at once */
+	struct mono gather_until; /* of the batch that gathers; ms 0: none does */
+	char *trouble;            /* why the store does not answer, or NULL */
 	atomic_int arriving;
 	atomic_bool synced;
 	atomic_uint needs;

@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "agent/ledger_impl.h"
+#include "agent/rounds.h"
 #include "base/failpoint.h"
 #include "pool/pattern.h"
 
@@ -728,6 +729,16 @@ static void list_held(struct ledger *l, struct ledger_request *r)
 	}
 }
 
+static void list_rounds(struct ledger *l, struct ledger_request *r)
+{
+	if (!l->rounds_changed)
+		return;
+	l->rounds_changed = false;
+	r->rounds = json_new_object();
+	for (size_t i = 0; i < l->n_slots; i++)
+		rounds_put(r->rounds, &l->slots[i]->at.p);
+}
+
 static void show(struct ledger *l, const struct ledger_request *r)
 {
 	struct pod_grants *g = ledger_grants(l, r->pod, r->uid);
@@ -755,6 +766,9 @@ static enum verdict plan_one(struct ledger *l, struct ledger_request *r)
 		break;
 	case LEDGER_USAGE:
 		ledger_usage(l, r);
+		break;
+	case LEDGER_ROUNDS:
+		list_rounds(l, r);
 		break;
 	case LEDGER_SHOW:
 	case LEDGER_SHOW_HELD:

@@ -358,6 +358,19 @@ int attachment_write(const char *dir, const struct attachment *a, struct err *e)
 	return write_record(dir, &attachments, a->container_id, a->ifname, j, 0, e);
 }
 
+int attachment_read(const char *dir, const char *container_id, const char *ifname,
+                    struct attachment *out, struct err *e)
+{
+	AUTO_STR name = STR_INIT;
+	AUTO_FREE char *path = NULL;
+
+	memset(out, 0, sizeof(*out));
+	if (file_name(container_id, ifname, &name, e) < 0)
+		return -1;
+	path = xasprintf("%s/%s/%s", dir, attachments.folder, name.data);
+	return read_record(path, name.data, &attachments, out, e);
+}
+
 int attachment_list(const char *dir, struct attachment **out, size_t *count, struct err *e)
 {
 	void *records;

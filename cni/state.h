@@ -39,6 +39,9 @@ struct attachment {
 void attachment_release(struct attachment *a);
 int attachment_write(const char *dir, const struct attachment *a,
                      struct err *e) MUST_USE; /* no fsync */
+/* ERR_NOT_FOUND when there is none. */
+int attachment_read(const char *dir, const char *container_id, const char *ifname,
+                    struct attachment *out, struct err *e) MUST_USE;
 int attachment_list(const char *dir, struct attachment **out, size_t *count,
                     struct err *e) MUST_USE;
 int attachment_remove(const char *dir, const char *container_id, const char *ifname,

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ownips.c - all addresses are read anew at each notice; what a lost notice hides is found at the
+ * next look.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "agent/ownips.h"
+#include "agent/thread.h"
+#include "base/log.h"
+#include "net/addr.h"
+
+#define LOOK_MS (60 * 1000) /* without any notice */
+#define SETTLE_MS 50        /* addresses come in crowds */
+
+struct ownips {
+	struct ledger *ledger;
+	int notices, stop;
+	pthread_t thread;
+};
+
+static int tell(struct ownips *o, struct err *e)
+{
+	struct ip_set set = IP_SET_INIT;
+	AUTO_NL *nl = NULL;
+	struct addr *v;
+	size_t n;
+
+	if (nl_open(NETLINK_ROUTE, &nl, e) < 0 || addr_list(nl, 0, 0, &v, &n, e) < 0)
+		return err_wrap(e, "this node's addresses");
+	for (size_t i = 0; i < n; i++)
+		ip_set_add(&set, cidr_range(cidr_host(v[i].local.ip)));
+	free(v);
+	ledger_node_addresses(o->ledger, &set);
+	return 0;
+}
+
+static void drain(int fd)
+{
+	char buf[8192];
+
+	while (read(fd, buf, sizeof(buf)) > 0 || errno == ENOBUFS || errno == EINTR)
+		errno = 0;
+}
+
+static void *ownips_main(void *arg)
+{
+	struct ownips *o = arg;
+
+	for (;;) {
+		struct pollfd fds[] = { { o->stop, POLLIN, 0 }, { o->notices, POLLIN, 0 } };
+		struct err e;
+
+		if (poll(fds, 2, LOOK_MS) > 0 && !fds[0].revents)
+			poll(fds, 1, SETTLE_MS);
+		if (fds[0].revents)
+			return NULL;
+		drain(o->notices);
+		if (tell(o, &e) < 0)
+			log_warn_err(&e, "the addresses known before stand");
+	}
+}
+
+static void ownips_free(struct ownips *o)
+{
+	if (o->notices >= 0)
+		close(o->notices);
+	if (o->stop >= 0)
+		close(o->stop);
+	free(o);
+}
+
+static int begin(struct ownips *o, struct err *e)
+{
+	if (o->stop < 0)
+		return err_sys(e, errno, "eventfd");
+	/* first the notices: what changes after the list was read wakes the thread */
+	if (addr_notices(&o->notices, e) < 0 || tell(o, e) < 0)
+		return -1;
+	return thread_start(&o->thread, ownips_main, o, e);
+}
+
+int ownips_start(struct ledger *l, struct ownips **out, struct err *e)
+{
+	struct ownips *o = xcalloc(1, sizeof(*o));
+
+	o->ledger = l;
+	o->notices = -1;
+	o->stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (begin(o, e) < 0) {
+		ownips_free(o);
+		return -1;
+	}
+	*out = o;
+	return 0;
+}
+
+void ownips_stop(struct ownips *o)
+{
+	uint64_t one = 1;
+
+	if (!o)
+		return;
+	if (write(o->stop, &one, sizeof(one)) < 0)
+		log_warn("stop the watch of this node's addresses");
+	pthread_join(o->thread, NULL);
+	ownips_free(o);
+}
