@@ -806,6 +806,7 @@ static void answer_late(struct ledger *l, struct ledger_request *r)
 		r->deadline = mono_in(LEDGER_GIVE_BACK_MS);
 		ledger_answer(l, then, then->kind, text);
 		ledger_pend(l, r);
+		l->again = true;
 	} else {
 		ledger_answer(l, r, ERR_TIMEOUT, text);
 	}
