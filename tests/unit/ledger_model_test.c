@@ -3,7 +3,7 @@
 /* links: agent/poolstate.c k8s/ippool.c k8s/labels.c pool/ net/ip.c json/json.c base/err.c */
 /* links: base/mem.c base/str.c base/log.c base/date.c base/file.c base/strtod.c */
 /* libs: cjson */
-/* flags: -Wl,--wrap=write,--wrap=pthread_join,--wrap=time */
+/* flags: -Wl,--wrap=write,--wrap=pthread_join,--wrap=time -Wno-missing-field-initializers */
 /*
  * ledger_model_test.c - the real ledger in small worlds, in every order of what can happen.
  *
@@ -1918,6 +1918,22 @@ static struct world_spec worlds[] = {
 		.steps = { { ADD, POD(1), "c1" }, { ADD, POD(2), "c2" } },
 		.faults = 1,
 		.kinds = LOST | FORBIDDEN | TOO_LATE,
+		.deaf = true,
+	},
+	{
+		.name = "dual_stack_rolled_back",
+		.ips = { "10.0.0.1", "fd00::1" },
+		.steps = { { ADD, POD(1), "c1" } },
+		.faults = 2,
+		.kinds = LOST | UNDONE | FORBIDDEN | DEADLINE,
+		.deaf = true,
+	},
+	{
+		.name = "asked_for_twice_at_once",
+		.ips = { "10.0.0.1" },
+		.steps = { { ADD, POD(1), "c1" }, { ADD, POD(1), "c1" } },
+		.faults = 2,
+		.kinds = LOST | TOO_LATE,
 		.deaf = true,
 	},
 	{
