@@ -224,7 +224,7 @@ class DirStore:
 
     def ctl(self, *args, **more):
         subprocess.run([self.world.binary, 'ctl', *args, '--store', f'dir:{self.folder}'], check=True,
-                       stdout=subprocess.DEVNULL, **more)
+                       stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT, **more)
 
     def put_pool(self, pool):
         self.ctl('apply', '-f', '-', input=json.dumps(pool).encode())
