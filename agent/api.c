@@ -21,7 +21,8 @@
 #include "http/url.h"
 
 #define REASON_MAX 200 /* bytes of why an address is held back */
-#define GRACE_MS 500   /* more than the ledger's own deadline */
+#define TAKE_BACK_MS 60000
+#define GRACE_MS 500 /* more than the ledger's own deadline */
 
 /* One request and what its answer is made of. */
 struct call {
@@ -223,9 +224,9 @@ static json *add_document(const struct ledger_request *r, const struct settings 
 	return doc;
 }
 
-/* Lost is no harm: the pools know.  */
-static void keep_attachment(const struct call *c, const struct identity *id,
-                            const struct ledger_request *r)
+/* Without it nobody would know that the container lives when its pod is gone. */
+static int keep_attachment(const struct call *c, const struct identity *id,
+                           const struct ledger_request *r, struct err *e)
 {
 	struct cidr addresses[FAMILIES];
 	struct stat st;
@@ -241,14 +242,23 @@ static void keep_attachment(const struct call *c, const struct identity *id,
 		.n_addresses = r->n_grants,
 		.boot_id = c->agent->boot_id,
 	};
-	struct err e;
 
 	for (size_t i = 0; i < r->n_grants; i++)
 		addresses[i] = r->grants[i].address;
 	if (*id->netns && stat(id->netns, &st) == 0)
 		a.netns_inode = st.st_ino;
-	if (attachment_write(c->agent->config.state_dir, &a, &e) < 0)
-		log_warn_err(&e, "attachment of %s", id->cid);
+	return attachment_write(c->agent->config.state_dir, &a, e);
+}
+
+/* What this ADD took, and it fails after all; nobody waits for that. */
+static void take_back(const struct call *c, const struct ledger_request *r)
+{
+	struct ledger_request *back = ledger_request_new(LEDGER_FREE, r->pod, r->uid, r->nic,
+	                                                 r->cid, mono_in(TAKE_BACK_MS), -1);
+
+	memcpy(back->addresses, r->took, sizeof(back->addresses));
+	if (!ledger_submit(c->agent->ledger, back))
+		ledger_request_free(back);
 }
 
 /* 503: it may work in a moment; 400: what was asked for makes no sense. */
@@ -289,6 +299,7 @@ static void warn_of_routes(const struct ledger_request *r)
 static void finish_add(struct call *c, const struct identity *id, const struct ledger_request *r)
 {
 	AUTO_JSON *doc = NULL;
+	struct err e;
 
 	c->planned_us = r->planned_us;
 	if (r->kind != ERR_NONE) {
@@ -296,7 +307,12 @@ static void finish_add(struct call *c, const struct identity *id, const struct l
 		return;
 	}
 	failpoint("add-decided");
-	keep_attachment(c, id, r);
+	if (keep_attachment(c, id, r, &e) < 0) {
+		err_prefix(&e, "the attachment cannot be recorded");
+		take_back(c, r);
+		add_failed(c, r->pod, id, r->network, ERR_UNREACHABLE, e.msg);
+		return;
+	}
 	failpoint("add-unanswered");
 	warn_of_routes(r);
 	doc = add_document(r, c->agent->config.settings);

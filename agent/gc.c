@@ -116,6 +116,9 @@ static enum evidence attachment_of(struct gc *g, const struct pool_record *r)
 		if (same && (!*r->nic || streq(a->ifname, r->nic)))
 			return namespace_of(g, a);
 	}
+	/* one that cannot be read may say that it lives */
+	if (*r->cid && *r->nic && attachment_exists(g->config.state_dir, r->cid, r->nic))
+		return UNKNOWN;
 	/* without an API server there is nobody else to ask */
 	return store_is_dir(g->config.store) ? UNKNOWN : DEAD;
 }

@@ -27,7 +27,7 @@
 #include "k8s/ippool.h"
 
 #define GATHER_MS 5            /* a batch waits so long for requests that are on their way */
-#define CONFLICT_MAX_MS 500    /* longest pause after conflicts in a row */
+#define CONFLICT_MAX_MS 150    /* longest pause after conflicts in a row */
 #define TROUBLE_MAX_MS 2000    /* longest pause while the store does not answer */
 #define OVERLAP_DEPTH 16       /* pools that yield to pools that yield ... */
 #define ADMIT_AGAIN_MS 30000   /* after a failed admission */
@@ -787,6 +787,9 @@ static void count_conflict(struct ledger *l, const struct slot *s)
 
 static void slot_failed(struct ledger *l, struct slot *s, const struct job *j)
 {
+	/* who was told of the other's write meanwhile need not read it */
+	bool told = s->planned && version_compare(s->at.p.version, s->next.version) == 1;
+
 	s->failures++;
 	if (j->e.kind == ERR_CONFLICT) {
 		count_conflict(l, s);
@@ -809,7 +812,7 @@ static void slot_failed(struct ledger *l, struct slot *s, const struct job *j)
 		s->not_before = mono_now();
 		s->admit_not_before = mono_in(ADMIT_AGAIN_MS);
 		s->want_admit = true;
-	} else {
+	} else if (j->e.kind != ERR_CONFLICT || !told) {
 		s->want_read = true;
 	}
 	unplan(l, s);
@@ -841,7 +844,9 @@ static void slot_done(struct ledger *l, struct slot *s, struct job *j)
 {
 	bool write = j->op == JOB_WRITE;
 
-	s->failures = 0;
+	/* where reading works and writing does not, the pauses must still grow */
+	if (j->op != JOB_READ)
+		s->failures = 0;
 	s->want_read = false;
 	s->fresh = j->number;
 	set_trouble(l, NULL);

@@ -139,6 +139,12 @@ int pool_compare_default(const struct pool *a, const struct pool *b);
 struct pool_record pool_record_copy(const struct pool_record *r);
 void pool_record_release(struct pool_record *r);
 
+/* For who reads many: at the end, wherever it belongs; then pool_sort() puts them in order, or says
+ * false when two are of one address. */
+void pool_append(struct pool *p, const struct pool_record *r);
+bool pool_sort(struct pool *p);
+void pool_clear_records(struct pool *p);
+
 /* Adds a record, replacing one of that address; strings are copied, NULL stands for "". */
 void pool_put(struct pool *p, const struct pool_record *r);
 
