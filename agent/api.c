@@ -576,7 +576,8 @@ static void release_all(struct call *c)
 		IGNORE(ip_parse(json_str_at(item, "address", NULL), &ip, NULL)); /* as before */
 		hold_back(c, &id, ip, json_str_at(item, "reason", NULL));
 	}
-	release_call(c, false);
+	/* ours says which NIC it is about; the original means all */
+	release_call(c, json_get(c->body, "ifName") != NULL);
 }
 
 static void delete_ips(struct call *c)

@@ -229,7 +229,10 @@ void ledger_answer(struct ledger *l, struct ledger_request *r, enum err_kind kin
 	int event = r->event;
 	uint64_t one = 1;
 
-	l->dels -= r->op == LEDGER_DEL || r->op == LEDGER_FREE;
+	if (r->op == LEDGER_DEL || r->op == LEDGER_FREE) {
+		l->dels--;
+		l->again = true; /* an ADD may have waited for it */
+	}
 	r->then = NULL;
 	free(r->text);
 	r->text = text;
