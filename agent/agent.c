@@ -313,6 +313,7 @@ static int start_gc(struct agent *a, struct err *e)
 		.ledger = a->ledger,
 		.pods = a->pods,
 		.metrics = a->metrics,
+		.inflight = &a->inflight,
 		.node = a->config.node,
 		.state_dir = a->config.state_dir,
 		.boot_id = a->boot_id,
@@ -361,6 +362,7 @@ int agent_start(const struct agent_config *config, struct agent **out, struct er
 		a->config.settings = &settings_default;
 	a->metrics = metrics_new();
 	pause_init(&a->pause);
+	inflight_init(&a->inflight);
 	read_boot_id(a);
 	a->rounds = rounds_read(config->state_dir);
 	if (start(a, e) < 0) {
@@ -399,6 +401,7 @@ void agent_stop(struct agent *a)
 	store_close(a->store);
 	metrics_free(a->metrics);
 	pause_release(&a->pause);
+	inflight_release(&a->inflight);
 	free(a->pool_label);
 	json_free(a->rounds);
 	free(a);

@@ -322,13 +322,44 @@ static void finish_add(struct call *c, const struct identity *id, const struct l
 		         id->cid, cidr_str(r->grants[i].address).s, r->grants[i].pool, elapsed(c));
 }
 
-static void add_ip(struct call *c)
+static void add_for(struct call *c, const struct identity *id)
 {
 	int64_t ms = c->agent->config.add_ms ? c->agent->config.add_ms : AGENT_ADD_MS;
 	struct mono deadline = mono_in(ms);
 	AUTO_FREE char *pod = NULL;
 	AUTO_FD int event = -1;
 	struct ledger_request *r;
+	struct err e;
+
+	event = eventfd(0, EFD_CLOEXEC);
+	if (event < 0) {
+		say(c, 500, "no more files can be opened");
+		return;
+	}
+	pod = pod_key(id->ns, id->name, id->cid);
+	r = ledger_request_new(LEDGER_ADD, pod, id->uid, id->nic, id->cid, deadline, event);
+	if (wants_fill(c->agent, id, c->body, r, &e) < 0) {
+		add_failed(c, pod, id, NULL, e.kind, e.msg);
+	} else {
+		switch (ask(c, r, (struct mono){ deadline.ms + GRACE_MS })) {
+		case ANSWERED:
+			finish_add(c, id, r);
+			break;
+		case LATE:
+			add_failed(c, pod, id, NULL, ERR_TIMEOUT,
+			           "the store did not acknowledge the address in time");
+			return;
+		case HUNG_UP:
+			add_failed(c, pod, id, NULL, ERR_UNREACHABLE, "the client went away");
+			return;
+		}
+	}
+	ledger_request_free(r);
+}
+
+static void add_ip(struct call *c)
+{
+	struct inflight_entry entry;
 	struct identity id;
 	struct err e;
 
@@ -336,30 +367,9 @@ static void add_ip(struct call *c)
 		say(c, 400, e.msg);
 		return;
 	}
-	event = eventfd(0, EFD_CLOEXEC);
-	if (event < 0) {
-		say(c, 500, "no more files can be opened");
-		return;
-	}
-	pod = pod_key(id.ns, id.name, id.cid);
-	r = ledger_request_new(LEDGER_ADD, pod, id.uid, id.nic, id.cid, deadline, event);
-	if (wants_fill(c->agent, &id, c->body, r, &e) < 0) {
-		add_failed(c, pod, &id, NULL, e.kind, e.msg);
-	} else {
-		switch (ask(c, r, (struct mono){ deadline.ms + GRACE_MS })) {
-		case ANSWERED:
-			finish_add(c, &id, r);
-			break;
-		case LATE:
-			add_failed(c, pod, &id, NULL, ERR_TIMEOUT,
-			           "the store did not acknowledge the address in time");
-			return;
-		case HUNG_UP:
-			add_failed(c, pod, &id, NULL, ERR_UNREACHABLE, "the client went away");
-			return;
-		}
-	}
-	ledger_request_free(r);
+	inflight_enter(&c->agent->inflight, &entry, id.cid);
+	add_for(c, &id);
+	inflight_leave(&c->agent->inflight, &entry);
 }
 
 static void post_ip(struct call *c)

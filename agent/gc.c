@@ -103,24 +103,40 @@ static enum evidence namespace_of(const struct gc *g, const struct attachment *a
 	return (uint64_t)st.st_ino == a->netns_inode ? LIVES : DEAD;
 }
 
-/* Does an attachment record claim the address with a namespace that lives? */
-static enum evidence attachment_of(struct gc *g, const struct pool_record *r)
+/* One that the original made: it says whose it is, not of which container. */
+static enum evidence attachment_of_pod(struct gc *g, const struct pool_record *r)
 {
 	read_attachments(g);
-	if (g->bad_attachments)
-		return UNKNOWN;
 	for (size_t i = 0; i < g->n_attachments; i++) {
 		const struct attachment *a = &g->attachments[i];
-		bool same = *r->cid ? streq(a->container_id, r->cid) : streq(a->pod_uid, r->uid);
 
-		if (same && (!*r->nic || streq(a->ifname, r->nic)))
+		if (streq(a->pod_uid, r->uid) && (!*r->nic || streq(a->ifname, r->nic)))
 			return namespace_of(g, a);
 	}
-	/* one that cannot be read may say that it lives */
-	if (*r->cid && *r->nic && attachment_exists(g->config.state_dir, r->cid, r->nic))
-		return UNKNOWN;
 	/* without an API server there is nobody else to ask */
-	return store_is_dir(g->config.store) ? UNKNOWN : DEAD;
+	return g->bad_attachments || store_is_dir(g->config.store) ? UNKNOWN : DEAD;
+}
+
+/*
+ * Does an attachment record claim the address with a namespace that lives?  No ADD is answered
+ * without one, so where there is none, and no ADD under way (which is looked at first: it leaves
+ * after the record is written), nobody was told of the address.
+ */
+static enum evidence attachment_of(struct gc *g, const struct pool_record *r)
+{
+	struct attachment a;
+	enum evidence found;
+
+	if (!*r->cid || !*r->nic)
+		return attachment_of_pod(g, r);
+	if (inflight_has(g->config.inflight, r->cid))
+		return LIVES;
+	if (attachment_read(g->config.state_dir, r->cid, r->nic, &a, NULL) < 0)
+		/* one that cannot be read may say that it lives */
+		return attachment_exists(g->config.state_dir, r->cid, r->nic) ? UNKNOWN : DEAD;
+	found = namespace_of(g, &a);
+	attachment_release(&a);
+	return found;
 }
 
 /*
