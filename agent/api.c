@@ -245,7 +245,8 @@ static int keep_attachment(const struct call *c, const struct identity *id,
 
 	for (size_t i = 0; i < r->n_grants; i++)
 		addresses[i] = r->grants[i].address;
-	if (*id->netns && stat(id->netns, &st) == 0)
+	/* a process's entry means something only where its number does */
+	if (*id->netns && !str_starts(id->netns, "/proc/") && stat(id->netns, &st) == 0)
 		a.netns_inode = st.st_ino;
 	return attachment_write(c->agent->config.state_dir, &a, e);
 }

@@ -35,6 +35,7 @@
 #define FOREIGN_ADMIT_TRY 20   /* enough to be at the longest pause */
 #define IDLE_MS 60000          /* a pool that is not watched is kept so long */
 #define LOOKUPS_MAX 64
+#define STRAYS_MS 30000  /* pools that are labelled for others are looked at so seldom */
 #define ROLLBACK_MS 2000 /* a refused ADD waits so long for what it took to go back */
 
 enum request_state { REQUEST_WAITING, REQUEST_ANSWERED, REQUEST_ABANDONED, REQUEST_UNDONE };
@@ -621,11 +622,18 @@ static void drop_missing(struct ledger *l, const struct news *n, uint64_t asked)
 	}
 }
 
+/* One that is labelled for others counts when it is for this node: then its labels are wrong. */
+static bool concerns_us(const struct ledger *l, const struct pool_state *s)
+{
+	return ledger_is_watched(l, s) || pool_state_is_for(s, l->config.node);
+}
+
 static void pools_listed(struct ledger *l, struct news *n, uint64_t asked)
 {
 	drop_missing(l, n, asked);
 	for (size_t i = 0; i < n->n_states; i++)
-		apply_news(l, &n->states[i]);
+		if (concerns_us(l, &n->states[i]))
+			apply_news(l, &n->states[i]);
 	l->know_node_pools |= n->scope != LEDGER_SCOPE_FREE;
 	l->know_free_pools |= n->scope != LEDGER_SCOPE_NODE;
 }
@@ -742,13 +750,27 @@ static void start_lookup(struct ledger *l, struct lookup *u)
 	give(l, j);
 }
 
+/*
+ * Before somebody is told that there is no pool.  Then, now and then, also for pools that became
+ * this node's while they were labelled for one whose agent is no more: nobody else corrects that.
+ */
+static void start_list(struct ledger *l)
+{
+	struct job *j = job_new(JOB_LIST, NULL);
+
+	l->want_list = false;
+	l->listing = true;
+	if (l->config.scoped && mono_passed(l->strays_before)) {
+		l->strays_before = mono_in(STRAYS_MS);
+		j->also = l->strays;
+	}
+	give(l, j);
+}
+
 static void start_jobs(struct ledger *l)
 {
-	if (l->want_list && !l->listing && mono_passed(l->list_not_before) && jobs_idle(l->jobs)) {
-		l->want_list = false;
-		l->listing = true;
-		give(l, job_new(JOB_LIST, NULL));
-	}
+	if (l->want_list && !l->listing && mono_passed(l->list_not_before) && jobs_idle(l->jobs))
+		start_list(l);
 	for (size_t i = 0; i < l->n_slots && jobs_idle(l->jobs); i++)
 		start_slot(l, l->slots[i]);
 	for (size_t i = 0; i < l->n_lookups && jobs_idle(l->jobs); i++)
@@ -881,7 +903,7 @@ static void list_done(struct ledger *l, struct job *j)
 	pools_listed(l, &n, j->number);
 	l->listed = j->number;
 	for (size_t i = 0; i < l->n_slots; i++)
-		if (!l->slots[i]->busy)
+		if (!l->slots[i]->busy && ledger_is_watched(l, &l->slots[i]->at))
 			l->slots[i]->fresh = j->number;
 }
 
@@ -1073,6 +1095,7 @@ int ledger_start(const struct ledger_config *config, struct ledger **out, struct
 	l->node_label = pool_node_label(config->node);
 	l->selectors[0] = l->node_label;
 	l->selectors[1] = "!" POOL_LABEL_PINNED;
+	l->strays = xasprintf(POOL_LABEL_PINNED ",!%s", l->node_label);
 	l->pending_tail = &l->pending;
 	atomic_init(&l->beat, mono_now().ms);
 	queue_init(&l->mailbox);
@@ -1082,6 +1105,7 @@ int ledger_start(const struct ledger_config *config, struct ledger **out, struct
 		jobs_stop(l->jobs);
 		queue_release(&l->mailbox);
 		free(l->node_label);
+		free(l->strays);
 		free(l);
 		return -1;
 	}
@@ -1109,6 +1133,7 @@ void ledger_free(struct ledger *l)
 		drop_lookup(l, &l->lookups[0]);
 	free(l->lookups);
 	free(l->node_label);
+	free(l->strays);
 	ip_set_release(&l->reserved);
 	ip_set_release(&l->node_addresses);
 	ip_set_release(&l->blocked);

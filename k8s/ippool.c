@@ -129,6 +129,11 @@ static void add_member_name(struct str *out, const char *comma, const char *key)
 
 static const char *const keep_names[] = { "", "StatefulSet", "VirtualMachineInstance" };
 
+const char *ippool_keep_name(enum pool_keep keep)
+{
+	return keep_names[keep];
+}
+
 static char *borrow(const json *o, const char *key)
 {
 	return (char *)(uintptr_t)text_or_empty(o, key);
