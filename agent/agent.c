@@ -78,16 +78,21 @@ static void on_reserved_listed(void *ctx, const json *items)
 /* They are few and change seldom: any change is a reason to read them all. */
 static void on_reserved_event(void *ctx, enum k8s_event_type type, const json *object)
 {
+	struct agent *agent = ctx;
 	AUTO_JSON *items = NULL;
 	struct err e;
 
 	(void)type;
 	(void)object;
-	if (store_list(((struct agent *)ctx)->store, STORE_RESERVEDIP, NULL, NULL, &items, NULL,
-	               mono_in(10000), &e) < 0)
-		log_warn_err(&e, "list spiderreservedips");
-	else
-		on_reserved_listed(ctx, items);
+	for (int tries = 1; store_list(agent->store, STORE_RESERVEDIP, NULL, NULL, &items, NULL,
+	                               mono_in(10000), &e) < 0;
+	     tries++) {
+		if (tries == 1)
+			log_warn_err(&e, "list spiderreservedips");
+		if (!pause_backoff(&agent->pause, tries, 5000))
+			return;
+	}
+	on_reserved_listed(ctx, items);
 }
 
 static const struct informer_ops reserved_ops = { on_reserved_listed, on_reserved_event,
