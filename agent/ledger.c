@@ -230,10 +230,8 @@ void ledger_answer(struct ledger *l, struct ledger_request *r, enum err_kind kin
 	int event = r->event;
 	uint64_t one = 1;
 
-	if (r->op == LEDGER_DEL || r->op == LEDGER_FREE) {
-		l->dels--;
-		l->again = true; /* an ADD may have waited for it */
-	}
+	l->dels -= r->op == LEDGER_DEL || r->op == LEDGER_FREE;
+	l->again |= l->in_turn;
 	r->then = NULL;
 	free(r->text);
 	r->text = text;
@@ -266,7 +264,7 @@ static void give_back(struct ledger *l, const struct ledger_request *r, struct m
 
 	memcpy(back->addresses, r->took, sizeof(back->addresses));
 	back->then = then;
-	back->seen = ++l->clock;
+	back->seen = r->seen; /* what came after the ADD comes after this */
 	l->dels++;
 	l->again = true;
 	ledger_pend(l, back);
@@ -931,23 +929,25 @@ static void job_done(struct ledger *l, struct job *j)
 }
 
 /* The mailbox. */
-static void mark_deleted(struct ledger_request *r, const struct ledger_request *del)
+static void compare_containers(struct ledger_request *old, struct ledger_request *r)
 {
-	if (r->op == LEDGER_ADD && streq(r->cid, del->cid) &&
-	    (!*del->nic || streq(r->nic, del->nic)))
-		r->deleted = true;
+	if (old->op != LEDGER_ADD || !streq(old->cid, r->cid) ||
+	    (*r->nic && !streq(old->nic, r->nic)))
+		return;
+	old->deleted |= r->op == LEDGER_DEL;
+	r->repeats |= r->op == LEDGER_ADD;
 }
 
 static void receive_request(struct ledger *l, struct ledger_request *r)
 {
 	r->seen = ++l->clock;
 	l->dels += r->op == LEDGER_DEL || r->op == LEDGER_FREE;
-	if (r->op == LEDGER_DEL) {
+	if (r->op == LEDGER_DEL || r->op == LEDGER_ADD) {
 		for (struct ledger_request *a = l->pending; a; a = a->next)
-			mark_deleted(a, r);
+			compare_containers(a, r);
 		for (size_t i = 0; i < l->n_slots; i++)
 			for (struct ledger_part *p = l->slots[i]->batch; p; p = p->next)
-				mark_deleted(p->request, r);
+				compare_containers(p->request, r);
 	}
 	if (!l->gather_until.ms)
 		l->gather_until = mono_in(GATHER_MS);

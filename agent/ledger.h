@@ -111,6 +111,7 @@ struct ledger_request {
 	struct ledger_request *then; /* is answered after this one */
 	char *why;                   /* what it waits for */
 	bool deleted;                /* a DEL of its container came after it */
+	bool repeats;                /* an ADD of its container came before it */
 };
 
 /* All strings are copied; NULL stands for "". */

@@ -53,6 +53,7 @@ struct ledger {
 	struct ip_set reserved, node_addresses;
 	struct ip_set blocked; /* both */
 	int dels;              /* that were received and not answered */
+	bool in_turn;          /* an ADD of this round waits for another request to be answered */
 	bool know_node_pools, know_free_pools, know_reserved, overlaps_stale;
 	uint64_t clock;  /* counts jobs and requests: what happened before what */
 	uint64_t listed; /* clock of the last whole list that was read on purpose */

@@ -532,26 +532,32 @@ static enum verdict refuse_default(struct ledger *l, struct ledger_request *r,
 	                  "IPPool is a cluster default (spec.default: true)"));
 }
 
-static bool is_del_of(const struct ledger_request *d, const struct ledger_request *add)
+/* Of the same container, and to be done before the ADD: what frees, or another ADD. */
+static bool comes_before(const struct ledger_request *d, const struct ledger_request *add)
 {
-	return (d->op == LEDGER_DEL || d->op == LEDGER_FREE) && d->seen < add->seen &&
-	       streq(d->cid, add->cid) && (!*d->nic || streq(d->nic, add->nic));
+	return (d->op == LEDGER_DEL || d->op == LEDGER_FREE ||
+	        (d->op == LEDGER_ADD && add->repeats)) &&
+	       d->seen < add->seen && streq(d->cid, add->cid) &&
+	       (!*d->nic || streq(d->nic, add->nic));
 }
 
-/* An earlier DEL of this container is not through yet: what it frees must not be given again. */
-static bool waits_for_del(const struct ledger *l, const struct ledger_request *r)
+/*
+ * An earlier request of this container is not through yet: what a DEL frees must not be given
+ * again, and what an ADD took may still go back, if nobody waits for its answer.
+ */
+static bool waits_its_turn(const struct ledger *l, const struct ledger_request *r)
 {
 	const struct ledger_request *lists[] = { l->pending, l->planning };
 
-	if (!l->dels)
+	if (!l->dels && !r->repeats)
 		return false;
 	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
 		for (const struct ledger_request *d = lists[i]; d; d = d->next)
-			if (is_del_of(d, r))
+			if (comes_before(d, r))
 				return true;
 	for (size_t i = 0; i < l->n_slots; i++)
 		for (const struct ledger_part *p = l->slots[i]->batch; p; p = p->next)
-			if (is_del_of(p->request, r))
+			if (comes_before(p->request, r))
 				return true;
 	return false;
 }
@@ -590,8 +596,10 @@ static enum verdict plan_add(struct ledger *l, struct ledger_request *r)
 	struct candidates c[FAMILIES];
 	enum verdict v;
 
-	if (waits_for_del(l, r))
+	if (waits_its_turn(l, r)) {
+		l->in_turn = true;
 		return wait_for(r, xstrdup("what this container had is being given back"));
+	}
 	for (int f = 0; f < FAMILIES; f++)
 		find_candidates(l, r, f, &c[f]);
 	v = plan_families(l, r, c);
@@ -798,6 +806,7 @@ static void answer_late(struct ledger *l, struct ledger_request *r)
 		r->deadline = mono_in(LEDGER_GIVE_BACK_MS);
 		ledger_answer(l, then, then->kind, text);
 		ledger_pend(l, r);
+		l->again = true;
 	} else {
 		ledger_answer(l, r, ERR_TIMEOUT, text);
 	}
@@ -820,6 +829,7 @@ void plan(struct ledger *l)
 	struct ledger_request *r = l->pending;
 	bool known = atomic_load(&l->synced);
 
+	l->in_turn = false;
 	/* what is decided below may be pending again, behind those that are */
 	l->pending = NULL;
 	l->pending_tail = &l->pending;

@@ -147,7 +147,8 @@ n1_endpoint() {
 {"labels": ["spiderpool.spidernet.io", "Pod"], "status": {"ownerControllerType": "Pod", "ownerControllerName": "n1",
  "current": {"uid": "$(cat "$agents/uid.n1")", "node": "one", "ips": [
   {"interface": "eth0", "ipv4": "10.20.3.3/24", "ipv4Pool": "c", "ipv4Gateway": "10.20.3.254",
-   "ipv6": "fd22::2/64", "ipv6Pool": "e6", "ipv6Gateway": "fd22::ff", "vlan": 0, "cleanGateway": false, "routes": [{"dst": "fd99::/64", "gw": "fd22::aa"}]},
+   "ipv6": "fd22::2/64", "ipv6Pool": "e6", "ipv6Gateway": "fd22::ff", "vlan": 0, "cleanGateway": false, "routes": [{"dst": "fd99::/64", "gw": "fd22::aa"},
+    {"dst": "10.99.0.0/16", "gw": "10.20.3.77"}, {"dst": "fd98::/64", "gw": "fd22::77"}]},
   {"interface": "net1", "ipv4": "10.20.3.4/24", "ipv4Pool": "c", "ipv4Gateway": "10.20.3.254",
    "ipv6": "fd22::3/64", "ipv6Pool": "e6", "ipv6Gateway": "fd22::ff", "vlan": 0, "cleanGateway": true, "routes": [{"dst": "fd99::/64", "gw": "fd22::aa"}]}]}}}
 TEXT

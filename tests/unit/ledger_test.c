@@ -1203,6 +1203,46 @@ static void late_address_goes_back(void **state)
 	assert_int_equal(records("a"), 1);
 }
 
+/* A container is asked for again while what was done for it goes back. */
+static void the_same_container_again(void **state)
+{
+	struct ledger_request *first, *second;
+
+	(void)state;
+	make_pool("a", "10.0.0.1-10.0.0.9", "");
+	tell("a");
+	/* nobody waits for the first ADD any more, and what it took must not be given to the second
+	 */
+	hold(true);
+	first = request(LEDGER_ADD, "p", "c", 10000);
+	submit(first);
+	await_patch();
+	assert_true(ledger_abandon(first, true));
+	second = request(LEDGER_ADD, "p", "c", 10000);
+	submit(second);
+	hold(false);
+	await_answers(1);
+	assert_int_equal(second->kind, ERR_NONE);
+	ledger_request_free(second);
+	add_gives("q", "d", "10.0.0.3/16");
+	assert_int_equal(records("a"), 2);
+	/* an ADD that waits for a DEL is planned as soon as that is answered */
+	hold(true);
+	first = request(LEDGER_DEL, "p", "c", 10000);
+	submit(first);
+	await_patch();
+	second = request(LEDGER_ADD, "p", "c", 5000);
+	submit(second);
+	hold(false);
+	await_answers(2);
+	assert_int_equal(first->kind, ERR_NONE);
+	if (second->kind)
+		fail_msg("%s", second->text);
+	ledger_request_free(first);
+	ledger_request_free(second);
+	assert_int_equal(records("a"), 2);
+}
+
 static struct ledger_request *of_set(const char *pod, const char *uid, const char *cid)
 {
 	AUTO_FREE char *full = xasprintf("default/%s", pod);
@@ -1459,6 +1499,7 @@ int main(void)
 		TEST(both_families),
 		TEST(half_is_rolled_back),
 		TEST(late_address_goes_back),
+		TEST(the_same_container_again),
 		TEST(kept_addresses),
 		TEST(somebody_elses_address),
 		TEST(node_addresses),
