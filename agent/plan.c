@@ -348,6 +348,8 @@ static void note_used(const struct slot *s, const struct ip_set *taken, struct s
 	         s->at.p.n_records, (unsigned long long)pool_total(&s->at.p));
 	if (back)
 		str_addf(used, ", %llu reserved or the node's own", back);
+	if (!pool_has_room(&s->at.p))
+		str_add(used, ", and there is no room for more records");
 }
 
 /* An address of the pool.  WAIT with *full set: it has none, and that is sure. */

@@ -28,6 +28,14 @@ ippool=ipam.spidernet.io/ippool
 ippools=ipam.spidernet.io/ippools
 networks=k8s.v1.cni.cncf.io/networks
 
+# whatever ends the run
+agents_kill() {
+	for _pid in "$work"/*/*.pid; do
+		[ ! -e "$_pid" ] || end "$(cat "$_pid")" KILL
+	done
+}
+trap 'agents_kill; api_stop; rm -rf "$work"' EXIT
+
 agents_begin() {
 	agents=$1
 	shift
