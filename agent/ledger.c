@@ -1065,16 +1065,20 @@ static void round_of(struct ledger *l)
 	start_jobs(l);
 }
 
+void ledger_step(struct ledger *l)
+{
+	struct mono t = l->gather_until.ms ? l->gather_until : next_round(l);
+
+	receive(l, queue_take_all(&l->mailbox, t));
+	round_of(l);
+}
+
 static void *ledger_main(void *arg)
 {
 	struct ledger *l = arg;
 
-	while (!queue_closed(&l->mailbox)) {
-		struct mono t = l->gather_until.ms ? l->gather_until : next_round(l);
-
-		receive(l, queue_take_all(&l->mailbox, t));
-		round_of(l);
-	}
+	while (!queue_closed(&l->mailbox))
+		ledger_step(l);
 	receive(l, queue_take_all(&l->mailbox, mono_now()));
 	for (size_t i = 0; i < l->n_slots; i++)
 		unplan(l, l->slots[i]);

@@ -78,6 +78,8 @@ struct ledger {
 void plan(struct ledger *l);
 
 /* ledger.c */
+/* What its thread does again and again: waits for messages or the next moment something is due. */
+void ledger_step(struct ledger *l);
 bool ledger_is_abandoned(struct ledger_request *r);
 bool ledger_is_undone(struct ledger_request *r); /* abandoned, and nothing is to stay */
 void ledger_pend(struct ledger *l, struct ledger_request *r);
