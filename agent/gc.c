@@ -105,18 +105,23 @@ static enum evidence namespace_of(const struct gc *g, const struct attachment *a
 	return (uint64_t)st.st_ino == a->netns_inode ? LIVES : DEAD;
 }
 
-/* One that the original made: it says whose it is, not of which container. */
-static enum evidence attachment_of_pod(struct gc *g, const struct pool_record *r)
+/* Of whichever container of that pod: a record that the original made does not say of which. */
+static enum evidence attachment_of_pod(struct gc *g, const struct pool_record *r,
+                                       enum evidence otherwise)
 {
+	bool found = false;
+
 	read_attachments(g);
 	for (size_t i = 0; i < g->n_attachments; i++) {
 		const struct attachment *a = &g->attachments[i];
 
-		if (streq(a->pod_uid, r->uid) && (!*r->nic || streq(a->ifname, r->nic)))
+		if (!streq(a->pod_uid, r->uid) || (*r->nic && !streq(a->ifname, r->nic)))
+			continue;
+		found = true;
+		if (namespace_of(g, a) != DEAD)
 			return namespace_of(g, a);
 	}
-	/* without an API server there is nobody else to ask */
-	return g->bad_attachments || store_is_dir(g->config.store) ? UNKNOWN : DEAD;
+	return g->bad_attachments ? UNKNOWN : found ? DEAD : otherwise;
 }
 
 /*
@@ -129,16 +134,22 @@ static enum evidence attachment_of(struct gc *g, const struct pool_record *r)
 	struct attachment a;
 	enum evidence found;
 
+	/* without an API server there is nobody else to ask */
 	if (!*r->cid || !*r->nic)
-		return attachment_of_pod(g, r);
+		return attachment_of_pod(g, r, store_is_dir(g->config.store) ? UNKNOWN : DEAD);
 	if (inflight_has(g->config.inflight, r->cid))
 		return LIVES;
-	if (attachment_read(g->config.state_dir, r->cid, r->nic, &a, NULL) < 0)
-		/* one that cannot be read may say that it lives */
-		return attachment_exists(g->config.state_dir, r->cid, r->nic) ? UNKNOWN : DEAD;
-	found = namespace_of(g, &a);
-	attachment_release(&a);
-	return found;
+	if (attachment_read(g->config.state_dir, r->cid, r->nic, &a, NULL) == 0) {
+		found = namespace_of(g, &a);
+		attachment_release(&a);
+		return found;
+	}
+	/* one that cannot be read may say that it lives */
+	if (attachment_exists(g->config.state_dir, r->cid, r->nic))
+		return UNKNOWN;
+	/* the ADD of a newer sandbox failed after it had taken the record over: the older one may
+	 * live on with the address */
+	return attachment_of_pod(g, r, DEAD);
 }
 
 /* Then that node's agent sees the record: it takes it over, or gives it back. */

@@ -4,8 +4,8 @@ chaos.py - many workers make, change and end pods on three nodes while everythin
 
 usage: chaos.py dir|kube SEED OPERATIONS WORK-FOLDER EVIDENCE-FOLDER
 
-Environment: SPIDERBOX, FAILPOINTS (the other binary), TOP; for "kube" what server.sh and lib.sh need; GC=1
-if the agents are to find out by themselves what dead pods left.  Runs in a mount namespace of its own.
+Environment: SPIDERBOX, FAILPOINTS (the other binary), TOP; for "kube" what server.sh and lib.sh need; GC=0
+if the driver is to say the DEL of all that is dead, not the agents to find out.  Runs in a mount namespace of its own.
 
 After each round of operations the faults end, every pod that wants an address gets its answer, and
 check.py looks at what there is.  A worker does one thing after the other, and a pod belongs to one
@@ -110,6 +110,9 @@ class Slot:
         w.owe(s, nic)
         self.recorded.setdefault(nic, set()).add(s.container)
         answer = (w.plugin_add if op.plugin else w.socket_add)(self, s, nic, patience, op)
+        if w.gc and w.kind == 'dir' and not (answer and answer[0]):
+            # no object says that this pod lives: what its ADD took may go back at any time
+            self.known.pop(nic, None)
         if answer is None:
             s.unanswered = True
             w.count('ADD unanswered')
@@ -254,7 +257,8 @@ class World:
         self.kind, self.seed, self.work, self.evidence = kind, seed, work, evidence
         self.node_names = plan.NODES
         self.binary, self.failpoint_binary = os.environ['SPIDERBOX'], os.environ['FAILPOINTS']
-        self.gc = os.environ.get('GC') == '1'
+        self.gc = os.environ.get('GC') != '0'
+        self.blind = set()
         self.netns = f'{work}/netns'
         os.makedirs(self.netns)
         self.lock = threading.Lock()
@@ -394,7 +398,10 @@ class World:
         down = None
         if v // 7 % 3 == 0:
             def down():
-                self.owe_again(node, node.truncate(v))
+                lost, blind = node.truncate(v)
+                self.owe_again(node, lost)
+                with self.lock:
+                    self.blind.update((i['containerID'], i['ifName']) for i in blind)
         node.kill(failpoint, f.delay, down)
 
     def fault(self, f, on):
@@ -486,14 +493,17 @@ class World:
                     self.settle_slot(slot, op)
 
         self.in_threads([(of_worker, slots) for slots in self.slots])
-        if not self.gc:
-            self.sweep(op)
+        self.sweep(op)
 
     def sweep(self, op):
-        """Stands in for the agents: DEL of all that is dead."""
+        """
+        The DELs that a runtime says in the end.  Agents collect what is dead without them, except where the
+        attachment record cannot be read: then nothing else says that the container does not live.
+        """
         alive = {s.sandbox.container for w in self.slots for s in w if s.sandbox}
         with self.lock:
-            dead = [(k, v) for k, v in self.debts.items() if k[0] not in alive]
+            dead = [(k, v) for k, v in self.debts.items()
+                    if k[0] not in alive and (not self.gc or k in self.blind)]
 
         def some(part):
             for key, (node, identity) in part:
