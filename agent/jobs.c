@@ -181,6 +181,14 @@ static void *worker_main(void *arg)
 				job_free(j);
 		}
 	} while (!queue_closed(&w->queue));
+	/* given while the one before was under way; nobody waits for it any more */
+	item = queue_take_all(&w->queue, mono_now());
+	while (item) {
+		struct job *j = (struct job *)item;
+
+		item = item->next;
+		job_free(j);
+	}
 	return NULL;
 }
 

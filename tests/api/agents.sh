@@ -34,7 +34,7 @@ agents_kill() {
 		[ ! -e "$_pid" ] || end "$(cat "$_pid")" KILL
 	done
 }
-trap 'agents_kill; api_stop; rm -rf "$work"' EXIT
+trap 'agents_kill; api_stop; umount "$work"/*/netns 2>/dev/null || :; rm -rf "$work"' EXIT
 
 agents_begin() {
 	agents=$1
