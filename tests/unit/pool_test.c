@@ -3,6 +3,8 @@
 /* libs: cjson */
 /*
  * pool_test.c - objects to pools and back, filters and their words, picks against a model.
+ *
+ * SEED=N has one seed alone of the wide picks.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,6 +12,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -450,6 +453,213 @@ static void picks_against_model(void **state)
 	}
 }
 
+/*
+ * Pools as large as a /8 or a /64.  The model knows ranges as numbers and nothing of how they are
+ * kept: the address that is expected is one after `last`, or the first of a range, or one that
+ * follows something that may not be given.
+ */
+#define SEEDS 2000
+#define SPANS 4
+
+struct span {
+	uint64_t first, last;
+};
+
+struct wide {
+	int family;
+	uint64_t max; /* numbers of the subnet's addresses: 0 ... max */
+	struct span ips[SPANS], excluded[SPANS], reserved[SPANS];
+	int n_excluded, n_reserved;
+	struct ip_set held_back;
+	struct pool p;
+	uint64_t given[64], rests[64]; /* these in the order in which they were given back */
+	int n_given, n_rests;
+	uint64_t last;
+	bool any; /* was given */
+};
+
+static struct ip nth(const struct wide *m, uint64_t n)
+{
+	struct ip a = { .family = (uint8_t)m->family };
+
+	a.bytes[0] = m->family == 4 ? 10 : 0xfd;
+	for (int i = m->family == 4 ? 4 : 16; n; n >>= 8)
+		a.bytes[--i] |= (uint8_t)n;
+	return a;
+}
+
+static uint64_t some_place(const struct wide *m)
+{
+	uint64_t n = (uint64_t)random() << 33 ^ (uint64_t)random() << 11 ^ (uint64_t)random();
+
+	/* often so near together that they touch */
+	return random() % 2   ? (uint64_t)random() % 24
+	       : random() % 4 ? n & m->max
+	                      : m->max - (uint64_t)random() % 24;
+}
+
+static void make_spans(const struct wide *m, struct span *v, int n, struct ip_set *set)
+{
+	for (int i = 0; i < n; i++) {
+		uint64_t a = some_place(m), b = random() % 2 ? a : some_place(m);
+
+		v[i] = a < b ? (struct span){ a, b } : (struct span){ b, a };
+		ip_set_add(set, (struct ip_range){ nth(m, v[i].first), nth(m, v[i].last) });
+	}
+}
+
+static bool covers(const struct span *v, int n, uint64_t x)
+{
+	while (n--)
+		if (v[n].first <= x && x <= v[n].last)
+			return true;
+	return false;
+}
+
+static bool is_one_of(const uint64_t *v, int n, uint64_t x)
+{
+	while (n--)
+		if (v[n] == x)
+			return true;
+	return false;
+}
+
+static bool may_give(const struct wide *m, uint64_t x)
+{
+	return covers(m->ips, SPANS, x) && !covers(m->excluded, m->n_excluded, x) &&
+	       !covers(m->reserved, m->n_reserved, x) && !is_one_of(m->given, m->n_given, x);
+}
+
+/* The nearest that was never given back, from the place after the last one round the pool. */
+static bool nearest(const struct wide *m, uint64_t *out)
+{
+	uint64_t start = m->any ? (m->last == m->max ? 0 : m->last + 1) : 0, tries[256];
+	bool found = false;
+	int n = 0;
+
+	tries[n++] = start;
+	for (int i = 0; i < SPANS; i++)
+		tries[n++] = m->ips[i].first;
+	for (int i = 0; i < m->n_excluded; i++)
+		tries[n++] = m->excluded[i].last + 1;
+	for (int i = 0; i < m->n_reserved; i++)
+		tries[n++] = m->reserved[i].last + 1;
+	for (int i = 0; i < m->n_given; i++)
+		tries[n++] = m->given[i] + 1;
+	for (int i = 0; i < m->n_rests; i++)
+		tries[n++] = m->rests[i] + 1;
+	while (n--) {
+		if (tries[n] > m->max || !may_give(m, tries[n]) ||
+		    is_one_of(m->rests, m->n_rests, tries[n]))
+			continue;
+		/* differences go round as the pool does: all before `start` is far */
+		if (!found || tries[n] - start < *out - start)
+			*out = tries[n];
+		found = true;
+	}
+	return found;
+}
+
+static bool expect(const struct wide *m, uint64_t *out)
+{
+	if (nearest(m, out))
+		return true;
+	for (int i = 0; i < m->n_rests; i++) {
+		*out = m->rests[i];
+		if (may_give(m, *out))
+			return true;
+	}
+	return false;
+}
+
+static void drop(uint64_t *v, int *n, uint64_t x)
+{
+	int kept = 0;
+
+	for (int i = 0; i < *n; i++)
+		if (v[i] != x)
+			v[kept++] = v[i];
+	*n = kept;
+}
+
+static void give_one_back(struct wide *m)
+{
+	uint64_t x = m->given[random() % m->n_given];
+
+	pool_remove_record(&m->p, pool_find(&m->p, nth(m, x)));
+	drop(m->given, &m->n_given, x);
+	m->rests[m->n_rests++] = x;
+}
+
+/* What was given may be reserved or excluded later. */
+static void hold_back(struct wide *m)
+{
+	ip_set_release(&m->p.excluded);
+	ip_set_release(&m->held_back);
+	m->n_excluded = (int)(random() % (SPANS + 1));
+	m->n_reserved = (int)(random() % (SPANS + 1));
+	make_spans(m, m->excluded, m->n_excluded, &m->p.excluded);
+	make_spans(m, m->reserved, m->n_reserved, &m->held_back);
+}
+
+static void make_wide(struct wide *m)
+{
+	bool v4 = random() % 2;
+
+	memset(m, 0, sizeof(*m));
+	m->family = v4 ? 4 : 6;
+	m->max = v4 ? (1U << 24) - 1 : UINT64_MAX;
+	m->p = read_pool(v4 ? "{\"subnet\":\"10.0.0.0/8\"}" : "{\"subnet\":\"fd00::/64\"}", "{}");
+	make_spans(m, m->ips, SPANS, &m->p.ips);
+	hold_back(m);
+}
+
+static void pick_once(struct wide *m, unsigned int seed)
+{
+	uint64_t expected = 0;
+	bool any = expect(m, &expected);
+	struct ip got;
+	struct err e;
+
+	if ((pool_pick(&m->p, &m->held_back, &got, &e) == 0) != any)
+		fail_msg("SEED=%u: there is %s address", seed, any ? "an" : "no");
+	if (!any) {
+		assert_int_equal(e.kind, ERR_EXHAUSTED);
+		return;
+	}
+	if (!ip_equal(got, nth(m, expected)))
+		fail_msg("SEED=%u: %s, not %s", seed, ip_str(got).s, ip_str(nth(m, expected)).s);
+	put(&m->p, got, "a/b", "u", "eth0", "c");
+	m->p.last = got;
+	m->given[m->n_given++] = m->last = expected;
+	m->any = true;
+	drop(m->rests, &m->n_rests, expected);
+}
+
+static void wide_picks_against_model(void **state)
+{
+	const char *chosen = getenv("SEED");
+	unsigned int seed = chosen ? (unsigned int)strtoul(chosen, NULL, 10) : 1;
+	unsigned int end = chosen ? seed + 1 : SEEDS + 1;
+
+	(void)state;
+	for (; seed < end; seed++) {
+		struct wide m;
+
+		srandom(seed);
+		make_wide(&m);
+		for (int i = 0; i < 40; i++) {
+			if (m.n_given && random() % 3 == 0)
+				give_one_back(&m);
+			if (random() % 8 == 0)
+				hold_back(&m);
+			pick_once(&m, seed);
+		}
+		pool_release(&m.p);
+		ip_set_release(&m.held_back);
+	}
+}
+
 static void old_sandbox_frees_nothing(void **state)
 {
 	struct pool p = read_pool(guide, "{}");
@@ -503,6 +713,7 @@ int main(void)
 		cmocka_unit_test(no_more_than_fits),
 		cmocka_unit_test(huge_ranges_cost_nothing),
 		cmocka_unit_test(picks_against_model),
+		cmocka_unit_test(wide_picks_against_model),
 		cmocka_unit_test(old_sandbox_frees_nothing),
 		cmocka_unit_test(default_order),
 	};
