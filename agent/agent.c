@@ -78,16 +78,21 @@ static void on_reserved_listed(void *ctx, const json *items)
 /* They are few and change seldom: any change is a reason to read them all. */
 static void on_reserved_event(void *ctx, enum k8s_event_type type, const json *object)
 {
+	struct agent *agent = ctx;
 	AUTO_JSON *items = NULL;
 	struct err e;
 
 	(void)type;
 	(void)object;
-	if (store_list(((struct agent *)ctx)->store, STORE_RESERVEDIP, NULL, NULL, &items, NULL,
-	               mono_in(10000), &e) < 0)
-		log_warn_err(&e, "list spiderreservedips");
-	else
-		on_reserved_listed(ctx, items);
+	for (int tries = 1; store_list(agent->store, STORE_RESERVEDIP, NULL, NULL, &items, NULL,
+	                               mono_in(10000), &e) < 0;
+	     tries++) {
+		if (tries == 1)
+			log_warn_err(&e, "list spiderreservedips");
+		if (!pause_backoff(&agent->pause, tries, 5000))
+			return;
+	}
+	on_reserved_listed(ctx, items);
 }
 
 static const struct informer_ops reserved_ops = { on_reserved_listed, on_reserved_event,
@@ -313,6 +318,7 @@ static int start_gc(struct agent *a, struct err *e)
 		.ledger = a->ledger,
 		.pods = a->pods,
 		.metrics = a->metrics,
+		.inflight = &a->inflight,
 		.node = a->config.node,
 		.state_dir = a->config.state_dir,
 		.boot_id = a->boot_id,
@@ -361,6 +367,7 @@ int agent_start(const struct agent_config *config, struct agent **out, struct er
 		a->config.settings = &settings_default;
 	a->metrics = metrics_new();
 	pause_init(&a->pause);
+	inflight_init(&a->inflight);
 	read_boot_id(a);
 	a->rounds = rounds_read(config->state_dir);
 	if (start(a, e) < 0) {
@@ -399,6 +406,7 @@ void agent_stop(struct agent *a)
 	store_close(a->store);
 	metrics_free(a->metrics);
 	pause_release(&a->pause);
+	inflight_release(&a->inflight);
 	free(a->pool_label);
 	json_free(a->rounds);
 	free(a);

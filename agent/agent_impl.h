@@ -8,6 +8,7 @@
 #include "agent/agent.h"
 #include "agent/endpoints.h"
 #include "agent/events.h"
+#include "agent/inflight.h"
 #include "agent/metrics.h"
 #include "agent/pause.h"
 #include "agent/place.h"
@@ -33,6 +34,7 @@ struct agent {
 	struct coordinator *coordinator;
 	struct releases *releases;
 	struct gc *gc;
+	struct inflight inflight;
 	struct ownips *ownips;
 	json *rounds;
 	struct pool_watch pool_watches[2];

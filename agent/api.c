@@ -21,7 +21,8 @@
 #include "http/url.h"
 
 #define REASON_MAX 200 /* bytes of why an address is held back */
-#define GRACE_MS 500   /* more than the ledger's own deadline */
+#define TAKE_BACK_MS 60000
+#define GRACE_MS 500 /* more than the ledger's own deadline */
 
 /* One request and what its answer is made of. */
 struct call {
@@ -223,9 +224,9 @@ static json *add_document(const struct ledger_request *r, const struct settings 
 	return doc;
 }
 
-/* Lost is no harm: the pools know.  */
-static void keep_attachment(const struct call *c, const struct identity *id,
-                            const struct ledger_request *r)
+/* Without it nobody would know that the container lives when its pod is gone. */
+static int keep_attachment(const struct call *c, const struct identity *id,
+                           const struct ledger_request *r, struct err *e)
 {
 	struct cidr addresses[FAMILIES];
 	struct stat st;
@@ -241,14 +242,24 @@ static void keep_attachment(const struct call *c, const struct identity *id,
 		.n_addresses = r->n_grants,
 		.boot_id = c->agent->boot_id,
 	};
-	struct err e;
 
 	for (size_t i = 0; i < r->n_grants; i++)
 		addresses[i] = r->grants[i].address;
-	if (*id->netns && stat(id->netns, &st) == 0)
+	/* a process's entry means something only where its number does */
+	if (*id->netns && !str_starts(id->netns, "/proc/") && stat(id->netns, &st) == 0)
 		a.netns_inode = st.st_ino;
-	if (attachment_write(c->agent->config.state_dir, &a, &e) < 0)
-		log_warn_err(&e, "attachment of %s", id->cid);
+	return attachment_write(c->agent->config.state_dir, &a, e);
+}
+
+/* What this ADD took, and it fails after all; nobody waits for that. */
+static void take_back(const struct call *c, const struct ledger_request *r)
+{
+	struct ledger_request *back = ledger_request_new(LEDGER_FREE, r->pod, r->uid, r->nic,
+	                                                 r->cid, mono_in(TAKE_BACK_MS), -1);
+
+	memcpy(back->addresses, r->took, sizeof(back->addresses));
+	if (!ledger_submit(c->agent->ledger, back))
+		ledger_request_free(back);
 }
 
 /* 503: it may work in a moment; 400: what was asked for makes no sense. */
@@ -289,6 +300,7 @@ static void warn_of_routes(const struct ledger_request *r)
 static void finish_add(struct call *c, const struct identity *id, const struct ledger_request *r)
 {
 	AUTO_JSON *doc = NULL;
+	struct err e;
 
 	c->planned_us = r->planned_us;
 	if (r->kind != ERR_NONE) {
@@ -296,7 +308,12 @@ static void finish_add(struct call *c, const struct identity *id, const struct l
 		return;
 	}
 	failpoint("add-decided");
-	keep_attachment(c, id, r);
+	if (keep_attachment(c, id, r, &e) < 0) {
+		err_prefix(&e, "the attachment cannot be recorded");
+		take_back(c, r);
+		add_failed(c, r->pod, id, r->network, ERR_UNREACHABLE, e.msg);
+		return;
+	}
 	failpoint("add-unanswered");
 	warn_of_routes(r);
 	doc = add_document(r, c->agent->config.settings);
@@ -306,13 +323,44 @@ static void finish_add(struct call *c, const struct identity *id, const struct l
 		         id->cid, cidr_str(r->grants[i].address).s, r->grants[i].pool, elapsed(c));
 }
 
-static void add_ip(struct call *c)
+static void add_for(struct call *c, const struct identity *id)
 {
 	int64_t ms = c->agent->config.add_ms ? c->agent->config.add_ms : AGENT_ADD_MS;
 	struct mono deadline = mono_in(ms);
 	AUTO_FREE char *pod = NULL;
 	AUTO_FD int event = -1;
 	struct ledger_request *r;
+	struct err e;
+
+	event = eventfd(0, EFD_CLOEXEC);
+	if (event < 0) {
+		say(c, 500, "no more files can be opened");
+		return;
+	}
+	pod = pod_key(id->ns, id->name, id->cid);
+	r = ledger_request_new(LEDGER_ADD, pod, id->uid, id->nic, id->cid, deadline, event);
+	if (wants_fill(c->agent, id, c->body, r, &e) < 0) {
+		add_failed(c, pod, id, NULL, e.kind, e.msg);
+	} else {
+		switch (ask(c, r, (struct mono){ deadline.ms + GRACE_MS })) {
+		case ANSWERED:
+			finish_add(c, id, r);
+			break;
+		case LATE:
+			add_failed(c, pod, id, NULL, ERR_TIMEOUT,
+			           "the store did not acknowledge the address in time");
+			return;
+		case HUNG_UP:
+			add_failed(c, pod, id, NULL, ERR_UNREACHABLE, "the client went away");
+			return;
+		}
+	}
+	ledger_request_free(r);
+}
+
+static void add_ip(struct call *c)
+{
+	struct inflight_entry entry;
 	struct identity id;
 	struct err e;
 
@@ -320,30 +368,9 @@ static void add_ip(struct call *c)
 		say(c, 400, e.msg);
 		return;
 	}
-	event = eventfd(0, EFD_CLOEXEC);
-	if (event < 0) {
-		say(c, 500, "no more files can be opened");
-		return;
-	}
-	pod = pod_key(id.ns, id.name, id.cid);
-	r = ledger_request_new(LEDGER_ADD, pod, id.uid, id.nic, id.cid, deadline, event);
-	if (wants_fill(c->agent, &id, c->body, r, &e) < 0) {
-		add_failed(c, pod, &id, NULL, e.kind, e.msg);
-	} else {
-		switch (ask(c, r, (struct mono){ deadline.ms + GRACE_MS })) {
-		case ANSWERED:
-			finish_add(c, &id, r);
-			break;
-		case LATE:
-			add_failed(c, pod, &id, NULL, ERR_TIMEOUT,
-			           "the store did not acknowledge the address in time");
-			return;
-		case HUNG_UP:
-			add_failed(c, pod, &id, NULL, ERR_UNREACHABLE, "the client went away");
-			return;
-		}
-	}
-	ledger_request_free(r);
+	inflight_enter(&c->agent->inflight, &entry, id.cid);
+	add_for(c, &id);
+	inflight_leave(&c->agent->inflight, &entry);
 }
 
 static void post_ip(struct call *c)
@@ -560,7 +587,8 @@ static void release_all(struct call *c)
 		IGNORE(ip_parse(json_str_at(item, "address", NULL), &ip, NULL)); /* as before */
 		hold_back(c, &id, ip, json_str_at(item, "reason", NULL));
 	}
-	release_call(c, false);
+	/* ours says which NIC it is about; the original means all */
+	release_call(c, json_get(c->body, "ifName") != NULL);
 }
 
 static void delete_ips(struct call *c)

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/choice.h"
 #include "agent/endpoints.h"
 #include "agent/pause.h"
 #include "agent/releases.h"
@@ -45,6 +46,15 @@ static int compare_grants(const void *a, const void *b)
 	return strcmp(((const struct grant *)a)->nic, ((const struct grant *)b)->nic);
 }
 
+static void add_routes(struct endpoint_ip *to, const struct pool_route *routes, size_t n)
+{
+	if (!n)
+		return;
+	to->routes = xrealloc(to->routes, (to->n_routes + n) * sizeof(*to->routes));
+	memcpy(to->routes + to->n_routes, routes, n * sizeof(*to->routes));
+	to->n_routes += n;
+}
+
 /* A NIC's addresses of both families are one entry. */
 static void fill_ip(struct endpoint_ip *to, const struct grant *g)
 {
@@ -60,11 +70,32 @@ static void fill_ip(struct endpoint_ip *to, const struct grant *g)
 		to->ipv6_gateway = g->gateway;
 	}
 	to->clean_gateway |= g->clean_gateway;
-	if (!g->n_routes)
+	add_routes(to, g->routes, g->n_routes);
+}
+
+static bool is_near(struct cidr subnet, struct ip gw)
+{
+	return subnet.ip.family && cidr_contains(subnet, gw);
+}
+
+/* The pod's own routes, each to the first NIC in whose subnet its gateway is. */
+static void add_own_routes(struct endpoint *ep, const char *annotation)
+{
+	struct pool_route *routes = NULL;
+	size_t n = 0;
+
+	if (routes_read(annotation, &routes, &n, NULL) < 0)
 		return;
-	to->routes = xrealloc(to->routes, (to->n_routes + g->n_routes) * sizeof(*to->routes));
-	memcpy(to->routes + to->n_routes, g->routes, g->n_routes * sizeof(*to->routes));
-	to->n_routes += g->n_routes;
+	for (size_t k = 0; k < n; k++) {
+		size_t i = 0;
+
+		while (i < ep->n_ips && !is_near(ep->ips[i].ipv4, routes[k].gw) &&
+		       !is_near(ep->ips[i].ipv6, routes[k].gw))
+			i++;
+		if (i < ep->n_ips)
+			add_routes(&ep->ips[i], &routes[k], 1);
+	}
+	free(routes);
 }
 
 static void make(struct endpoints *ep, const char *ns, const char *name, struct pod_grants *g,
@@ -92,8 +123,10 @@ static void make(struct endpoints *ep, const char *ns, const char *name, struct 
 			out->n_ips++;
 		fill_ip(&out->ips[out->n_ips - 1], &g->v[i]);
 	}
-	if (known)
+	if (known) {
+		add_own_routes(out, facts.routes);
 		pod_facts_release(&facts);
+	}
 }
 
 /* What the ledger does not know any more (after a restart) stands in the object. */

@@ -7,6 +7,7 @@
  * That an informer has not heard of a pod proves nothing, and neither does a list: the proof is the
  * answer to a GET of that one object.
  */
+#include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@
 #include "agent/gc.h"
 #include "agent/keeper.h"
 #include "agent/pause.h"
+#include "agent/poolstate.h"
 #include "agent/releases.h"
 #include "agent/rounds.h"
 #include "agent/thread.h"
@@ -42,7 +44,7 @@ enum evidence {
 	LIVES,
 	DEAD,
 	UNKNOWN,
-	ELSEWHERE /* a kept name's next pod is on another node, with other addresses */
+	ELSEWHERE /* a kept name's next pod is on a node that the pool does not serve */
 };
 
 static bool is_kept(const struct gc *g, enum pool_keep keep)
@@ -99,34 +101,81 @@ static enum evidence namespace_of(const struct gc *g, const struct attachment *a
 	if (!a->netns_inode)
 		return UNKNOWN;
 	if (stat(a->netns, &st) < 0)
-		return DEAD;
+		return errno == ENOENT || errno == ENOTDIR ? DEAD : UNKNOWN;
 	return (uint64_t)st.st_ino == a->netns_inode ? LIVES : DEAD;
 }
 
-/* Does an attachment record claim the address with a namespace that lives? */
-static enum evidence attachment_of(struct gc *g, const struct pool_record *r)
+/* Of whichever container of that pod: a record that the original made does not say of which. */
+static enum evidence attachment_of_pod(struct gc *g, const struct pool_record *r,
+                                       enum evidence otherwise)
 {
+	bool found = false;
+
 	read_attachments(g);
-	if (g->bad_attachments)
-		return UNKNOWN;
 	for (size_t i = 0; i < g->n_attachments; i++) {
 		const struct attachment *a = &g->attachments[i];
-		bool same = *r->cid ? streq(a->container_id, r->cid) : streq(a->pod_uid, r->uid);
 
-		if (same && (!*r->nic || streq(a->ifname, r->nic)))
+		if (!streq(a->pod_uid, r->uid) || (*r->nic && !streq(a->ifname, r->nic)))
+			continue;
+		found = true;
+		if (namespace_of(g, a) != DEAD)
 			return namespace_of(g, a);
 	}
+	return g->bad_attachments ? UNKNOWN : found ? DEAD : otherwise;
+}
+
+/*
+ * Does an attachment record claim the address with a namespace that lives?  No ADD is answered
+ * without one, so where there is none, and no ADD under way (which is looked at first: it leaves
+ * after the record is written), nobody was told of the address.
+ */
+static enum evidence attachment_of(struct gc *g, const struct pool_record *r)
+{
+	struct attachment a;
+	enum evidence found;
+
 	/* without an API server there is nobody else to ask */
-	return store_is_dir(g->config.store) ? UNKNOWN : DEAD;
+	if (!*r->cid || !*r->nic)
+		return attachment_of_pod(g, r, store_is_dir(g->config.store) ? UNKNOWN : DEAD);
+	if (inflight_has(g->config.inflight, r->cid))
+		return LIVES;
+	if (attachment_read(g->config.state_dir, r->cid, r->nic, &a, NULL) == 0) {
+		found = namespace_of(g, &a);
+		attachment_release(&a);
+		return found;
+	}
+	/* one that cannot be read may say that it lives */
+	if (attachment_exists(g->config.state_dir, r->cid, r->nic))
+		return UNKNOWN;
+	/* the ADD of a newer sandbox failed after it had taken the record over: the older one may
+	 * live on with the address */
+	return attachment_of_pod(g, r, DEAD);
+}
+
+/* Then that node's agent sees the record: it takes it over, or gives it back. */
+static bool pool_serves_node(const struct gc *g, const char *pool, const char *node)
+{
+	AUTO_JSON *object = NULL;
+	struct pool_state s;
+	bool serves;
+
+	if (store_get(g->config.store, STORE_IPPOOL, NULL, pool, &object, mono_in(READ_MS), NULL) <
+	            0 ||
+	    pool_state_read(object, &s, NULL) < 0)
+		return true;
+	serves = pool_state_is_for(&s, node);
+	pool_state_release(&s);
+	return serves;
 }
 
 /*
  * By a live read.  In a directory store containers are seldom pods: one that is no object is as
  * good as gone, and its namespace is the proof.
  */
-static enum evidence pod_of(const struct gc *g, const struct pool_record *r, const char *ns,
+static enum evidence pod_of(const struct gc *g, const struct ledger_held *h, const char *ns,
                             const char *name)
 {
+	const struct pool_record *r = &h->record;
 	AUTO_JSON *pod = NULL;
 	const char *uid, *node;
 	struct err e;
@@ -145,9 +194,11 @@ static enum evidence pod_of(const struct gc *g, const struct pool_record *r, con
 		return pod_has_ended(pod) ? DEAD : LIVES;
 	if (!is_kept(g, r->keep))
 		return DEAD;
-	/* the next pod of that name will find it here, unless it is on another node already */
+	/* the next pod of that name will find it here, unless it is where nobody looks for it */
 	node = json_str_at(pod, "spec", "nodeName", NULL);
-	return node && !streq(node, g->config.node) ? ELSEWHERE : LIVES;
+	if (!node || streq(node, g->config.node) || pool_serves_node(g, h->pool, node))
+		return LIVES;
+	return ELSEWHERE;
 }
 
 static bool keeper_is_gone(const struct gc *g, const struct pool_record *r, const char *ns,
@@ -165,8 +216,9 @@ static bool keeper_is_gone(const struct gc *g, const struct pool_record *r, cons
 }
 
 /* A virtual machine's pod has another name than its record: what counts is the machine. */
-static bool pod_is_gone(const struct gc *g, const struct pool_record *r)
+static bool pod_is_gone(const struct gc *g, const struct ledger_held *h)
 {
+	const struct pool_record *r = &h->record;
 	AUTO_FREE char *ns = NULL;
 	AUTO_FREE char *name = NULL;
 	enum evidence pod;
@@ -175,7 +227,7 @@ static bool pod_is_gone(const struct gc *g, const struct pool_record *r)
 		return false;
 	if (r->keep == POOL_KEEP_VMI && is_kept(g, r->keep))
 		return keeper_is_gone(g, r, ns, name);
-	pod = pod_of(g, r, ns, name);
+	pod = pod_of(g, h, ns, name);
 	return pod == ELSEWHERE || (pod == DEAD && keeper_is_gone(g, r, ns, name));
 }
 
@@ -187,7 +239,7 @@ static bool is_left_behind(struct gc *g, const struct ledger_held *h)
 		return r->since + GC_QUARANTINE_S < (int64_t)time(NULL);
 	if (seems_alive(g, r) || attachment_of(g, r) != DEAD)
 		return false;
-	return pod_is_gone(g, r);
+	return pod_is_gone(g, h);
 }
 
 /* Waits for n answers; what has not come by then is abandoned. */
@@ -327,6 +379,9 @@ static void *gc_main(void *arg)
 	for (unsigned int n = 0; pause_until(&g->pause, mono_in(ms)); n++)
 		if (g->config.ready(g->config.ctx))
 			round_of(g, event, n % 20 == 19);
+	/* what was given back since the last round */
+	if (g->config.ready(g->config.ctx))
+		keep_rounds(g, event);
 	close(event);
 	return NULL;
 }

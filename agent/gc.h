@@ -10,6 +10,7 @@
 #ifndef AGENT_GC_H
 #define AGENT_GC_H
 
+#include "agent/inflight.h"
 #include "agent/ledger.h"
 #include "agent/metrics.h"
 #include "agent/pods.h"
@@ -25,6 +26,7 @@ struct gc_config {
 	struct ledger *ledger;
 	struct pods *pods;
 	struct metrics *metrics;
+	struct inflight *inflight;
 	const char *node, *state_dir, *boot_id;
 	bool keep_statefulset, keep_vmi;
 	/* May it begin?  Everything is known, and the queue of releases was replayed. */

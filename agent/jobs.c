@@ -120,24 +120,29 @@ static int admit(struct store *s, struct job *j, struct err *e)
 	return patch(s, j, true, j->status_patch, e);
 }
 
+static int list_labelled(const struct worker *w, const char *labels, struct job *j, struct err *e)
+{
+	struct k8s_selector sel = { labels, NULL };
+	AUTO_JSON *items = NULL;
+	struct pool_state *more;
+	size_t n;
+
+	if (store_list(w->store, STORE_IPPOOL, NULL, &sel, &items, NULL, mono_in(JOB_MS), e) < 0)
+		return -1;
+	more = pool_states_read(items, &n);
+	j->states = xrealloc(j->states, (j->n_states + n + 1) * sizeof(*more));
+	memcpy(j->states + j->n_states, more, n * sizeof(*more));
+	j->n_states += n;
+	free(more);
+	return 0;
+}
+
 static int list(const struct worker *w, struct job *j, struct err *e)
 {
-	for (size_t i = 0; i == 0 || i < w->n_selectors; i++) {
-		struct k8s_selector sel = { w->n_selectors ? w->selectors[i] : NULL, NULL };
-		AUTO_JSON *items = NULL;
-		struct pool_state *more;
-		size_t n;
-
-		if (store_list(w->store, STORE_IPPOOL, NULL, &sel, &items, NULL, mono_in(JOB_MS),
-		               e) < 0)
+	for (size_t i = 0; i == 0 || i < w->n_selectors; i++)
+		if (list_labelled(w, w->n_selectors ? w->selectors[i] : NULL, j, e) < 0)
 			return -1;
-		more = pool_states_read(items, &n);
-		j->states = xrealloc(j->states, (j->n_states + n + 1) * sizeof(*more));
-		memcpy(j->states + j->n_states, more, n * sizeof(*more));
-		j->n_states += n;
-		free(more);
-	}
-	return 0;
+	return j->also ? list_labelled(w, j->also, j, e) : 0;
 }
 
 static int run(const struct worker *w, struct job *j, struct err *e)
@@ -176,6 +181,14 @@ static void *worker_main(void *arg)
 				job_free(j);
 		}
 	} while (!queue_closed(&w->queue));
+	/* given while the one before was under way; nobody waits for it any more */
+	item = queue_take_all(&w->queue, mono_now());
+	while (item) {
+		struct job *j = (struct job *)item;
+
+		item = item->next;
+		job_free(j);
+	}
 	return NULL;
 }
 

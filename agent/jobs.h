@@ -39,7 +39,8 @@ struct job {
 	enum job_op op;
 	char *name;
 	json *patch, *status_patch;
-	uint64_t number; /* the ledger's clock when it was given out */
+	const char *also; /* of JOB_LIST: one more label selector, or NULL; borrowed */
+	uint64_t number;  /* the ledger's clock when it was given out */
 	int thread;
 	/* the answer: rc 0 and the states read, or rc -1 and why */
 	int rc;

@@ -27,7 +27,7 @@
 #include "k8s/ippool.h"
 
 #define GATHER_MS 5            /* a batch waits so long for requests that are on their way */
-#define CONFLICT_MAX_MS 500    /* longest pause after conflicts in a row */
+#define CONFLICT_MAX_MS 150    /* longest pause after conflicts in a row */
 #define TROUBLE_MAX_MS 2000    /* longest pause while the store does not answer */
 #define OVERLAP_DEPTH 16       /* pools that yield to pools that yield ... */
 #define ADMIT_AGAIN_MS 30000   /* after a failed admission */
@@ -35,6 +35,7 @@
 #define FOREIGN_ADMIT_TRY 20   /* enough to be at the longest pause */
 #define IDLE_MS 60000          /* a pool that is not watched is kept so long */
 #define LOOKUPS_MAX 64
+#define STRAYS_MS 30000  /* pools that are labelled for others are looked at so seldom */
 #define ROLLBACK_MS 2000 /* a refused ADD waits so long for what it took to go back */
 
 enum request_state { REQUEST_WAITING, REQUEST_ANSWERED, REQUEST_ABANDONED, REQUEST_UNDONE };
@@ -619,11 +620,18 @@ static void drop_missing(struct ledger *l, const struct news *n, uint64_t asked)
 	}
 }
 
+/* One that is labelled for others counts when it is for this node: then its labels are wrong. */
+static bool concerns_us(const struct ledger *l, const struct pool_state *s)
+{
+	return ledger_is_watched(l, s) || pool_state_is_for(s, l->config.node);
+}
+
 static void pools_listed(struct ledger *l, struct news *n, uint64_t asked)
 {
 	drop_missing(l, n, asked);
 	for (size_t i = 0; i < n->n_states; i++)
-		apply_news(l, &n->states[i]);
+		if (concerns_us(l, &n->states[i]))
+			apply_news(l, &n->states[i]);
 	l->know_node_pools |= n->scope != LEDGER_SCOPE_FREE;
 	l->know_free_pools |= n->scope != LEDGER_SCOPE_NODE;
 }
@@ -740,13 +748,27 @@ static void start_lookup(struct ledger *l, struct lookup *u)
 	give(l, j);
 }
 
+/*
+ * Before somebody is told that there is no pool.  Then, now and then, also for pools that became
+ * this node's while they were labelled for one whose agent is no more: nobody else corrects that.
+ */
+static void start_list(struct ledger *l)
+{
+	struct job *j = job_new(JOB_LIST, NULL);
+
+	l->want_list = false;
+	l->listing = true;
+	if (l->config.scoped && mono_passed(l->strays_before)) {
+		l->strays_before = mono_in(STRAYS_MS);
+		j->also = l->strays;
+	}
+	give(l, j);
+}
+
 static void start_jobs(struct ledger *l)
 {
-	if (l->want_list && !l->listing && mono_passed(l->list_not_before) && jobs_idle(l->jobs)) {
-		l->want_list = false;
-		l->listing = true;
-		give(l, job_new(JOB_LIST, NULL));
-	}
+	if (l->want_list && !l->listing && mono_passed(l->list_not_before) && jobs_idle(l->jobs))
+		start_list(l);
 	for (size_t i = 0; i < l->n_slots && jobs_idle(l->jobs); i++)
 		start_slot(l, l->slots[i]);
 	for (size_t i = 0; i < l->n_lookups && jobs_idle(l->jobs); i++)
@@ -788,6 +810,9 @@ static void count_conflict(struct ledger *l, const struct slot *s)
 
 static void slot_failed(struct ledger *l, struct slot *s, const struct job *j)
 {
+	/* who was told of the other's write meanwhile need not read it */
+	bool told = s->planned && version_compare(s->at.p.version, s->next.version) == 1;
+
 	s->failures++;
 	if (j->e.kind == ERR_CONFLICT) {
 		count_conflict(l, s);
@@ -810,7 +835,7 @@ static void slot_failed(struct ledger *l, struct slot *s, const struct job *j)
 		s->not_before = mono_now();
 		s->admit_not_before = mono_in(ADMIT_AGAIN_MS);
 		s->want_admit = true;
-	} else {
+	} else if (j->e.kind != ERR_CONFLICT || !told) {
 		s->want_read = true;
 	}
 	unplan(l, s);
@@ -842,7 +867,9 @@ static void slot_done(struct ledger *l, struct slot *s, struct job *j)
 {
 	bool write = j->op == JOB_WRITE;
 
-	s->failures = 0;
+	/* where reading works and writing does not, the pauses must still grow */
+	if (j->op != JOB_READ)
+		s->failures = 0;
 	s->want_read = false;
 	s->fresh = j->number;
 	set_trouble(l, NULL);
@@ -874,7 +901,7 @@ static void list_done(struct ledger *l, struct job *j)
 	pools_listed(l, &n, j->number);
 	l->listed = j->number;
 	for (size_t i = 0; i < l->n_slots; i++)
-		if (!l->slots[i]->busy)
+		if (!l->slots[i]->busy && ledger_is_watched(l, &l->slots[i]->at))
 			l->slots[i]->fresh = j->number;
 }
 
@@ -1072,6 +1099,7 @@ int ledger_start(const struct ledger_config *config, struct ledger **out, struct
 	l->node_label = pool_node_label(config->node);
 	l->selectors[0] = l->node_label;
 	l->selectors[1] = "!" POOL_LABEL_PINNED;
+	l->strays = xasprintf(POOL_LABEL_PINNED ",!%s", l->node_label);
 	l->pending_tail = &l->pending;
 	atomic_init(&l->beat, mono_now().ms);
 	queue_init(&l->mailbox);
@@ -1081,6 +1109,7 @@ int ledger_start(const struct ledger_config *config, struct ledger **out, struct
 		jobs_stop(l->jobs);
 		queue_release(&l->mailbox);
 		free(l->node_label);
+		free(l->strays);
 		free(l);
 		return -1;
 	}
@@ -1108,6 +1137,7 @@ void ledger_free(struct ledger *l)
 		drop_lookup(l, &l->lookups[0]);
 	free(l->lookups);
 	free(l->node_label);
+	free(l->strays);
 	ip_set_release(&l->reserved);
 	ip_set_release(&l->node_addresses);
 	ip_set_release(&l->blocked);

@@ -41,6 +41,8 @@ struct ledger {
 	struct ledger_config config;
 	char *node_label;
 	const char *selectors[2];
+	char *strays;              /* selector of the pools that fit neither */
+	struct mono strays_before; /* not looked for again until then */
 	struct lookup *lookups;
 	size_t n_lookups, cap_lookups;
 	pthread_t thread;

@@ -204,7 +204,7 @@ static void add_matching(struct ledger *l, int family, const char *pattern, stru
 		if (l->slots[i]->at.p.family == family &&
 		    pattern_matches(pattern, l->slots[i]->at.p.name))
 			add_candidate(c, l->slots[i]);
-	qsort(c->v + from, c->n - from, sizeof(*c->v), compare_slots);
+	qsort(c->v + from, c->n - from, sizeof(struct slot *), compare_slots);
 }
 
 static bool is_default_of(const struct slot *s, int family)
@@ -220,8 +220,8 @@ static void find_candidates(struct ledger *l, const struct ledger_request *r, in
 {
 	int family = f == V4 ? 4 : 6;
 
-	*c = (struct candidates){ xcalloc(l->n_slots + r->choice.n[f] + 1, sizeof(*c->v)), 0,
-		                  NULL };
+	*c = (struct candidates){ xcalloc(l->n_slots + r->choice.n[f] + 1, sizeof(struct slot *)),
+		                  0, NULL };
 	for (size_t i = 0; r->choice.named && i < r->choice.n[f]; i++) {
 		struct slot *s = find(l, r->choice.pools[f][i]);
 
@@ -237,7 +237,7 @@ static void find_candidates(struct ledger *l, const struct ledger_request *r, in
 	for (size_t i = 0; i < l->n_slots; i++)
 		if (is_default_of(l->slots[i], family))
 			c->v[c->n++] = l->slots[i];
-	qsort(c->v, c->n, sizeof(*c->v), compare_slots);
+	qsort(c->v, c->n, sizeof(struct slot *), compare_slots);
 }
 
 static bool is_candidate(const struct candidates *c, const struct slot *s)
@@ -348,6 +348,8 @@ static void note_used(const struct slot *s, const struct ip_set *taken, struct s
 	         s->at.p.n_records, (unsigned long long)pool_total(&s->at.p));
 	if (back)
 		str_addf(used, ", %llu reserved or the node's own", back);
+	if (!pool_has_room(&s->at.p))
+		str_add(used, ", and there is no room for more records");
 }
 
 /* An address of the pool.  WAIT with *full set: it has none, and that is sure. */

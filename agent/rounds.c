@@ -23,12 +23,12 @@ void rounds_put(json *all, const struct pool *p)
 
 	if (!*p->uid || (!p->last.family && !p->n_rests))
 		return;
-	sorted = xcalloc(p->n_rests + 1, sizeof(*sorted));
+	sorted = xcalloc(p->n_rests + 1, sizeof(struct pool_rest *));
 	round = json_new_object();
 	list = json_new_array();
 	for (size_t i = 0; i < p->n_rests; i++)
 		sorted[i] = &p->rests[i];
-	qsort(sorted, p->n_rests, sizeof(*sorted), compare_orders);
+	qsort(sorted, p->n_rests, sizeof(struct pool_rest *), compare_orders);
 	for (size_t i = 0; i < p->n_rests; i++)
 		json_append_str(list, ip_str(sorted[i]->ip).s);
 	if (p->last.family)

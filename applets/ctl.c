@@ -502,7 +502,8 @@ static const struct command commands[] = {
 	  get_main },
 	{ "ip",
 	  "usage: ctl ip ADDRESS [OPTION]...\n"
-	  "Tells which pools have an address and who holds it.  Exit status 1: no pool has it.\n"
+	  "Tells which pools have an address and who holds it, or why it is held back.  Exit\n"
+	  "status 1: no pool has it.\n"
 	  "  -o, --output json\n" STORE_USAGE,
 	  ip_main },
 	{ "apply",

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -369,6 +370,34 @@ int attachment_read(const char *dir, const char *container_id, const char *ifnam
 		return -1;
 	path = xasprintf("%s/%s/%s", dir, attachments.folder, name.data);
 	return read_record(path, name.data, &attachments, out, e);
+}
+
+/* Of CLOCK_REALTIME, in seconds; what is older was written before this boot. */
+static int64_t boot_time(void)
+{
+	struct timespec now, up;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	clock_gettime(CLOCK_BOOTTIME, &up);
+	return (int64_t)now.tv_sec - (int64_t)up.tv_sec;
+}
+
+bool attachment_exists(const char *dir, const char *container_id, const char *ifname)
+{
+	static const char *const ends[] = { "", SET_ASIDE };
+	AUTO_STR name = STR_INIT;
+	struct stat st;
+
+	if (file_name(container_id, ifname, &name, NULL) < 0)
+		return false;
+	for (size_t i = 0; i < ARRAY_LEN(ends); i++) {
+		AUTO_FREE char *path =
+			xasprintf("%s/%s/%s%s", dir, attachments.folder, name.data, ends[i]);
+
+		if (stat(path, &st) == 0 && (int64_t)st.st_mtime >= boot_time())
+			return true;
+	}
+	return false;
 }
 
 int attachment_list(const char *dir, struct attachment **out, size_t *count, struct err *e)

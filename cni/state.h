@@ -42,6 +42,8 @@ int attachment_write(const char *dir, const struct attachment *a,
 /* ERR_NOT_FOUND when there is none. */
 int attachment_read(const char *dir, const char *container_id, const char *ifname,
                     struct attachment *out, struct err *e) MUST_USE;
+/* Is there a file for it in this boot, though it may not be one that can be read? */
+bool attachment_exists(const char *dir, const char *container_id, const char *ifname);
 int attachment_list(const char *dir, struct attachment **out, size_t *count,
                     struct err *e) MUST_USE;
 int attachment_remove(const char *dir, const char *container_id, const char *ifname,

@@ -4,6 +4,7 @@
  */
 #include <string.h>
 
+#include "base/date.h"
 #include "ctl/lookup.h"
 #include "k8s/ippool.h"
 
@@ -30,6 +31,33 @@ static void set_unless_empty(json *o, const char *key, const char *s)
 		json_set_str(o, key, s);
 }
 
+static const char *state_of(const struct pool *p, const struct pool_record *r, struct ip ip,
+                            bool reserved)
+{
+	if (r)
+		return *r->conflict ? "conflict" : "allocated";
+	if (ip_set_contains(&p->excluded, ip))
+		return "excluded";
+	return reserved ? "reserved" : "free";
+}
+
+static void add_record(json *o, const struct pool_record *r, const json *endpoints)
+{
+	set_unless_empty(o, "pod", r->pod);
+	set_unless_empty(o, "podUid", r->uid);
+	set_unless_empty(o, "nic", r->nic);
+	set_unless_empty(o, "containerId", r->cid);
+	set_unless_empty(o, "node", *r->node ? r->node : node_of(endpoints, r));
+	set_unless_empty(o, "keep", ippool_keep_name(r->keep));
+	set_unless_empty(o, "reason", r->conflict);
+	if (*r->conflict && r->since) {
+		char since[DATE_SIZE];
+
+		date_text(r->since, since);
+		json_set_str(o, "since", since);
+	}
+}
+
 static json *pool_entry(const struct pool *p, const struct pool_record *r, struct ip ip,
                         bool reserved, const json *endpoints)
 {
@@ -40,19 +68,9 @@ static json *pool_entry(const struct pool *p, const struct pool_record *r, struc
 		json_set_str(o, "subnet", cidr_str(p->subnet).s);
 	if (p->gateway.family)
 		json_set_str(o, "gateway", ip_str(p->gateway).s);
+	json_set_str(o, "state", state_of(p, r, ip, reserved));
 	if (r)
-		json_set_str(o, "state", "allocated");
-	else if (ip_set_contains(&p->excluded, ip))
-		json_set_str(o, "state", "excluded");
-	else
-		json_set_str(o, "state", reserved ? "reserved" : "free");
-	if (r) {
-		set_unless_empty(o, "pod", r->pod);
-		set_unless_empty(o, "podUid", r->uid);
-		set_unless_empty(o, "nic", r->nic);
-		set_unless_empty(o, "containerId", r->cid);
-		set_unless_empty(o, "node", node_of(endpoints, r));
-	}
+		add_record(o, r, endpoints);
 	if (p->bad)
 		json_set_str(o, "problem", p->bad);
 	else if (p->terminating)
@@ -140,7 +158,10 @@ void lookup_text(const json *report, struct str *out)
 
 	json_each(entry, json_get(report, "pools"))
 	{
-		str_addf(out, "%s is %s\n", address, json_str_at(entry, "state", NULL));
+		const char *state = json_str_at(entry, "state", NULL);
+
+		str_addf(out, "%s is %s\n", address,
+		         streq(state, "conflict") ? "held back: somebody else has it" : state);
 		add_field(entry, "pool", "pool", out);
 		add_field(entry, "subnet", "subnet", out);
 		add_field(entry, "pod", "pod", out);
@@ -148,6 +169,9 @@ void lookup_text(const json *report, struct str *out)
 		add_field(entry, "node", "node", out);
 		add_field(entry, "nic", "interface", out);
 		add_field(entry, "containerId", "container", out);
+		add_field(entry, "keep", "kept by", out);
+		add_field(entry, "reason", "reason", out);
+		add_field(entry, "since", "since", out);
 		add_field(entry, "problem", "note", out);
 	}
 	if (!lookup_found(report))

@@ -14,12 +14,14 @@
  *
  *   address
  *   pools     what each pool that has the address among ips, or a record of it, says: pool, subnet,
- *             gateway, state, pod ("namespace/name"), podUid, nic, containerId, node, problem
+ *             gateway, state, pod ("namespace/name"), podUid, nic, containerId, node, keep (kind
+ *             of who keeps it for the next pod), reason and since (of a conflict), problem
  *   reserved  names of the SpiderReservedIPs that have it
  *   subnets   names of the other pools in whose subnet it lies
  *   gateways  names of the pools whose gateway it is
  *
- * state: "allocated" (whatever else it is), "excluded", "reserved", "free".
+ * state: "allocated" or "conflict" (held back, because somebody else answers for it), whatever else
+ * it is; "excluded", "reserved", "free".
  */
 json *lookup_report(const json *pools, const json *reserved, const json *endpoints, struct ip ip);
 

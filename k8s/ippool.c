@@ -129,14 +129,26 @@ static void add_member_name(struct str *out, const char *comma, const char *key)
 
 static const char *const keep_names[] = { "", "StatefulSet", "VirtualMachineInstance" };
 
+const char *ippool_keep_name(enum pool_keep keep)
+{
+	return keep_names[keep];
+}
+
 static char *borrow(const json *o, const char *key)
 {
 	return (char *)(uintptr_t)text_or_empty(o, key);
 }
 
+static enum pool_keep keep_of(const char *name)
+{
+	for (size_t i = 1; i < ARRAY_LEN(keep_names); i++)
+		if (streq(name, keep_names[i]))
+			return (enum pool_keep)i;
+	return POOL_KEEP_NO;
+}
+
 static void read_record(const json *item, struct ip ip, struct pool *p)
 {
-	const char *keep = text_or_empty(item, "keep");
 	struct pool_record r = {
 		.ip = ip,
 		.pod = borrow(item, "pod"),
@@ -148,20 +160,97 @@ static void read_record(const json *item, struct ip ip, struct pool *p)
 	};
 
 	IGNORE(json_opt_i64(item, "since", &r.since, NULL)); /* strange: as good as none */
-	for (size_t i = 1; i < ARRAY_LEN(keep_names); i++)
-		if (streq(keep, keep_names[i]))
-			r.keep = (enum pool_keep)i;
+	r.keep = keep_of(text_or_empty(item, "keep"));
 	pool_put(p, &r);
+}
+
+/* A string of printable ASCII without escapes; *at is behind it then.  Cut out in place. */
+static char *scan_word(char **at)
+{
+	char *start = *at, *p = start + 1;
+
+	if (*start != '"')
+		return NULL;
+	while (*p > ' ' - 1 && *p != '"' && *p != '\\' && *p != 0x7f)
+		p++;
+	if (*p != '"')
+		return NULL;
+	*p = '\0';
+	*at = p + 1;
+	return start + 1;
+}
+
+static bool scan_char(char **at, char c)
+{
+	if (**at != c)
+		return false;
+	++*at;
+	return true;
+}
+
+static bool scan_members(char **at, struct pool_record *r)
+{
+	struct {
+		const char *key;
+		char **to;
+	} members[] = { { "pod", &r->pod },
+		        { "podUid", &r->uid },
+		        { "nic", &r->nic },
+		        { "cid", &r->cid },
+		        { "node", &r->node } };
+	char *key, *value;
+
+	do {
+		size_t i = 0;
+
+		key = scan_word(at);
+		if (!key || !scan_char(at, ':') || !(value = scan_word(at)))
+			return false;
+		while (i < ARRAY_LEN(members) && !streq(key, members[i].key))
+			i++;
+		if (i < ARRAY_LEN(members))
+			*members[i].to = value;
+		else if (streq(key, "keep"))
+			r->keep = keep_of(value);
+		else
+			return false;
+	} while (scan_char(at, ','));
+	return scan_char(at, '}');
+}
+
+/*
+ * The records as we write them, many times faster than by way of a tree: with five hundred pods in
+ * a pool that is most of what an agent does.  False: something is otherwise, and the parser has to
+ * look at it.  The text is destroyed.
+ */
+static bool scan_records(char *text, struct pool *p)
+{
+	char *at = text, *key;
+
+	if (!scan_char(&at, '{'))
+		return false;
+	do {
+		struct pool_record r = { .since = 0 };
+
+		key = scan_word(&at);
+		if (!key || !scan_char(&at, ':') || !scan_char(&at, '{') ||
+		    ip_parse(key, &r.ip, NULL) < 0 || !scan_members(&at, &r))
+			return false;
+		pool_append(p, &r);
+	} while (scan_char(&at, ','));
+	return scan_char(&at, '}') && !*at && pool_sort(p);
 }
 
 static int read_records(const json *object, struct pool *p, struct err *e)
 {
 	const char *text = json_str_at(object, "status", "allocatedIPs", NULL);
+	AUTO_FREE char *copy = text && *text ? xstrdup(text) : NULL;
 	AUTO_JSON *records = NULL;
 	AUTO_STR foreign = STR_INIT;
 
-	if (!text || !*text)
+	if (!copy || scan_records(copy, p))
 		return 0;
+	pool_clear_records(p);
 	p->unreadable = true;
 	if (json_parse(text, strlen(text), 0, &records, e) < 0)
 		return -1;
@@ -220,9 +309,10 @@ static int compare_lines(const void *a, const void *b)
 	return strcmp(x->key.s, y->key.s);
 }
 
-static void add_member(struct str *out, const char *comma, const char *key, const char *value)
+/* The key is a word of ours, the value mostly is one. */
+static void add_member(struct str *out, const char *before, const char *value)
 {
-	add_member_name(out, comma, key);
+	str_add(out, before);
 	json_print_text(value, out);
 }
 
@@ -238,19 +328,20 @@ void ippool_records_text(const struct pool *p, struct str *out)
 	for (size_t i = 0; i < p->n_records; i++) {
 		const struct pool_record *r = lines[i].record;
 
-		str_addf(out, "%s\"%s\":{", i ? "," : "", lines[i].key.s);
-		add_member(out, "", "pod", r->pod);
-		add_member(out, ",", "podUid", r->uid);
+		str_add(out, i ? ",\"" : "\"");
+		str_add(out, lines[i].key.s);
+		add_member(out, "\":{\"pod\":", r->pod);
+		add_member(out, ",\"podUid\":", r->uid);
 		if (*r->nic)
-			add_member(out, ",", "nic", r->nic);
+			add_member(out, ",\"nic\":", r->nic);
 		if (*r->cid)
-			add_member(out, ",", "cid", r->cid);
+			add_member(out, ",\"cid\":", r->cid);
 		if (*r->node)
-			add_member(out, ",", "node", r->node);
+			add_member(out, ",\"node\":", r->node);
 		if (r->keep)
-			add_member(out, ",", "keep", keep_names[r->keep]);
+			add_member(out, ",\"keep\":", keep_names[r->keep]);
 		if (*r->conflict) {
-			add_member(out, ",", "conflict", r->conflict);
+			add_member(out, ",\"conflict\":", r->conflict);
 			str_addf(out, ",\"since\":%lld", (long long)r->since);
 		}
 		str_addc(out, '}');

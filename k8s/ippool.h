@@ -25,6 +25,9 @@ int ippool_read(const json *object, struct pool *out, struct err *e) MUST_USE;
  */
 void ippool_records_text(const struct pool *p, struct str *out);
 
+/* How a record's text calls it, a kind; "" for POOL_KEEP_NO. */
+const char *ippool_keep_name(enum pool_keep keep);
+
 /*
  * The status patch that makes the object's records those of p: metadata.resourceVersion =
  * p->version, status.allocatedIPs (null when empty), allocatedIPCount, totalIPCount.  Owned.

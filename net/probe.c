@@ -211,7 +211,8 @@ static int filter_nd(int fd, struct err *e)
 	return 0;
 }
 
-/* The card shall let frames for this group through, whether the kernel wants them or not. */
+/* The card shall let frames for this group through, whether the kernel wants them or not: where
+ * IPv6 was turned off it does not want those for all nodes. */
 static int join(int fd, int index, struct mac group, struct err *e)
 {
 	struct packet_mreq m = { .mr_ifindex = index,

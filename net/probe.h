@@ -5,12 +5,14 @@
  *
  * Where to ask from.  The interface may be without an address, so for most it is the interface that
  * will get it, once it is up.  An ipvlan slave is not one of them: the kernel hands a unicast frame
- * to the slave that owns the address it is for, and the answer to a probe is for 0.0.0.0, or for
- * the address that no slave has yet; so it ends at the master.  Ask from the master, in the
- * master's namespace: what is sent there reaches the segment but no slave of it, and what no slave
- * owns comes back there (measured with Linux 6.1, tests/vm/probe.sh).  An address that a sibling
- * slave holds is therefore never answered for; the kernel itself refuses that one (addr_add(),
- * EADDRINUSE).  All of them have the master's MAC, so nothing that carries it counts as an answer.
+ * to the slave that owns the address it is for, and an answer is for 0.0.0.0, or for the address
+ * that no slave has yet; so it ends at the master.  (Only what answers a solicitation without
+ * sender is for all nodes, and slaves hear it.)  Ask from the master, in the master's namespace,
+ * before the slave has the address: what is sent there reaches the segment but no slave of it, and
+ * what no slave owns comes back there.  An address that a sibling slave holds is therefore never
+ * answered for; the kernel itself refuses that one (addr_add(), EADDRINUSE).  All of them have the
+ * master's MAC, so nothing that carries it counts as an answer.  All this is measured with Linux
+ * 6.1: tests/vm/net.sh (probe_test) and tests/vm/probe.sh.
  *
  * A probe for an address carries no sender (0.0.0.0, ::), so that it changes nobody's neighbours. A
  * network that drops frames without an assigned sender, as clouds do, drops it as well: there

@@ -441,10 +441,11 @@ static int query_endpoint(const struct cni_call *c, const struct options *o, jso
 {
 	AUTO_STR path = STR_INIT;
 
+	/* a container without a Kubernetes name is recorded by its id */
 	str_add(&path, "/v1/workloadendpoint?podNamespace=");
-	url_encode(&path, c->pod_namespace);
+	url_encode(&path, *c->pod_name ? c->pod_namespace : "cni");
 	str_add(&path, "&podName=");
-	url_encode(&path, c->pod_name);
+	url_encode(&path, *c->pod_name ? c->pod_name : c->container_id);
 	return agent_request(o->socket, "GET", path.data, NULL, true, out,
 	                     mono_min(o->deadline, mono_in(QUERY_MS)), e);
 }

@@ -137,8 +137,9 @@ void plugin_log_open(const char *app, const struct plugin_log *l, const struct c
 	int fd = -1;
 
 	log_init(app, STDERR_FILENO, false, l->level);
-	str_addf(&context, "pod=%s/%s cid=%.13s if=%s", c->pod_namespace, c->pod_name,
-	         c->container_id, c->ifname);
+	if (*c->pod_name)
+		str_addf(&context, "pod=%s/%s ", c->pod_namespace, c->pod_name);
+	str_addf(&context, "cid=%.13s if=%s", c->container_id, c->ifname);
 	log_ctx(context.data);
 	if (!l->path)
 		return;

@@ -50,8 +50,7 @@ static void names_free(char **names, size_t n)
 
 void pool_release(struct pool *p)
 {
-	for (size_t i = 0; i < p->n_records; i++)
-		pool_record_release(&p->records[i]);
+	pool_clear_records(p);
 	free(p->records);
 	free(p->rests);
 	names_free(p->node_names, p->n_node_names);
@@ -234,6 +233,34 @@ void pool_put(struct pool *p, const struct pool_record *like)
 		p->n_records++;
 	}
 	p->records[at] = r;
+}
+
+void pool_append(struct pool *p, const struct pool_record *r)
+{
+	p->records = xgrow(p->records, &p->cap_records, p->n_records + 1, sizeof(*r));
+	p->records[p->n_records++] = pool_record_copy(r);
+}
+
+static int compare_records(const void *a, const void *b)
+{
+	return ip_cmp(((const struct pool_record *)a)->ip, ((const struct pool_record *)b)->ip);
+}
+
+bool pool_sort(struct pool *p)
+{
+	if (p->n_records)
+		qsort(p->records, p->n_records, sizeof(*p->records), compare_records);
+	for (size_t i = 1; i < p->n_records; i++)
+		if (ip_equal(p->records[i - 1].ip, p->records[i].ip))
+			return false;
+	return true;
+}
+
+void pool_clear_records(struct pool *p)
+{
+	for (size_t i = 0; i < p->n_records; i++)
+		pool_record_release(&p->records[i]);
+	p->n_records = 0;
 }
 
 /* Only copied from. */

@@ -16,6 +16,8 @@
 
 /* As in Spiderpool: more records than this are never put into one pool. */
 #define POOL_RECORDS_MAX 5000
+/* Bytes of their text in the object, where it is a string: etcd takes 1.5 MiB for all of that. */
+#define POOL_TEXT_MAX (1500 * 1000)
 
 /* Who keeps an address beyond the life of its pod. */
 enum pool_keep {
@@ -139,6 +141,12 @@ int pool_compare_default(const struct pool *a, const struct pool *b);
 struct pool_record pool_record_copy(const struct pool_record *r);
 void pool_record_release(struct pool_record *r);
 
+/* For who reads many: at the end, wherever it belongs; then pool_sort() puts them in order, or says
+ * false when two are of one address. */
+void pool_append(struct pool *p, const struct pool_record *r);
+bool pool_sort(struct pool *p);
+void pool_clear_records(struct pool *p);
+
 /* Adds a record, replacing one of that address; strings are copied, NULL stands for "". */
 void pool_put(struct pool *p, const struct pool_record *r);
 
@@ -155,11 +163,14 @@ struct pool_record *pool_find_own(struct pool *p, const struct pool_request *r);
  */
 struct pool_record *pool_find_kept(struct pool *p, const struct pool_request *r);
 
+/* May it have one more record: are there neither too many, nor too long ones? */
+bool pool_has_room(const struct pool *p);
+
 /*
  * Picks the address that has been free for longest: the first after p->last, round the pool, that
  * was never given back as far as we know, else the one that was given back first.  It is in ips and
  * neither excluded, reserved nor recorded.  ERR_EXHAUSTED ("all IP addresses used out") when there
- * is none or the pool has POOL_RECORDS_MAX records.
+ * is none, or no room for one.
  */
 int pool_pick(const struct pool *p, const struct ip_set *reserved, struct ip *out,
               struct err *e) MUST_USE;

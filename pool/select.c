@@ -205,15 +205,41 @@ static bool longest_rest(const struct pool *p, const struct ip_set *reserved, st
 	return best != NULL;
 }
 
+/* "key":"value", with its quotes escaped. */
+static size_t member_size(const char *key, const char *value)
+{
+	return *value ? strlen(key) + strlen(value) + 4 * strlen("\\\"") + strlen(":,") : 0;
+}
+
+/* At most, unless a reason is full of quotes. */
+static size_t record_size(const struct pool_record *r)
+{
+	return 2 * strlen("\\\"") + strlen(ip_str(r->ip).s) + strlen(":{},") +
+	       member_size("pod", r->pod) + member_size("podUid", r->uid) +
+	       member_size("nic", r->nic) + member_size("cid", r->cid) +
+	       member_size("node", r->node) +
+	       (r->keep ? member_size("keep", "VirtualMachineInstance") : 0) +
+	       member_size("conflict", r->conflict) + (*r->conflict ? 80 : 0);
+}
+
+bool pool_has_room(const struct pool *p)
+{
+	size_t size = p->foreign ? 2 * strlen(p->foreign) : 0;
+
+	for (size_t i = 0; i < p->n_records && p->n_records > POOL_RECORDS_MAX / 4; i++)
+		size += record_size(&p->records[i]);
+	return p->n_records < POOL_RECORDS_MAX && size < POOL_TEXT_MAX;
+}
+
 int pool_pick(const struct pool *p, const struct ip_set *reserved, struct ip *out, struct err *e)
 {
 	struct ip start, zero = { .family = (uint8_t)p->family };
 
-	if (p->n_records >= POOL_RECORDS_MAX)
-		return err_set(
-			e, ERR_EXHAUSTED,
-			"all IP addresses used out: %s has %zu records, the most a pool may have",
-			p->name, p->n_records);
+	if (!pool_has_room(p))
+		return err_set(e, ERR_EXHAUSTED,
+		               "all IP addresses used out: %s has %zu records, and there is no "
+		               "room for more",
+		               p->name, p->n_records);
 	start = p->last;
 	if (start.family == p->family && ip_next(&start) && next_free(p, reserved, start, out))
 		return 0;

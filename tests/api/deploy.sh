@@ -379,7 +379,7 @@ least_privilege() {
 		for v in create patch; do may "$v" events yes; done
 		for v in get list watch update delete; do may "$v" events no; done
 		for v in get list; do may "$v" servicecidrs.networking.k8s.io yes; done
-		for r in secrets configmaps namespaces; do may get "$r" no; done
+		for r in secrets configmaps; do may get "$r" no; done
 	} >"$work/rights"
 	cat "$work/rights"
 	[ ! -s "$work/rights" ]

@@ -90,12 +90,13 @@ put('state/releases/cx-eth0.json', {'containerID': 'cx'})
 expect('a queued release', 'queue')
 put('state/releases/cx-eth0.json', '{"contain')
 expect('one that was cut short is none', '')
-put('state/attachments/ca-eth0.json', {'podNamespace': 'ns', 'podName': 'a', 'podUID': 'ua'})
+expect('no endpoint for a pod that is no object', '', '--endpoints')
+put('store/pods/ns_a.json', {'metadata': {'namespace': 'ns', 'name': 'a', 'uid': 'ua'}})
 expect('an endpoint that is missing', 'endpoint', '--endpoints')
 put('store/spiderendpoints/ns_a.json', {
     'metadata': {'namespace': 'ns', 'name': 'a'},
     'status': {'current': {'uid': 'ua', 'ips': [{'interface': 'eth0', 'ipv4': '10.0.0.1/24'}]}}})
-expect('no endpoint for a pod of which nothing is known here', '', '--endpoints')
+expect('an endpoint as it should be', '', '--endpoints')
 put('store/spiderendpoints/ns_z.json', {'metadata': {'namespace': 'ns', 'name': 'z'},
                                         'status': {'current': {'uid': 'uz'}}})
 expect('an endpoint that is left', 'endpoint', '--endpoints')

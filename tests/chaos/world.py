@@ -189,23 +189,23 @@ class Node:
             return next(int(x.split()[1]) for x in f if x.startswith('VmRSS'))
 
     def truncate(self, seed):
-        """Cuts some local records short; returns the queued releases that are lost by it."""
+        """Cuts some local records short; returns the queued releases, and whose attachments, are lost by it."""
         rng = random.Random(seed)
-        lost = []
+        lost, blind = [], []
         for folder, much in (('attachments', 0.2), ('releases', 0.5)):
             for path in sorted(glob.glob(f'{self.state}/{folder}/*.json')):
                 if rng.random() >= much:
                     continue
                 with open(path, 'rb') as f:
                     data = f.read()
-                if folder == 'releases':
-                    try:
-                        lost.append(json.loads(data))
-                    except ValueError:
-                        pass
+                try:
+                    record = json.loads(data)
+                    (lost if folder == 'releases' else blind).append(record)
+                except ValueError:
+                    pass
                 # the newline at the end is no loss
                 os.truncate(path, rng.randrange(max(1, len(data) - 2)))
-        return lost
+        return lost, blind
 
 
 class DirStore:
@@ -224,7 +224,7 @@ class DirStore:
 
     def ctl(self, *args, **more):
         subprocess.run([self.world.binary, 'ctl', *args, '--store', f'dir:{self.folder}'], check=True,
-                       stdout=subprocess.DEVNULL, **more)
+                       stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT, **more)
 
     def put_pool(self, pool):
         self.ctl('apply', '-f', '-', input=json.dumps(pool).encode())

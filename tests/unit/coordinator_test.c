@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* links: plugins/coordinator_conf.c plugins/coordinator_plan.c net/ json/json.c */
-/* links: base/str.c base/err.c base/mem.c base/file.c */
+/* links: base/ */
 /* libs: cjson mnl */
 /*
  * coordinator_test.c - what the coordinator decides by itself: whose value of a key counts, which

@@ -353,6 +353,49 @@ static void lookup_twice(void **state)
 	                    "ips: 10.9.9.9 is not in subnet 10.0.0.0/24");
 }
 
+/* What agents write beside the original's members. */
+static void lookup_kept(void **state)
+{
+	AUTO_JSON *p =
+		yaml("metadata: {name: a}\n"
+	             "spec: {subnet: 10.0.0.0/24, ips: [10.0.0.1-10.0.0.9]}\n"
+	             "status: {allocatedIPs: '{\"10.0.0.1\":{\"pod\":\"default/web-0\",\n"
+	             "  \"podUid\":\"u1\",\"node\":\"worker\",\"keep\":\"StatefulSet\"},\n"
+	             "  \"10.0.0.2\":{\"pod\":\"\",\"podUid\":\"\",\"node\":\"worker\",\n"
+	             "  \"conflict\":\"02:00:00:00:00:07 has it\",\"since\":1700000000}}'}\n");
+	AUTO_STR out = STR_INIT;
+	struct ip ip;
+	json *report;
+
+	(void)state;
+	assert_int_equal(ip_parse("10.0.0.1", &ip, NULL), 0);
+	report = lookup_report(p, NULL, NULL, ip);
+	lookup_text(report, &out);
+	json_free(report);
+	assert_string_equal(out.data,
+	                    "10.0.0.1 is allocated\n"
+	                    "  pool       a\n"
+	                    "  subnet     10.0.0.0/24\n"
+	                    "  pod        default/web-0\n"
+	                    "  pod uid    u1\n"
+	                    "  node       worker\n"
+	                    "  kept by    StatefulSet\n");
+	assert_int_equal(ip_parse("10.0.0.2", &ip, NULL), 0);
+	report = lookup_report(p, NULL, NULL, ip);
+	assert_string_equal(json_str_at(json_first(json_get(report, "pools")), "state", NULL),
+	                    "conflict");
+	str_reset(&out, 0);
+	lookup_text(report, &out);
+	json_free(report);
+	assert_string_equal(out.data,
+	                    "10.0.0.2 is held back: somebody else has it\n"
+	                    "  pool       a\n"
+	                    "  subnet     10.0.0.0/24\n"
+	                    "  node       worker\n"
+	                    "  reason     02:00:00:00:00:07 has it\n"
+	                    "  since      2023-11-14T22:13:20Z\n");
+}
+
 #define HEAD "apiVersion: spiderpool.spidernet.io/v2beta1\n"
 
 static void checks(void **state)
@@ -565,6 +608,7 @@ int main(void)
 		cmocka_unit_test(yaml_round_trip),
 		cmocka_unit_test(lookup),
 		cmocka_unit_test(lookup_twice),
+		cmocka_unit_test(lookup_kept),
 		cmocka_unit_test(checks),
 		cmocka_unit_test(documents),
 		cmocka_unit_test(applied),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* links: plugins/ipvlan_conf.c net/ json/json.c base/str.c base/err.c base/mem.c base/file.c */
+/* links: plugins/ipvlan_conf.c net/ json/json.c base/ */
 /* libs: cjson mnl */
 /*
  * ipvlan_test.c - what the ipvlan plugin decides by itself: configuration, master, result, routes.

@@ -293,12 +293,12 @@ static void test_kinds(void **state)
 		metrics_release(m, 1, 1, (enum err_kind)k);
 	}
 	text = render(m);
-	sample_is(text, "spiderpool_ipam_allocation_counts_total", "15");
-	sample_is(text, "spiderpool_ipam_allocation_failure_counts_total", "14");
-	sample_is(text, "spiderpool_ipam_allocation_err_internal_counts_total", "10");
+	sample_is(text, "spiderpool_ipam_allocation_counts_total", "16");
+	sample_is(text, "spiderpool_ipam_allocation_failure_counts_total", "15");
+	sample_is(text, "spiderpool_ipam_allocation_err_internal_counts_total", "11");
 	sample_is(text, "spiderpool_ipam_allocation_err_retries_exhausted_counts_total", "2");
-	sample_is(text, "spiderpool_ipam_release_failure_counts_total", "14");
-	sample_is(text, "spiderpool_ipam_release_err_internal_counts_total", "12");
+	sample_is(text, "spiderpool_ipam_release_failure_counts_total", "15");
+	sample_is(text, "spiderpool_ipam_release_err_internal_counts_total", "13");
 	sample_is(text, "spiderpool_ipam_release_err_retries_exhausted_counts_total", "2");
 	metrics_free(m);
 }

@@ -323,6 +323,58 @@ static void records_round_trip(void **state)
 	pool_release(&p);
 }
 
+/* Records of this pod's name, until no more are given: how many, and what their object's size is.
+ */
+static void fill(const char *pod, size_t *n, size_t *size)
+{
+	struct pool p = read_pool(
+		"{\"subnet\":\"10.0.0.0/8\",\"ips\":[\"10.100.100.100-10.255.255.254\"]}", "{}");
+	AUTO_STR text = STR_INIT;
+	AUTO_STR escaped = STR_INIT;
+	struct ip got;
+	struct err e;
+
+	while (pool_pick(&p, NULL, &got, &e) == 0) {
+		pool_put(&p,
+		         &(struct pool_record){
+				 .ip = got,
+				 .pod = (char *)(uintptr_t)pod,
+				 .uid = "00000000-0000-4000-8000-000000000000",
+				 .nic = "eth0",
+				 .cid = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789"
+					"abcdef",
+				 .node = "ip-10-0-0-1.eu-central-1.compute.internal",
+				 .keep = POOL_KEEP_VMI,
+			 });
+		p.last = got;
+	}
+	assert_int_equal(e.kind, ERR_EXHAUSTED);
+	assert_true(str_starts(e.msg, "all IP addresses used out: "));
+	*n = p.n_records;
+	ippool_records_text(&p, &text);
+	json_print_text(text.data, &escaped);
+	*size = escaped.len;
+	pool_release(&p);
+}
+
+/* The object must be one that etcd takes. */
+static void no_more_than_fits(void **state)
+{
+	char pod[300];
+	size_t n, size;
+
+	(void)state;
+	memset(pod, 'p', sizeof(pod));
+	pod[200] = '\0';
+	fill(pod, &n, &size);
+	assert_in_range(n, 3000, 4000);
+	assert_in_range(size, POOL_TEXT_MAX - 30000, POOL_TEXT_MAX + 1000);
+	pod[10] = '\0';
+	fill(pod, &n, &size);
+	assert_int_equal(n, POOL_RECORDS_MAX);
+	assert_in_range(size, 0, POOL_TEXT_MAX);
+}
+
 static void huge_ranges_cost_nothing(void **state)
 {
 	struct pool p = read_pool(
@@ -658,6 +710,7 @@ int main(void)
 		cmocka_unit_test(round_robin),
 		cmocka_unit_test(rests),
 		cmocka_unit_test(records_round_trip),
+		cmocka_unit_test(no_more_than_fits),
 		cmocka_unit_test(huge_ranges_cost_nothing),
 		cmocka_unit_test(picks_against_model),
 		cmocka_unit_test(wide_picks_against_model),

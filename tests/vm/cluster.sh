@@ -192,7 +192,7 @@ state() {
 	echo '# sysctl'
 	on "$1" sh -c 'cat /proc/sys/net/ipv4/conf/all/rp_filter /proc/sys/net/ipv4/conf/default/rp_filter'
 	echo '# CNI namespaces and files'
-	on "$1" find /var/lib/spidernet -type f | sort
+	on "$1" find /var/lib/spidernet -type f ! -name rounds.json | sort # which is the agent's own memory
 }
 
 pods='test-app-1-master master ipvlan-eth0 test-app-1
@@ -426,7 +426,7 @@ over bad-1
 refused 'a pool of another node only' 11 'no IPPool available, all IPv4 IPPools [worker-172] of eth0 filtered out' one_off bad-2 master ipvlan-eth0 '.plugins[0].ipam.default_ipv4_ippool = ["worker-172"]'
 check 'nothing is left of it' clean bad-2 master
 over bad-2
-refused 'a pool that does not exist' 999 'IPPool no-such-pool, named for eth0, does not exist' one_off bad-3 master ipvlan-eth0 '.plugins[0].ipam.default_ipv4_ippool = ["no-such-pool"]'
+refused 'a pool that does not exist' 11 'no IPPool available, IPPool no-such-pool, which the network configuration names for eth0, does not exist' one_off bad-3 master ipvlan-eth0 '.plugins[0].ipam.default_ipv4_ippool = ["no-such-pool"]'
 over bad-3
 kubectl apply -f - >"$work/apply" 2>&1 <<-'YAML'
 	apiVersion: spiderpool.spidernet.io/v2beta1

@@ -231,7 +231,7 @@ ipvlan_part() {
 	: >"$work/asked"
 	refused 'ipvlan when the delegate gives no address' '999 the IPAM plugin fixed gave no address' \
 		"$(edit "$list" 'del(.plugins[0].ipam.address)')"
-	refused 'ipvlan when the delegate gives the shape of 0.2.0' '999 the IPAM plugin fixed gave no address' \
+	refused 'ipvlan when the delegate gives the shape of 0.2.0' '999 result of the IPAM plugin fixed: CNI result: it has the shape of CNI 0.2.0' \
 		"$(edit "$list" '.plugins[0].ipam.says = "{\"cniVersion\":\"0.2.0\",\"ip4\":{\"ip\":\"172.31.199.185/20\"}}"')"
 	refused 'ipvlan when the delegate gives garbage' '999 result of plugin fixed: not JSON: line 1 column 1: not a value' \
 		"$(edit "$list" '.plugins[0].ipam.says = "hello"')"
@@ -495,7 +495,7 @@ refusals_part() {
 	ok 'DEL leaves an interface alone that is no veth' coordinator DEL "$list" h
 	ok 'so it is still there' on master ip link show "$end"
 	on master ip link del "$end"
-	on master ip link add "$end" type veth peer name "${end}x"
+	on master ip link add "$end" type veth peer name other0
 	on master ip link set "$end" alias "$(cid h | cut -c1-11)-other"
 	on master ip link set "$end" up
 	baseline h

@@ -7,6 +7,7 @@
 # folder that prints TAP and runs in a guest of its own:
 #
 #   net       net/ against a kernel that has ipvlan
+#   probe     conflict and gateway detection of the plugins
 #   datapath  the plugins ipvlan and coordinator, with a delegate for the addresses
 #   cluster   etcd, kube-apiserver, a kube-proxy and an agent per node, pods, services
 set -eu
@@ -19,11 +20,11 @@ run() {
 	export VM_OUT="$BUILD_DIR/vm/$1"
 	rm -rf "$VM_OUT"
 	mkdir -p "$VM_OUT"
-	case $1 in cluster) mb=3000 seconds=420 ;; *) mb=768 seconds=240 ;; esac
+	case $1 in cluster) mb=3000 seconds=420 ;; probe) mb=768 seconds=400 ;; *) mb=768 seconds=240 ;; esac
 	status=0
 	if [ "$1" = net ]; then
-		"$here/net.sh" build "$VM_OUT/net_test" &&
-			"$here/run-uml" -t "$seconds" -m "$mb" -- "$here/net.sh" run "$VM_OUT/net_test" || status=$?
+		"$here/net.sh" build "$VM_OUT" &&
+			"$here/run-uml" -t "$seconds" -m "$mb" -- "$here/net.sh" run "$VM_OUT" || status=$?
 	else
 		"$here/run-uml" -t "$seconds" -m "$mb" -w "$VM_OUT" -- "$here/$1.sh" || status=$?
 	fi
@@ -35,7 +36,7 @@ failed=0
 if [ $# -gt 0 ]; then
 	run "$1"
 else
-	for topic in net datapath cluster; do
+	for topic in net probe datapath cluster; do
 		run "$topic"
 	done
 fi

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * inflight.c - a list under a lock; as long as there are connections.
+ */
+#include "agent/inflight.h"
+#include "base/str.h"
+
+void inflight_init(struct inflight *f)
+{
+	pthread_mutex_init(&f->lock, NULL);
+	f->first = NULL;
+}
+
+void inflight_release(struct inflight *f)
+{
+	pthread_mutex_destroy(&f->lock);
+}
+
+void inflight_enter(struct inflight *f, struct inflight_entry *entry, const char *cid)
+{
+	entry->cid = cid;
+	pthread_mutex_lock(&f->lock);
+	entry->next = f->first;
+	f->first = entry;
+	pthread_mutex_unlock(&f->lock);
+}
+
+void inflight_leave(struct inflight *f, struct inflight_entry *entry)
+{
+	struct inflight_entry **link;
+
+	pthread_mutex_lock(&f->lock);
+	for (link = &f->first; *link != entry; link = &(*link)->next)
+		;
+	*link = entry->next;
+	pthread_mutex_unlock(&f->lock);
+}
+
+bool inflight_has(struct inflight *f, const char *cid)
+{
+	const struct inflight_entry *e;
+
+	pthread_mutex_lock(&f->lock);
+	for (e = f->first; e && !streq(e->cid, cid); e = e->next)
+		;
+	pthread_mutex_unlock(&f->lock);
+	return e != NULL;
+}
