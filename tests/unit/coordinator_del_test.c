@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* links: plugins/coordinator.c plugins/coordinator_conf.c plugins/coordinator_plan.c */
-/* links: plugins/plugin_log.c plugins/agent_client.c net/ json/json.c base/ http/http1.c
- * http/stream.c http/url.c */
+/* links: plugins/plugin_log.c plugins/agent_client.c net/ json/json.c base/ */
+/* links: http/http1.c http/stream.c http/url.c */
 /* links: cni/result.c cni/cni.c cni/env.c cni/conf.c cni/check.c */
 /* libs: cjson mnl */
 /*
