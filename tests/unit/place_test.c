@@ -241,11 +241,14 @@ static void failures_are_told(void **state)
 	failure = ERR_UNREACHABLE;
 	CHECK(unreachable, ask("team", mono_in(100)));
 	assert_true(gets > 2);
+	/* an API server that is starting may say so for a moment; then it is an answer */
 	failure = ERR_FORBIDDEN;
 	before = gets;
 	CHECK(forbidden, ask("team", soon()));
+	assert_true(gets > before + 1);
+	before = gets;
 	CHECK(forbidden, ask("team", soon()));
-	assert_int_equal(gets, before + 1);
+	assert_int_equal(gets, before);
 	failure = 0;
 	CHECK(forbidden, ask("team", soon()));
 	use_place(20000);
