@@ -23,12 +23,14 @@
 #include "agent/releases.h"
 #include "agent/rounds.h"
 #include "agent/thread.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "cni/state.h"
 
 #define READ_MS 5000
 #define LEDGER_MS 10000
 #define BATCH 64
+#define READY_MS 20
 
 struct gc {
 	struct gc_config config;
@@ -37,6 +39,8 @@ struct gc {
 	struct attachment *attachments; /* as they were read in this round */
 	size_t n_attachments;
 	bool have_attachments, bad_attachments;
+	bool marked;
+	bool records_lost; /* attachment records of before this start may be missing */
 };
 
 /* What one thing says about a record. */
@@ -149,7 +153,7 @@ static enum evidence attachment_of(struct gc *g, const struct pool_record *r)
 		return UNKNOWN;
 	/* the ADD of a newer sandbox failed after it had taken the record over: the older one may
 	 * live on with the address */
-	return attachment_of_pod(g, r, DEAD);
+	return attachment_of_pod(g, r, g->records_lost && !r->keep ? UNKNOWN : DEAD);
 }
 
 /* Then that node's agent sees the record: it takes it over, or gives it back. */
@@ -319,8 +323,79 @@ static struct ledger_request *ask(struct gc *g, enum ledger_op op, int event)
 	return q;
 }
 
+/*
+ * Somebody may have emptied the folder, and then a missing record proves nothing.  A mark in it
+ * says that no record is missing; it is made once each address that was given here has its record,
+ * which for a new node is at once.
+ */
+static void look_for_mark(struct gc *g, const struct ledger_request *held)
+{
+	AUTO_FREE char *path = xasprintf("%s/attachments/.complete", g->config.state_dir);
+	AUTO_FREE char *folder = xasprintf("%s/attachments", g->config.state_dir);
+	struct stat st;
+	struct err e;
+
+	if (stat(path, &st) == 0) {
+		g->records_lost = false;
+		return;
+	}
+	if (!g->records_lost && g->marked)
+		log_warn("attachment records were removed: what has none is not collected");
+	g->records_lost = true;
+	for (size_t i = 0; i < held->n_held; i++) {
+		const struct pool_record *r = &held->held[i].record;
+
+		/* a kept address outlives the attachment */
+		if (*r->cid && *r->nic && !r->keep && !*r->conflict &&
+		    !attachment_exists(g->config.state_dir, r->cid, r->nic))
+			return;
+	}
+	if (file_mkdirs(folder, 0700, &e) < 0 || file_write(path, "", 0, 0600, 0, &e) < 0) {
+		log_warn_err(&e, "attachments");
+		return;
+	}
+	g->records_lost = false;
+	g->marked = true;
+}
+
+/*
+ * The ledger has no address of that container.  If the pod is gone, what the pool named by the
+ * record says is still asked: it may have become other nodes' while we were not there.
+ */
+static bool release_unwatched(struct gc *g, int event, const struct attachment *a)
+{
+	AUTO_FREE char *pod = pod_key(a->pod_namespace, a->pod_name, a->container_id);
+	struct ledger_held h = {
+		.pool = a->pool,
+		.record = { .pod = pod,
+		            .uid = a->pod_uid,
+		            .nic = a->ifname,
+		            .cid = a->container_id },
+	};
+	struct ledger_request *q;
+	bool done;
+
+	if (!a->pool || !*a->pool)
+		return true;
+	if (seems_alive(g, &h.record) || !pod_is_gone(g, &h))
+		return false;
+	q = ledger_request_new(LEDGER_DEL, pod, a->pod_uid, a->ifname, a->container_id,
+	                       mono_in(LEDGER_MS), event);
+	q->pool = xstrdup(a->pool);
+	if (!ledger_submit(g->config.ledger, q)) {
+		ledger_request_free(q);
+		return false;
+	}
+	collect(event, &q, 1);
+	done = q && q->kind == ERR_NONE;
+	if (done)
+		metrics_add(g->config.metrics, METRIC_GC_FREED, q->n_grants);
+	ledger_request_free(q);
+	return done;
+}
+
 /* Records of attachments that hold nothing and whose namespace is gone: a lost DEL, mostly. */
-static void sweep_attachments(struct gc *g, const struct ledger_request *held)
+static void sweep_attachments(struct gc *g, int event, const struct ledger_request *held)
 {
 	read_attachments(g);
 	for (size_t i = 0; i < g->n_attachments; i++) {
@@ -331,7 +406,7 @@ static void sweep_attachments(struct gc *g, const struct ledger_request *held)
 			used = streq(held->held[k].record.cid, a->container_id) ||
 			       (!*held->held[k].record.cid &&
 			        streq(held->held[k].record.uid, a->pod_uid));
-		if (!used)
+		if (!used && release_unwatched(g, event, a))
 			IGNORE(attachment_remove(g->config.state_dir, a->container_id, a->ifname,
 			                         NULL));
 	}
@@ -354,13 +429,15 @@ static void round_of(struct gc *g, int event, bool sweep)
 	struct ledger_held *list[BATCH];
 	size_t n = 0;
 
+	if (held && held->kind == ERR_NONE)
+		look_for_mark(g, held);
 	for (size_t i = 0; held && held->kind == ERR_NONE && i < held->n_held && n < BATCH; i++)
 		if (is_left_behind(g, &held->held[i]))
 			list[n++] = &held->held[i];
 	if (n)
 		free_all(g, event, list, n);
 	if (sweep && held && held->kind == ERR_NONE)
-		sweep_attachments(g, held);
+		sweep_attachments(g, event, held);
 	forget_attachments(g);
 	ledger_request_free(held);
 	keep_rounds(g, event);
@@ -371,14 +448,19 @@ static void *gc_main(void *arg)
 	struct gc *g = arg;
 	int ms = g->config.round_ms ? g->config.round_ms : GC_ROUND_MS;
 	int event = eventfd(0, EFD_CLOEXEC | EFD_SEMAPHORE);
+	bool go = true;
 
 	if (event < 0) {
 		log_warn("nothing collects what pods leave behind: no more files can be opened");
 		return NULL;
 	}
-	for (unsigned int n = 0; pause_until(&g->pause, mono_in(ms)); n++)
-		if (g->config.ready(g->config.ctx))
-			round_of(g, event, n % 20 == 19);
+	/* the first round comes before much can happen: see look_for_mark() */
+	while (go && !g->config.ready(g->config.ctx))
+		go = pause_until(&g->pause, mono_in(READY_MS));
+	for (unsigned int n = 1; go; n++) {
+		round_of(g, event, n % 2 == 0);
+		go = pause_until(&g->pause, mono_in(ms));
+	}
 	/* what was given back since the last round */
 	if (g->config.ready(g->config.ctx))
 		keep_rounds(g, event);
