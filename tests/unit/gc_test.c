@@ -429,6 +429,25 @@ static void reboot(void **state)
 	"\"name\":\"web\",\"uid\":\"s\",\"controller\":true}]"
 
 /* A set of two, whose second pod has an address and is gone. */
+/* Somebody emptied the state folder: what is not there proves nothing, until the DEL. */
+static void records_are_lost(void **state)
+{
+	AUTO_FREE char *command = xasprintf("rm -rf %s/attachments", state_dir);
+
+	(void)state;
+	make_pool("");
+	make_pod("a", "u1", "master", "");
+	start();
+	add_gives("a", "u1", "10.1.0.1/24");
+	assert_int_equal(system(command), 0); /* NOLINT: a test's own temporary folder */
+	remove_object(STORE_POD, "default", "a");
+	stays(1);
+	restart();
+	stays(1);
+	del("a", "u1");
+	await_in_use(0);
+}
+
 static void make_set(const char *pool)
 {
 	make_pool(pool);
@@ -562,9 +581,18 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(frees),       TEST(pod_is_proof), TEST(replaced),      TEST(silence),
-		TEST(away),        TEST(reboot),       TEST(set_shrinks),   TEST(set_moves),
-		TEST(set_is_none), TEST(rests),        TEST(own_addresses),
+		TEST(frees),
+		TEST(pod_is_proof),
+		TEST(replaced),
+		TEST(silence),
+		TEST(away),
+		TEST(reboot),
+		TEST(records_are_lost),
+		TEST(set_shrinks),
+		TEST(set_moves),
+		TEST(set_is_none),
+		TEST(rests),
+		TEST(own_addresses),
 	};
 
 	return cmocka_run_group_tests_name("gc_test", tests, leave_home, NULL);
