@@ -128,6 +128,24 @@ static void names_are_no_paths(void **state)
 }
 
 /* A directory does not keep the past. */
+/* A name that the kind may have and a file may not: an answer at once, not a store in trouble. */
+static void names_are_no_longer_than_files(void **state)
+{
+	AUTO_JSON *got = NULL;
+	char name[254];
+	struct err e;
+
+	(void)state;
+	memset(name, 'p', sizeof(name) - 1);
+	name[253] = '\0';
+	assert_int_equal(store_get(store, STORE_POD, "default", name, &got, mono_in(5000), &e), -1);
+	assert_int_equal(e.kind, ERR_CONFIG);
+	assert_non_null(strstr(e.msg, "longer than a directory store can name a file"));
+	name[232] = '\0';
+	assert_int_equal(store_get(store, STORE_POD, "default", name, &got, mono_in(5000), &e), -1);
+	assert_int_equal(e.kind, ERR_NOT_FOUND);
+}
+
 static void past_deletions_are_gone(void **state)
 {
 	AUTO_JSON *items = NULL;
@@ -309,6 +327,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(broken_files_are_left_out),
 		T(names_are_no_paths),
+		T(names_are_no_longer_than_files),
 		T(past_deletions_are_gone),
 		T(looking_makes_nothing),
 		T(broken_selectors_are_told),
