@@ -100,8 +100,10 @@ static enum evidence namespace_of(const struct gc *g, const struct attachment *a
 	struct stat st;
 
 	/* of an earlier boot; or there never was one */
-	if (!streq(a->boot_id, g->config.boot_id) || !*a->netns)
+	if (!streq(a->boot_id, g->config.boot_id))
 		return DEAD;
+	if (!*a->netns)
+		return store_is_dir(g->config.store) ? UNKNOWN : DEAD;
 	if (!a->netns_inode)
 		return UNKNOWN;
 	if (stat(a->netns, &st) < 0)
@@ -267,7 +269,6 @@ static void collect(int event, struct ledger_request **q, size_t n)
 static void settle(struct gc *g, const struct ledger_held *h, const struct ledger_request *q)
 {
 	const struct pool_record *r = &h->record;
-	struct err e;
 
 	if (!q || q->kind != ERR_NONE) {
 		metrics_add(g->config.metrics, METRIC_GC_FAILED, 1);
@@ -282,8 +283,7 @@ static void settle(struct gc *g, const struct ledger_held *h, const struct ledge
 	else if (q->n_grants)
 		log_info("address %s of IPPool %s is freed: %s, nic %s, cid %.13s left it behind",
 		         ip_str(r->ip).s, h->pool, r->pod, r->nic, r->cid);
-	if (*r->cid && *r->nic && attachment_remove(g->config.state_dir, r->cid, r->nic, &e) < 0)
-		log_warn_err(&e, "attachment of %s", r->cid);
+	/* the attachment record may be that of another ADD by now: see sweep_attachments() */
 }
 
 /* All at once, so that they share writes. */
