@@ -257,7 +257,7 @@ calls() {
 held() {
 	_records=$(kubectl get spiderippools -o json |
 		jq '[.items[] | select(.metadata.name != "floor" and (.metadata.name | startswith("foreign-") | not)) | .status.allocatedIPCount // 0] | add')
-	_files=$(find "$work"/state-* -type f | wc -l)
+	_files=$(find "$work"/state-* -type f ! -name rounds.json ! -name .complete | wc -l)
 	echo $((_records + _files))
 }
 nothing_held() {
