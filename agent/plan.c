@@ -328,13 +328,9 @@ static const struct ip_set *unavailable(struct ledger *l, const struct slot *s, 
 /* How many of the pool's addresses must not be given though no record has them. */
 static unsigned long long held_back(const struct pool *p, const struct ip_set *taken)
 {
-	unsigned long long n = pool_total(p);
-	AUTO_IP_SET left = IP_SET_INIT;
+	AUTO_IP_SET left = pool_usable(p);
+	unsigned long long n = ip_set_size(&left);
 
-	for (size_t i = 0; i < p->ips.n; i++)
-		ip_set_add(&left, p->ips.v[i]);
-	for (size_t i = 0; i < p->excluded.n; i++)
-		ip_set_remove(&left, p->excluded.v[i]);
 	for (size_t i = 0; i < taken->n; i++)
 		ip_set_remove(&left, taken->v[i]);
 	return n - ip_set_size(&left);

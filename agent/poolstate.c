@@ -156,25 +156,15 @@ bool pool_state_is_for(const struct pool_state *s, const char *node)
 	return !s->p.n_node_names;
 }
 
-static void usable(const struct pool *p, struct ip_set *out)
-{
-	for (size_t i = 0; i < p->ips.n; i++)
-		ip_set_add(out, p->ips.v[i]);
-	for (size_t i = 0; i < p->excluded.n; i++)
-		ip_set_remove(out, p->excluded.v[i]);
-}
-
 char *pool_state_overlap(const struct pool_state *a, const struct pool_state *older)
 {
-	AUTO_IP_SET mine = IP_SET_INIT, theirs = IP_SET_INIT;
+	AUTO_IP_SET mine = pool_usable(&a->p), theirs = pool_usable(&older->p);
 	int age = strcmp(a->created, older->created);
 
 	if (age < 0 || (age == 0 && strcmp(a->p.name, older->p.name) <= 0))
 		return NULL;
 	if (a->p.bad || older->p.bad || !cidr_overlaps(a->p.subnet, older->p.subnet))
 		return NULL;
-	usable(&a->p, &mine);
-	usable(&older->p, &theirs);
 	for (size_t i = 0; i < mine.n; i++)
 		for (size_t j = 0; j < theirs.n; j++)
 			if (ip_range_overlaps(mine.v[i], theirs.v[j]))

@@ -121,16 +121,20 @@ void pool_copy(struct pool *to, const struct pool *from)
 		memcpy(to->rests, from->rests, from->n_rests * sizeof(*to->rests));
 }
 
-uint64_t pool_total(const struct pool *p)
+struct ip_set pool_usable(const struct pool *p)
 {
 	struct ip_set usable = set_copy(&p->ips);
-	uint64_t n;
 
 	for (size_t i = 0; i < p->excluded.n; i++)
 		ip_set_remove(&usable, p->excluded.v[i]);
-	n = ip_set_size(&usable);
-	ip_set_release(&usable);
-	return n;
+	return usable;
+}
+
+uint64_t pool_total(const struct pool *p)
+{
+	AUTO_IP_SET usable = pool_usable(p);
+
+	return ip_set_size(&usable);
 }
 
 /* Index of the first record at or after ip. */

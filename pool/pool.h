@@ -88,7 +88,8 @@ struct pool {
 void pool_release(struct pool *p); /* contents */
 void pool_copy(struct pool *to, const struct pool *from);
 
-/* Usable addresses: ips minus excludeIPs; saturates. */
+/* Usable addresses: ips minus excludeIPs, as a set (owned) and their number, which saturates. */
+struct ip_set pool_usable(const struct pool *p);
 uint64_t pool_total(const struct pool *p);
 
 const struct pool_record *pool_find(const struct pool *p, struct ip ip); /* borrowed, or NULL */
