@@ -39,8 +39,8 @@ struct gc {
 	struct attachment *attachments; /* as they were read in this round */
 	size_t n_attachments;
 	bool have_attachments, bad_attachments;
-	bool marked;
-	bool records_lost; /* attachment records of before this start may be missing */
+	bool marked;       /* the mark of look_for_mark() was there */
+	bool records_lost; /* it is not: attachment records may be missing */
 };
 
 /* What one thing says about a record. */
@@ -99,9 +99,9 @@ static enum evidence namespace_of(const struct gc *g, const struct attachment *a
 {
 	struct stat st;
 
-	/* of an earlier boot; or there never was one */
 	if (!streq(a->boot_id, g->config.boot_id))
 		return DEAD;
+	/* there never was one, and without an API server nobody else to ask */
 	if (!*a->netns)
 		return store_is_dir(g->config.store) ? UNKNOWN : DEAD;
 	if (!a->netns_inode)
@@ -266,7 +266,8 @@ static void collect(int event, struct ledger_request **q, size_t n)
 	}
 }
 
-static void settle(struct gc *g, const struct ledger_held *h, const struct ledger_request *q)
+/* True when it is freed, by this or by somebody else. */
+static bool settle(struct gc *g, const struct ledger_held *h, const struct ledger_request *q)
 {
 	const struct pool_record *r = &h->record;
 
@@ -274,7 +275,7 @@ static void settle(struct gc *g, const struct ledger_held *h, const struct ledge
 		metrics_add(g->config.metrics, METRIC_GC_FAILED, 1);
 		log_warn("address %s of IPPool %s, which %s left behind, is not freed: %s",
 		         ip_str(r->ip).s, h->pool, r->pod, q ? q->text : "no answer in time");
-		return;
+		return false;
 	}
 	metrics_add(g->config.metrics, METRIC_GC_FREED, q->n_grants);
 	if (q->n_grants && *r->conflict)
@@ -284,13 +285,14 @@ static void settle(struct gc *g, const struct ledger_held *h, const struct ledge
 		log_info("address %s of IPPool %s is freed: %s, nic %s, cid %.13s left it behind",
 		         ip_str(r->ip).s, h->pool, r->pod, r->nic, r->cid);
 	/* the attachment record may be that of another ADD by now: see sweep_attachments() */
+	return true;
 }
 
-/* All at once, so that they share writes. */
-static void free_all(struct gc *g, int event, struct ledger_held *const *list, size_t n)
+/* All at once, so that they share writes; how many are freed. */
+static size_t free_all(struct gc *g, int event, struct ledger_held *const *list, size_t n)
 {
 	struct ledger_request *q[BATCH];
-	size_t sent = 0;
+	size_t sent = 0, freed = 0;
 
 	for (; sent < n; sent++) {
 		const struct pool_record *r = &list[sent]->record;
@@ -305,9 +307,10 @@ static void free_all(struct gc *g, int event, struct ledger_held *const *list, s
 	}
 	collect(event, q, sent);
 	for (size_t i = 0; i < sent; i++) {
-		settle(g, list[i], q[i]);
+		freed += settle(g, list[i], q[i]);
 		ledger_request_free(q[i]);
 	}
+	return freed;
 }
 
 static struct ledger_request *ask(struct gc *g, enum ledger_op op, int event)
@@ -337,6 +340,7 @@ static void look_for_mark(struct gc *g, const struct ledger_request *held)
 
 	if (stat(path, &st) == 0) {
 		g->records_lost = false;
+		g->marked = true;
 		return;
 	}
 	if (!g->records_lost && g->marked)
@@ -423,11 +427,12 @@ static void keep_rounds(struct gc *g, int event)
 	ledger_request_free(q);
 }
 
-static void round_of(struct gc *g, int event, bool sweep)
+/* True when it freed as many as it could: there may be more. */
+static bool round_of(struct gc *g, int event, bool sweep)
 {
 	struct ledger_request *held = ask(g, LEDGER_HELD, event);
 	struct ledger_held *list[BATCH];
-	size_t n = 0;
+	size_t n = 0, freed = 0;
 
 	if (held && held->kind == ERR_NONE)
 		look_for_mark(g, held);
@@ -435,12 +440,13 @@ static void round_of(struct gc *g, int event, bool sweep)
 		if (is_left_behind(g, &held->held[i]))
 			list[n++] = &held->held[i];
 	if (n)
-		free_all(g, event, list, n);
+		freed = free_all(g, event, list, n);
 	if (sweep && held && held->kind == ERR_NONE)
 		sweep_attachments(g, event, held);
 	forget_attachments(g);
 	ledger_request_free(held);
 	keep_rounds(g, event);
+	return freed == BATCH;
 }
 
 static void *gc_main(void *arg)
@@ -458,8 +464,9 @@ static void *gc_main(void *arg)
 	while (go && !g->config.ready(g->config.ctx))
 		go = pause_until(&g->pause, mono_in(READY_MS));
 	for (unsigned int n = 1; go; n++) {
-		round_of(g, event, n % 2 == 0);
-		go = pause_until(&g->pause, mono_in(ms));
+		bool more = round_of(g, event, n % 2 == 0);
+
+		go = pause_until(&g->pause, mono_in(more ? 0 : ms));
 	}
 	/* what was given back since the last round */
 	if (g->config.ready(g->config.ctx))

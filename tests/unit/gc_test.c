@@ -429,6 +429,42 @@ static void reboot(void **state)
 	"\"name\":\"web\",\"uid\":\"s\",\"controller\":true}]"
 
 /* A set of two, whose second pod has an address and is gone. */
+/* More than fit into one batch go in one round. */
+static void many_at_once(void **state)
+{
+	AUTO_FREE char *attachments = xasprintf("%s/attachments", state_dir);
+	AUTO_FREE char *mark = xasprintf("%s/.complete", attachments);
+	AUTO_JSON *pool = NULL;
+	AUTO_STR records = STR_INIT;
+	json *status;
+	struct err e;
+
+	(void)state;
+	for (int i = 1; i <= 150; i++)
+		str_addf(&records,
+		         "%s\"10.1.0.%d\":{\"pod\":\"default/"
+		         "p%d\",\"podUid\":\"u%d\",\"nic\":\"eth0\","
+		         "\"cid\":\"c%d\",\"node\":\"master\"}",
+		         i == 1 ? "{" : ",", i, i, i, i);
+	str_addc(&records, '}');
+	pool =
+		parse("{\"metadata\":{\"name\":\"p\"},\"spec\":{\"ips\":[\"10.1.0.1-10.1.0.200\"],"
+	              "\"subnet\":\"10.1.0.0/24\"}}");
+	if (store_create(store, STORE_IPPOOL, pool, NULL, soon(), &e) < 0)
+		fail_msg("%s", e.msg);
+	json_free(pool);
+	pool = json_new_object();
+	status = json_ensure_object(pool, "status");
+	json_set_str(status, "allocatedIPs", records.data);
+	json_set_i64(status, "allocatedIPCount", 150);
+	if (store_patch(store, STORE_IPPOOL, NULL, "p", true, pool, NULL, soon(), &e) < 0 ||
+	    file_mkdirs(attachments, 0700, &e) < 0 || file_write(mark, "", 0, 0600, 0, &e) < 0)
+		fail_msg("%s", e.msg);
+	config.gc_ms = 600000;
+	start();
+	await_in_use(0);
+}
+
 /* Somebody emptied the state folder: what is not there proves nothing, until the DEL. */
 static void records_are_lost(void **state)
 {
@@ -581,17 +617,9 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(frees),
-		TEST(pod_is_proof),
-		TEST(replaced),
-		TEST(silence),
-		TEST(away),
-		TEST(reboot),
-		TEST(records_are_lost),
-		TEST(set_shrinks),
-		TEST(set_moves),
-		TEST(set_is_none),
-		TEST(rests),
+		TEST(frees),         TEST(pod_is_proof), TEST(replaced),         TEST(silence),
+		TEST(away),          TEST(reboot),       TEST(records_are_lost), TEST(many_at_once),
+		TEST(set_shrinks),   TEST(set_moves),    TEST(set_is_none),      TEST(rests),
 		TEST(own_addresses),
 	};
 
