@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ledger_impl.h - the ledger's state, for ledger.c (threads, messages, jobs) and plan.c
- * (decisions).
+ * ledger_impl.h - the ledger's state, for ledger.c (threads, messages, jobs), plan.c (decisions)
+ * and requests.c (requests and their answers).
  */
 #ifndef AGENT_LEDGER_IMPL_H
 #define AGENT_LEDGER_IMPL_H
@@ -77,9 +77,7 @@ struct ledger {
  */
 void plan(struct ledger *l);
 
-/* ledger.c */
-/* What its thread does again and again: waits for messages or the next moment something is due. */
-void ledger_step(struct ledger *l);
+/* requests.c */
 bool ledger_is_abandoned(struct ledger_request *r);
 bool ledger_is_undone(struct ledger_request *r); /* abandoned, and nothing is to stay */
 void ledger_pend(struct ledger *l, struct ledger_request *r);
@@ -89,13 +87,17 @@ void ledger_refuse(struct ledger *l, struct ledger_request *r, enum err_kind kin
 /* All that an ADD wants is in the store. */
 void ledger_granted(struct ledger *l, struct ledger_request *r);
 struct grant ledger_grant(const struct pool *p, struct ip ip, const char *nic);
+struct pod_grants *ledger_grants(struct ledger *l, const char *pod, const char *uid);
+void ledger_usage(struct ledger *l, struct ledger_request *r);
+
+/* ledger.c */
+/* What its thread does again and again: waits for messages or the next moment something is due. */
+void ledger_step(struct ledger *l);
 /* Is it watched, so that we hear of what becomes of it? */
 bool ledger_is_watched(const struct ledger *l, const struct pool_state *s);
 /* Does it hold addresses that were given on this node? */
 bool ledger_is_here(const struct ledger *l, const struct pool *p, const struct pool_record *r);
 /* There is no pool of that name: known since after `seen`.  Else it is being looked for. */
 bool ledger_is_absent(struct ledger *l, const char *name, uint64_t seen);
-struct pod_grants *ledger_grants(struct ledger *l, const char *pod, const char *uid);
-void ledger_usage(struct ledger *l, struct ledger_request *r);
 
 #endif
