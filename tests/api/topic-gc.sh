@@ -91,6 +91,36 @@ check 'is deleted while no agent runs' unpod away
 check 'the agent starts' agent_start one
 check 'and frees its address within 10 s' wait_until 10 holds g 1
 
+# and the pool becomes another node's meanwhile: nobody watches it for this one any more
+check 'a pool of this node' pools <<'TEXT'
+h subnet: 10.24.0.0/24, ips: [10.24.0.1-10.24.0.9], nodeName: [one]
+TEXT
+check 'a pod' named moved one '["h"]'
+check 'with an address' gets one moved eth0 10.24.0.1/24
+relabelled() {
+	api GET "$(path pool h)" && jq -e '.metadata.labels["node.ipam.spidernet.io/two"] == ""' "$answer"
+}
+check 'the pool is given to another node' api PATCH "$(path pool h)" '{"spec":{"nodeName":["two"]}}'
+check 'and labelled so' wait_until 20 relabelled
+agent_end one KILL
+check 'the pod is deleted while no agent runs' unpod moved
+check 'the agent starts' agent_start one
+check 'and frees the address there within 10 s of that' wait_until 12 holds h 0
+
+# somebody empties the state folder: what is not there proves nothing
+check 'a network namespace that lives' netns_make
+check 'a pod' named wiped one '["g"]'
+check 'with an address' gets one wiped eth0 '10.23.0.*/24'
+agent_end one KILL
+rm -r "$agents/state-one"
+check 'its pod is deleted, the records of the node are too' unpod wiped
+check 'an agent starts there' agent_start one
+check 'it does not take the missing record for the end of the container' quiet 8 g 1
+check 'but the DEL' takes one wiped eth0
+check 'frees the address' holds g 1
+check 'the namespace goes' netns_end
+netns=
+
 # who is not answered knows nothing
 without_pods() {
 	sed '/resources: \[pods, nodes\]/s/pods, //' deploy/20-rbac.yaml | kubectl apply -f -
