@@ -28,38 +28,15 @@
 #include "net/route.h"
 #include "plugins/coordinator.h"
 #include "plugins/coordinator_plan.h"
+#include "tests/unit/sandbox.h"
 
 static struct nl *node;
 static struct err e;
 
-#define OK(call)                                                                                   \
-	do {                                                                                       \
-		if ((call) < 0)                                                                    \
-			fail_msg("%s: %s", #call, e.msg);                                          \
-	} while (0)
-
-static void write_file(const char *path, const char *text)
+static int group_setup(void **state)
 {
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-
-	assert_true(fd >= 0);
-	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
-	close(fd);
-}
-
-static int leave_home(void **state)
-{
-	AUTO_FREE char *uid = xasprintf("0 %u 1", geteuid());
-	AUTO_FREE char *gid = xasprintf("0 %u 1", getegid());
-
 	(void)state;
-	if (unshare(CLONE_NEWNET) == 0)
-		return 0;
-	if (unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0)
-		fail_msg("no network namespace for this test: %s", strerror(errno));
-	write_file("/proc/self/setgroups", "deny");
-	write_file("/proc/self/uid_map", uid);
-	write_file("/proc/self/gid_map", gid);
+	leave_home();
 	return 0;
 }
 
@@ -77,14 +54,6 @@ static int teardown(void **state)
 	(void)state;
 	nl_close(node);
 	return 0;
-}
-
-static struct cidr cidr(const char *s)
-{
-	struct cidr c;
-
-	OK(cidr_parse(s, &c, &e));
-	return c;
 }
 
 static void add_rule(int family, uint32_t table)
@@ -256,5 +225,5 @@ int main(void)
 		                                teardown),
 	};
 
-	return cmocka_run_group_tests(tests, leave_home, NULL);
+	return cmocka_run_group_tests(tests, group_setup, NULL);
 }

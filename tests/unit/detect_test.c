@@ -27,6 +27,7 @@
 #include "net/addr.h"
 #include "net/netns.h"
 #include "plugins/ipam.h"
+#include "tests/unit/sandbox.h"
 
 #define PEER_MAC "0a:00:00:00:00:02"
 
@@ -36,39 +37,15 @@ static struct nl *pod, *peer;
 static struct link inside, outside;
 static struct err e;
 
-#define OK(call)                                                                                   \
-	do {                                                                                       \
-		if ((call) < 0)                                                                    \
-			fail_msg("%s: %s", #call, e.msg);                                          \
-	} while (0)
-
-static void write_file(const char *name, const char *text)
-{
-	int fd = open(name, O_WRONLY | O_CLOEXEC);
-
-	assert_true(fd >= 0);
-	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
-	close(fd);
-}
-
 static int group_setup(void **state)
 {
-	AUTO_FREE char *uid = xasprintf("0 %u 1", geteuid());
-	AUTO_FREE char *gid = xasprintf("0 %u 1", getegid());
-
 	(void)state;
 	snprintf(top, sizeof(top), "/tmp/detect_test.XXXXXX");
 	if (!mkdtemp(top))
 		return -1;
 	snprintf(path, sizeof(path), "%s/agent.sock", top);
 	snprintf(state_dir, sizeof(state_dir), "%s/state", top);
-	if (unshare(CLONE_NEWNET) == 0)
-		return 0;
-	if (unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0)
-		fail_msg("no network namespace for this test: %s", strerror(errno));
-	write_file("/proc/self/setgroups", "deny");
-	write_file("/proc/self/uid_map", uid);
-	write_file("/proc/self/gid_map", gid);
+	leave_home();
 	return 0;
 }
 

@@ -33,6 +33,7 @@
 #include "http/http1.h"
 #include "net/addr.h"
 #include "store/backend.h"
+#include "tests/unit/sandbox.h"
 
 #define ROUND_MS 10
 
@@ -84,19 +85,10 @@ static void write_file(const char *path, const char *text)
 	close(fd);
 }
 
-static int leave_home(void **state)
+static int group_setup(void **state)
 {
-	AUTO_FREE char *uid = xasprintf("0 %u 1", geteuid());
-	AUTO_FREE char *gid = xasprintf("0 %u 1", getegid());
-
 	(void)state;
-	if (unshare(CLONE_NEWNET) == 0)
-		return 0;
-	if (unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0)
-		fail_msg("no network namespace for this test: %s", strerror(errno));
-	write_file("/proc/self/setgroups", "deny");
-	write_file("/proc/self/uid_map", uid);
-	write_file("/proc/self/gid_map", gid);
+	leave_home();
 	return 0;
 }
 
@@ -623,5 +615,5 @@ int main(void)
 		TEST(own_addresses),
 	};
 
-	return cmocka_run_group_tests_name("gc_test", tests, leave_home, NULL);
+	return cmocka_run_group_tests_name("gc_test", tests, group_setup, NULL);
 }

@@ -35,70 +35,18 @@
 #include "net/nft.h"
 #include "net/route.h"
 #include "net/sysctl.h"
+#include "tests/unit/sandbox.h"
 
 static int host_ns = -1, pod_ns = -1;
 static struct nl *host, *pod;
 static struct err e;
 
-#define OK(call)                                                                                   \
-	do {                                                                                       \
-		if ((call) < 0)                                                                    \
-			fail_msg("%s: %s", #call, e.msg);                                          \
-	} while (0)
 #define REFUSED(call, want_kind, want_sys)                                                         \
 	do {                                                                                       \
 		assert_int_equal(call, -1);                                                        \
 		if (e.kind != (want_kind) || e.sys != (want_sys))                                  \
 			fail_msg("%s: kind %d, errno %d: %s", #call, e.kind, e.sys, e.msg);        \
 	} while (0)
-
-static struct cidr cidr(const char *s)
-{
-	struct cidr c;
-
-	OK(cidr_parse(s, &c, &e));
-	return c;
-}
-
-static struct ip ip(const char *s)
-{
-	struct ip a;
-
-	OK(ip_parse(s, &a, &e));
-	return a;
-}
-
-static struct mac mac(const char *s)
-{
-	struct mac m;
-
-	OK(mac_parse(s, &m, &e));
-	return m;
-}
-
-static void write_file(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-
-	assert_true(fd >= 0);
-	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
-	close(fd);
-}
-
-/* A new namespace of the calling process, which stays in it. */
-static void leave_home(void)
-{
-	AUTO_FREE char *uid = xasprintf("0 %u 1", geteuid());
-	AUTO_FREE char *gid = xasprintf("0 %u 1", getegid());
-
-	if (unshare(CLONE_NEWNET) == 0)
-		return;
-	if (unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0)
-		fail_msg("no network namespace for this test: %s", strerror(errno));
-	write_file("/proc/self/setgroups", "deny");
-	write_file("/proc/self/uid_map", uid);
-	write_file("/proc/self/gid_map", gid);
-}
 
 static int group_setup(void **state)
 {

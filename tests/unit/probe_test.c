@@ -32,6 +32,7 @@
 #include "net/addr.h"
 #include "net/netns.h"
 #include "net/probe.h"
+#include "tests/unit/sandbox.h"
 
 #define OUR_MAC "0a:00:00:00:00:01"
 #define PEER_MAC "0a:00:00:00:00:02"
@@ -47,58 +48,10 @@ static struct nl *our, *peer;
 static struct link link_, other;
 static struct err e;
 
-#define OK(call)                                                                                   \
-	do {                                                                                       \
-		if ((call) < 0)                                                                    \
-			fail_msg("%s: %s", #call, e.msg);                                          \
-	} while (0)
-
-static struct cidr cidr(const char *s)
-{
-	struct cidr c;
-
-	OK(cidr_parse(s, &c, &e));
-	return c;
-}
-
-static struct ip ip(const char *s)
-{
-	struct ip a;
-
-	OK(ip_parse(s, &a, &e));
-	return a;
-}
-
-static struct mac mac(const char *s)
-{
-	struct mac m;
-
-	OK(mac_parse(s, &m, &e));
-	return m;
-}
-
-static void write_file(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-
-	assert_true(fd >= 0);
-	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
-	close(fd);
-}
-
 static int group_setup(void **state)
 {
-	AUTO_FREE char *uid = xasprintf("0 %u 1", geteuid());
-	AUTO_FREE char *gid = xasprintf("0 %u 1", getegid());
-
 	(void)state;
-	if (unshare(CLONE_NEWNET) == 0)
-		return 0;
-	if (unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0)
-		fail_msg("no network namespace for this test: %s", strerror(errno));
-	write_file("/proc/self/setgroups", "deny");
-	write_file("/proc/self/uid_map", uid);
-	write_file("/proc/self/gid_map", gid);
+	leave_home();
 	return 0;
 }
 
