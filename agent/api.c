@@ -339,6 +339,7 @@ static void add_for(struct call *c, const struct identity *id)
 	}
 	pod = pod_key(id->ns, id->name, id->cid);
 	r = ledger_request_new(LEDGER_ADD, pod, id->uid, id->nic, id->cid, deadline, event);
+	r->client = c->connection->fd;
 	if (wants_fill(c->agent, id, c->body, r, &e) < 0) {
 		add_failed(c, pod, id, NULL, e.kind, e.msg);
 	} else {

@@ -89,6 +89,9 @@ struct ledger_request {
 	char *reason;                  /* of QUARANTINE */
 	struct mono deadline;
 	int event; /* eventfd (borrowed) that is raised by one with the answer; -1: none wanted */
+	/* of ADD: who asks; until the answer it stays open, or the request is abandoned first.
+	 * One whose other end is closed gets nothing.  -1: none (borrowed) */
+	int client;
 	/* the answer: ERR_NONE, or why not */
 	enum err_kind kind;
 	char *text;

@@ -80,6 +80,7 @@ void plan(struct ledger *l);
 /* requests.c */
 bool ledger_is_abandoned(struct ledger_request *r);
 bool ledger_is_undone(struct ledger_request *r); /* abandoned, and nothing is to stay */
+bool ledger_has_hung_up(struct ledger_request *r);
 void ledger_pend(struct ledger *l, struct ledger_request *r);
 void ledger_answer(struct ledger *l, struct ledger_request *r, enum err_kind kind, char *text);
 /* An ADD that fails: what it took goes back before it is answered, if the time suffices. */

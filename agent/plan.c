@@ -842,6 +842,10 @@ void plan(struct ledger *l)
 			              xasprintf("container %s was deleted meanwhile", r->cid));
 		else if (r->text)
 			answer_failed(l, r);
+		/* read late: the next sandbox of its pod may have been answered before.  Looked at
+		 * before whether it is abandoned, after which its descriptor is somebody else's */
+		else if (r->op == LEDGER_ADD && ledger_has_hung_up(r))
+			ledger_answer(l, r, ERR_UNREACHABLE, xstrdup("the client went away"));
 		else if (mono_passed(r->deadline) || ledger_is_abandoned(r))
 			answer_late(l, r);
 		else

@@ -3,6 +3,7 @@
  * requests.c - what goes into the ledger and comes out of it: requests from their making to their
  * answer, and what a failed ADD had taken going back.
  */
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -118,6 +119,7 @@ struct ledger_request *ledger_request_new(enum ledger_op op, const char *pod, co
 	r->cid = copy_or_empty(cid);
 	r->deadline = deadline;
 	r->event = event;
+	r->client = -1;
 	r->enabled[V4] = r->enabled[V6] = true;
 	for (size_t i = 0; i < LEDGER_PARTS; i++)
 		r->parts[i].request = r;
@@ -210,6 +212,14 @@ void ledger_answer(struct ledger *l, struct ledger_request *r, enum err_kind kin
 		then->text = NULL;
 		ledger_answer(l, then, then->kind, text);
 	}
+}
+
+/* It is the caller's descriptor until it abandons the request: what was seen before that counts. */
+bool ledger_has_hung_up(struct ledger_request *r)
+{
+	struct pollfd p = { r->client, 0, 0 };
+
+	return r->client >= 0 && poll(&p, 1, 0) > 0 && p.revents & (POLLHUP | POLLERR);
 }
 
 void ledger_pend(struct ledger *l, struct ledger_request *r)

@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -947,6 +948,31 @@ static void abandoned_is_not_planned(void **state)
 	assert_int_equal(records("a"), 2);
 }
 
+/* The agent comes to a connection late: its client has gone, and asked anew for a newer sandbox. */
+static void who_hung_up_takes_nothing_over(void **state)
+{
+	struct ledger_request *late;
+	int pair[2];
+
+	(void)state;
+	make_pool("a", "10.0.0.1-10.0.0.9", "");
+	tell("a");
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	add_gives("p", "newer", "10.0.0.1/16");
+	late = request(LEDGER_ADD, "p", "older", 20000);
+	late->client = pair[0];
+	close(pair[1]);
+	run(late);
+	assert_int_equal(late->kind, ERR_UNREACHABLE);
+	ledger_request_free(late);
+	close(pair[0]);
+	/* the record is the newer one's still */
+	ledger_request_free(run(request(LEDGER_DEL, "p", "older", 5000)));
+	assert_int_equal(records("a"), 1);
+	ledger_request_free(run(request(LEDGER_DEL, "p", "newer", 5000)));
+	assert_int_equal(records("a"), 0);
+}
+
 static void old_news_is_ignored(void **state)
 {
 	AUTO_JSON *old = NULL;
@@ -1492,6 +1518,7 @@ int main(void)
 		TEST(delete_waits_for_another_ones_write),
 		TEST(delete_waits_for_what_is_planned),
 		TEST(abandoned_is_not_planned),
+		TEST(who_hung_up_takes_nothing_over),
 		TEST(old_news_is_ignored),
 		TEST(originals_records),
 		TEST(queries_and_shows),
