@@ -148,14 +148,14 @@ static enum evidence attachment_of(struct gc *g, const struct pool_record *r)
 	if (attachment_read(g->config.state_dir, r->cid, r->nic, &a, NULL) == 0) {
 		found = namespace_of(g, &a);
 		attachment_release(&a);
-		return found;
+	} else if (attachment_exists(g->config.state_dir, r->cid, r->nic)) {
+		return UNKNOWN; /* one that cannot be read may say that it lives */
+	} else {
+		found = g->records_lost && !r->keep ? UNKNOWN : DEAD;
 	}
-	/* one that cannot be read may say that it lives */
-	if (attachment_exists(g->config.state_dir, r->cid, r->nic))
-		return UNKNOWN;
-	/* the ADD of a newer sandbox failed after it had taken the record over: the older one may
-	 * live on with the address */
-	return attachment_of_pod(g, r, g->records_lost && !r->keep ? UNKNOWN : DEAD);
+	/* a newer sandbox that took the record over and failed: the older one may live on with the
+	 * address */
+	return found == DEAD ? attachment_of_pod(g, r, found) : found;
 }
 
 /* Then that node's agent sees the record: it takes it over, or gives it back. */

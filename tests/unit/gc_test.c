@@ -457,6 +457,32 @@ static void many_at_once(void **state)
 	await_in_use(0);
 }
 
+/* A newer sandbox came and went, the older one lives with the address that the newer one took over.
+ */
+static void older_lives_on(void **state)
+{
+	AUTO_FREE char *other = xasprintf("%s-2", netns);
+	AUTO_FREE char *text = NULL;
+	AUTO_FREE char *body = xasprintf(
+		"{\"containerID\":\"newer\",\"ifName\":\"eth0\",\"netNamespace\":\"%s\","
+		"\"podNamespace\":\"default\",\"podName\":\"a\",\"podUID\":\"u1\"}",
+		other);
+
+	(void)state;
+	make_pool("");
+	make_pod("a", "u1", "master", "");
+	write_file(other, "");
+	start();
+	add_gives("a", "u1", "10.1.0.1/24");
+	assert_int_equal(call("POST", "/v1/ipam/ip", body, &text), 200);
+	assert_non_null(strstr(text, "10.1.0.1/24"));
+	unlink(other);
+	remove_object(STORE_POD, "default", "a");
+	stays(1);
+	unlink(netns);
+	await_in_use(0);
+}
+
 /* Somebody emptied the state folder: what is not there proves nothing, until the DEL. */
 static void records_are_lost(void **state)
 {
@@ -609,9 +635,19 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(frees),         TEST(pod_is_proof), TEST(replaced),         TEST(silence),
-		TEST(away),          TEST(reboot),       TEST(records_are_lost), TEST(many_at_once),
-		TEST(set_shrinks),   TEST(set_moves),    TEST(set_is_none),      TEST(rests),
+		TEST(frees),
+		TEST(pod_is_proof),
+		TEST(replaced),
+		TEST(silence),
+		TEST(away),
+		TEST(reboot),
+		TEST(records_are_lost),
+		TEST(many_at_once),
+		TEST(older_lives_on),
+		TEST(set_shrinks),
+		TEST(set_moves),
+		TEST(set_is_none),
+		TEST(rests),
 		TEST(own_addresses),
 	};
 
