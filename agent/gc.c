@@ -43,6 +43,16 @@ struct gc {
 	bool records_lost; /* it is not: attachment records may be missing */
 };
 
+/*
+ * A record that may have been left behind.  Its container may be asked for again while evidence is
+ * gathered: then what is to free it is withdrawn, and what the ledger gets later comes after it.
+ */
+struct suspect {
+	const struct ledger_held *held;
+	struct ledger_request *request;
+	struct inflight_watch watch;
+};
+
 /* What one thing says about a record. */
 enum evidence {
 	LIVES,
@@ -243,27 +253,73 @@ static bool is_left_behind(struct gc *g, const struct ledger_held *h)
 
 	if (*r->conflict)
 		return r->since + GC_QUARANTINE_S < (int64_t)time(NULL);
-	if (seems_alive(g, r) || attachment_of(g, r) != DEAD)
-		return false;
-	return pod_is_gone(g, h);
+	return attachment_of(g, r) == DEAD && pod_is_gone(g, h);
 }
 
-/* Waits for n answers; what has not come by then is abandoned. */
-static void collect(int event, struct ledger_request **q, size_t n)
+static void suspect_unwatch(struct gc *g, struct suspect *s)
+{
+	if (s->watch.cid)
+		inflight_unwatch(g->config.inflight, &s->watch);
+	s->watch.cid = NULL;
+}
+
+static void suspect_release(struct gc *g, struct suspect *s)
+{
+	suspect_unwatch(g, s);
+	ledger_request_free(s->request);
+}
+
+/* True when it was left behind; then *s is to be released. */
+static bool suspect(struct gc *g, int event, const struct ledger_held *h, struct suspect *s)
+{
+	const struct pool_record *r = &h->record;
+
+	if (!*r->conflict && seems_alive(g, r))
+		return false;
+	s->held = h;
+	s->request = ledger_request_new(LEDGER_FREE, r->pod, r->uid, r->nic, r->cid,
+	                                mono_in(READ_MS), event);
+	s->request->addresses[r->ip.family == 4 ? V4 : V6] = r->ip;
+	inflight_watch(g->config.inflight, &s->watch, r->cid, &s->request->withdrawn);
+	if (is_left_behind(g, h))
+		return true;
+	suspect_release(g, s);
+	return false;
+}
+
+/* One of the answers that come in a moment. */
+static void await_answer(int event)
+{
+	uint64_t one;
+
+	while (read(event, &one, sizeof(one)) < 0 && errno == EINTR)
+		;
+}
+
+/* Waits for n answers; how many came in time. */
+static size_t await_answers(int event, size_t n)
 {
 	struct mono until = mono_in(LEDGER_MS + 1000);
 	struct pollfd p = { event, POLLIN, 0 };
 	size_t got = 0;
-	uint64_t one;
 
-	while (got < n && !mono_passed(until) && poll(&p, 1, mono_left_ms(until)) > 0)
-		got += read(event, &one, sizeof(one)) == sizeof(one);
-	for (size_t i = 0; i < n && got < n; i++) {
-		if (!ledger_abandon(q[i], false))
-			continue;
-		q[i] = NULL;
-		got++;
+	while (got < n && !mono_passed(until))
+		if (poll(&p, 1, mono_left_ms(until)) > 0) {
+			await_answer(event);
+			got++;
+		}
+	return got;
+}
+
+/* NULL: there was none in time, and the request is the ledger's. */
+static struct ledger_request *answer_to(int event, struct ledger_request *q)
+{
+	if (await_answers(event, 1) == 0) {
+		if (ledger_abandon(q, false))
+			return NULL;
+		await_answer(event);
 	}
+	return q;
 }
 
 /* True when it is freed, by this or by somebody else. */
@@ -288,28 +344,37 @@ static bool settle(struct gc *g, const struct ledger_held *h, const struct ledge
 	return true;
 }
 
-/* All at once, so that they share writes; how many are freed. */
-static size_t free_all(struct gc *g, int event, struct ledger_held *const *list, size_t n)
+/* What is not answered comes to nothing; false: it was answered. */
+static bool give_up(struct gc *g, struct suspect *s)
 {
-	struct ledger_request *q[BATCH];
-	size_t sent = 0, freed = 0;
+	struct ledger_request *q = s->request;
+
+	atomic_store(&q->withdrawn, true);
+	suspect_unwatch(g, s); /* it is not ours to write to any more */
+	if (!ledger_abandon(q, false))
+		return false;
+	s->request = NULL;
+	return true;
+}
+
+/* All at once, so that they share writes; how many are freed. */
+static size_t free_all(struct gc *g, int event, struct suspect *list, size_t n)
+{
+	size_t sent = 0, freed = 0, got;
 
 	for (; sent < n; sent++) {
-		const struct pool_record *r = &list[sent]->record;
-
-		q[sent] = ledger_request_new(LEDGER_FREE, r->pod, r->uid, r->nic, r->cid,
-		                             mono_in(LEDGER_MS), event);
-		q[sent]->addresses[r->ip.family == 4 ? V4 : V6] = r->ip;
-		if (ledger_submit(g->config.ledger, q[sent]))
-			continue;
-		ledger_request_free(q[sent]);
-		break;
+		list[sent].request->deadline = mono_in(LEDGER_MS);
+		if (!ledger_submit(g->config.ledger, list[sent].request))
+			break;
 	}
-	collect(event, q, sent);
-	for (size_t i = 0; i < sent; i++) {
-		freed += settle(g, list[i], q[i]);
-		ledger_request_free(q[i]);
-	}
+	got = await_answers(event, sent);
+	if (got < sent)
+		for (size_t i = 0; i < sent; i++)
+			got += give_up(g, &list[i]);
+	for (; got < sent; got++)
+		await_answer(event);
+	for (size_t i = 0; i < sent; i++)
+		freed += settle(g, list[i].held, list[i].request);
 	return freed;
 }
 
@@ -322,8 +387,7 @@ static struct ledger_request *ask(struct gc *g, enum ledger_op op, int event)
 		ledger_request_free(q);
 		return NULL;
 	}
-	collect(event, &q, 1);
-	return q;
+	return answer_to(event, q);
 }
 
 /*
@@ -390,7 +454,7 @@ static bool release_unwatched(struct gc *g, int event, const struct attachment *
 		ledger_request_free(q);
 		return false;
 	}
-	collect(event, &q, 1);
+	q = answer_to(event, q);
 	done = q && q->kind == ERR_NONE;
 	if (done)
 		metrics_add(g->config.metrics, METRIC_GC_FREED, q->n_grants);
@@ -431,16 +495,17 @@ static void keep_rounds(struct gc *g, int event)
 static bool round_of(struct gc *g, int event, bool sweep)
 {
 	struct ledger_request *held = ask(g, LEDGER_HELD, event);
-	struct ledger_held *list[BATCH];
+	struct suspect list[BATCH];
 	size_t n = 0, freed = 0;
 
 	if (held && held->kind == ERR_NONE)
 		look_for_mark(g, held);
 	for (size_t i = 0; held && held->kind == ERR_NONE && i < held->n_held && n < BATCH; i++)
-		if (is_left_behind(g, &held->held[i]))
-			list[n++] = &held->held[i];
+		n += suspect(g, event, &held->held[i], &list[n]);
 	if (n)
 		freed = free_all(g, event, list, n);
+	for (size_t i = 0; i < n; i++)
+		suspect_release(g, &list[i]);
 	if (sweep && held && held->kind == ERR_NONE)
 		sweep_attachments(g, event, held);
 	forget_attachments(g);

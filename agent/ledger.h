@@ -87,6 +87,7 @@ struct ledger_request {
 	char *pool;                    /* of DEL: where the addresses were; may be NULL */
 	struct ip addresses[FAMILIES]; /* of FREE, QUARANTINE; family 0: none */
 	char *reason;                  /* of QUARANTINE */
+	atomic_bool withdrawn;         /* of FREE: nothing is freed any more */
 	struct mono deadline;
 	int event; /* eventfd (borrowed) that is raised by one with the answer; -1: none wanted */
 	/* of ADD: who asks; until the answer it stays open, or the request is abandoned first.

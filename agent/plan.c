@@ -690,6 +690,10 @@ static enum verdict plan_del(struct ledger *l, struct ledger_request *r)
 	const struct slot *blocked = NULL;
 	size_t n = 0;
 
+	if (atomic_load(&r->withdrawn)) {
+		ledger_answer(l, r, ERR_NONE, NULL);
+		return VERDICT_DONE;
+	}
 	for (size_t i = 0; i < l->n_slots && n < LEDGER_PARTS; i++) {
 		struct slot *s = l->slots[i];
 		const struct pool_record *have = find_target(l, view(s), r);

@@ -124,6 +124,7 @@ struct ledger_request *ledger_request_new(enum ledger_op op, const char *pod, co
 	for (size_t i = 0; i < LEDGER_PARTS; i++)
 		r->parts[i].request = r;
 	atomic_init(&r->state, REQUEST_WAITING);
+	atomic_init(&r->withdrawn, false);
 	return r;
 }
 
