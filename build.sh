@@ -36,7 +36,7 @@ TEXT
 top=$(cd "$(dirname "$(readlink -f "$0")")" && pwd)
 cd "$top"
 build=$top/build
-layers='applets plugins ctl agent cni store k8s pool http net json base'
+layers='applets plugins ctl agent datapath cni store k8s pool http net json base'
 
 say() {
 	echo "build.sh: $*" >&2

@@ -18,13 +18,13 @@
 #include <linux/rtnetlink.h>
 #include <stdlib.h>
 
+#include "datapath/plan.h"
 #include "net/addr.h"
 #include "net/netns.h"
 #include "net/nft.h"
 #include "net/sysctl.h"
 #include "plugins/agent_client.h"
 #include "plugins/coordinator.h"
-#include "plugins/coordinator_plan.h"
 #include "plugins/plugin_log.h"
 
 /* A route of the pod that is not over veth0, or that took another's place. */

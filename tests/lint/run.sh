@@ -49,10 +49,11 @@ layers() {
 	may k8s pool net http json base
 	may store k8s http json base
 	may cni http net json base
-	may plugins cni http net json base
-	may agent cni store k8s pool http net json base
-	may ctl cni store k8s pool http net json base
-	may applets plugins ctl agent cni store k8s pool http net json base
+	may datapath cni net json base
+	may plugins datapath cni k8s http net json base
+	may agent datapath cni store k8s pool http net json base
+	may ctl datapath cni store k8s pool http net json base
+	may applets plugins ctl agent datapath cni store k8s pool http net json base
 	# pool/ is pure
 	if find pool -name '*.[ch]' -exec grep -Hn '^#include "' {} + | grep -vE '"(pool/|base/|net/ip\.h)'; then
 		echo 'pool may include only base and net/ip.h'

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* links: plugins/coordinator.c plugins/coordinator_conf.c plugins/coordinator_plan.c */
+/* links: plugins/coordinator.c datapath/conf.c datapath/plan.c */
 /* links: plugins/plugin_log.c plugins/agent_client.c net/ json/json.c base/ */
 /* links: http/http1.c http/stream.c http/url.c */
 /* links: cni/result.c cni/cni.c cni/env.c cni/conf.c cni/check.c */
@@ -23,11 +23,11 @@
 
 #include <cmocka.h>
 
+#include "datapath/plan.h"
 #include "net/addr.h"
 #include "net/netns.h"
 #include "net/route.h"
 #include "plugins/coordinator.h"
-#include "plugins/coordinator_plan.h"
 #include "tests/unit/sandbox.h"
 
 static struct nl *node;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* links: plugins/coordinator_conf.c plugins/coordinator_plan.c net/ json/json.c */
+/* links: datapath/conf.c datapath/plan.c net/ json/json.c */
 /* links: base/ */
 /* libs: cjson mnl */
 /*
@@ -18,7 +18,7 @@
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 
-#include "plugins/coordinator_plan.h"
+#include "datapath/plan.h"
 
 static json *parse(const char *text)
 {

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * coordinator_conf.c - two JSON objects into one strict structure.
+ * conf.c - two JSON objects into one strict structure.
  */
 #include <limits.h>
 #include <linux/rtnetlink.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "datapath/conf.h"
 #include "net/link.h"
-#include "plugins/coordinator_conf.h"
 
 #define VETH_MTU 1500
 #define MTU_MIN 68 /* RFC 791 */

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * coordinator_plan.c - the pure half of the coordinator.
+ * plan.c - the pure half of the coordinator.
  */
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "plugins/coordinator_plan.h"
+#include "datapath/plan.h"
 
 void coordinator_host_veth(const char *container_id, char out[IFNAMSIZ])
 {

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * coordinator_plan.h - which routes, neighbours and rules make a pod and its node reach each other
+ * plan.h - which routes, neighbours and rules make a pod and its node reach each other
  * over the pair of veth interfaces.  Pure: facts in, lists out.
  *
  * Numbers and names that other programs and people's dumps know:
  */
-#ifndef PLUGINS_COORDINATOR_PLAN_H
-#define PLUGINS_COORDINATOR_PLAN_H
+#ifndef DATAPATH_PLAN_H
+#define DATAPATH_PLAN_H
 
+#include "datapath/conf.h"
 #include "net/addr.h"
 #include "net/route.h"
-#include "plugins/coordinator_conf.h"
 
 #define COORDINATOR_VETH "veth0"       /* the pod's end */
 #define COORDINATOR_RULE_PRIORITY 1000 /* of both rules, in the pod and on the node */

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * coordinator_conf.h - the coordinator's configuration: keys of the plugin's own JSON win over what
+ * conf.h - the coordinator's configuration: keys of the plugin's own JSON win over what
  * the agent answers from the SpiderCoordinator object.  Pure.
  */
-#ifndef PLUGINS_COORDINATOR_CONF_H
-#define PLUGINS_COORDINATOR_CONF_H
+#ifndef DATAPATH_CONF_H
+#define DATAPATH_CONF_H
 
 #include <net/if.h>
 
