@@ -369,6 +369,7 @@ static void add_ip(struct call *c)
 		say(c, 400, e.msg);
 		return;
 	}
+	endpoints_defer(c->agent->endpoints);
 	inflight_enter(&c->agent->inflight, &entry, id.cid);
 	add_for(c, &id);
 	inflight_leave(&c->agent->inflight, &entry);
@@ -482,6 +483,7 @@ static void release_call(struct call *c, bool nic)
 		del_later(c, &id, ERR_SYS, "no more files can be opened");
 		return;
 	}
+	endpoints_defer(c->agent->endpoints);
 	pod = pod_key(id.ns, id.name, id.cid);
 	r = ledger_request_new(LEDGER_DEL, pod, id.uid, id.nic, id.cid, deadline, event);
 	r->pool = pool_of(c, &id);

@@ -21,13 +21,15 @@
 
 #define CALL_MS 10000
 #define PAUSE_MAX_MS 30000
-#define SETTLE_MS 20 /* the addresses of a burst of ADDs go first, and a pod's NICs together */
+#define SETTLE_MS 20 /* a pod's NICs together */
+#define QUIET_MS 30  /* the addresses of a burst of ADDs go first: it is over after so long */
+#define HOLD_MS 2000 /* but an endpoint does not wait longer than this */
 
 /* A pod whose endpoint is not as it should be yet. */
 struct todo {
 	struct todo *next;
 	struct pod_grants *want;
-	struct mono due;
+	struct mono due, latest;
 	int failures;
 };
 
@@ -39,6 +41,7 @@ struct endpoints {
 	pthread_t thread;
 	struct todo *todos; /* the thread's own, oldest first */
 	atomic_size_t waiting;
+	atomic_llong quiet; /* the burst of requests is over then (ms) */
 };
 
 static int compare_grants(const void *a, const void *b)
@@ -332,6 +335,7 @@ static void add(struct endpoints *ep, struct pod_grants *g)
 		link = &(*link)->next;
 	if (!*link) {
 		*link = xcalloc(1, sizeof(**link));
+		(*link)->latest = mono_in(HOLD_MS);
 		atomic_fetch_add(&ep->waiting, 1);
 	} else {
 		pod_grants_free((*link)->want);
@@ -351,6 +355,14 @@ static void take(struct endpoints *ep, struct mono until)
 		item = item->next;
 		add(ep, g);
 	}
+}
+
+static struct mono ready_at(struct endpoints *ep, const struct todo *t)
+{
+	struct mono quiet = { atomic_load(&ep->quiet) };
+
+	quiet = mono_min(quiet, t->latest);
+	return t->due.ms > quiet.ms ? t->due : quiet;
 }
 
 /* True when the pod is done with. */
@@ -386,12 +398,12 @@ static void *endpoints_main(void *arg)
 		struct todo **link = &ep->todos;
 
 		for (const struct todo *t = ep->todos; t; t = t->next)
-			until = mono_min(until, t->due);
+			until = mono_min(until, ready_at(ep, t));
 		take(ep, until);
 		while (*link && !queue_closed(&ep->queue)) {
 			struct todo *t = *link;
 
-			if (!mono_passed(t->due) || !try(ep, t)) {
+			if (!mono_passed(ready_at(ep, t)) || !try(ep, t)) {
 				link = &t->next;
 				continue;
 			}
@@ -416,6 +428,7 @@ int endpoints_start(struct store *s, const char *node, struct endpoints **out, s
 
 	ep->store = s;
 	ep->node = node;
+	atomic_init(&ep->quiet, mono_now().ms);
 	queue_init(&ep->queue);
 	if (thread_start(&ep->thread, endpoints_main, ep, e) < 0) {
 		queue_release(&ep->queue);
@@ -435,6 +448,11 @@ void endpoints_put(struct endpoints *ep, struct pod_grants *g)
 {
 	if (!queue_put(&ep->queue, &g->item))
 		pod_grants_free(g);
+}
+
+void endpoints_defer(struct endpoints *ep)
+{
+	atomic_store(&ep->quiet, mono_in(QUIET_MS).ms);
 }
 
 size_t endpoints_waiting(struct endpoints *ep)

@@ -519,6 +519,32 @@ static void late_del(void **state)
 	assert_string_equal(json_str_at(o, "status", "current", "uid", NULL), "uid-s-0");
 }
 
+/* While one request follows the other, endpoints make room; but not for ever. */
+static void endpoints_make_room(void **state)
+{
+	AUTO_JSON *early = NULL;
+	struct mono until;
+
+	(void)state;
+	make_guide();
+	start_node(&worker);
+	await_healthy(&worker);
+	make_pod("c", "uid-c", "worker",
+	         "\"k8s.v1.cni.cncf.io/networks\":\"kube-system/ipvlan-eth1@eth1\"");
+	add_gives(&worker, "c", "cc", "eth1", "192.168.0.161/24", "worker-192");
+	until = mono_in(500);
+	while (!mono_passed(until))
+		del(&worker, "nobody", "none", "eth0");
+	early = get(STORE_ENDPOINT, "default", "c");
+	assert_null(early);
+	until = mono_in(5000);
+	while (!early) {
+		assert_false(mono_passed(until));
+		del(&worker, "nobody", "none", "eth0");
+		early = get(STORE_ENDPOINT, "default", "c");
+	}
+}
+
 /* An endpoint belongs to the pod that is there now, on whichever node. */
 static void pod_moves(void **state)
 {
@@ -1336,6 +1362,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(right_pool),
 		TEST(endpoints_follow),
+		TEST(endpoints_make_room),
 		TEST(late_del),
 		TEST(pod_moves),
 		TEST(hundred_at_once),
