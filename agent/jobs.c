@@ -176,7 +176,9 @@ static void *worker_main(void *arg)
 			struct job *j = (struct job *)item;
 
 			item = item->next;
+			j->took_ms = mono_now().ms;
 			j->rc = run(w, j, &j->e);
+			j->took_ms = mono_now().ms - j->took_ms;
 			if (!queue_put(w->mailbox, &j->message.item))
 				job_free(j);
 		}

@@ -49,6 +49,7 @@ struct job {
 	size_t n_states;
 	char *version; /* of JOB_WRITE: the pool's new resourceVersion */
 	unsigned int writes;
+	int64_t took_ms; /* at the store */
 };
 
 void job_free(struct job *j);

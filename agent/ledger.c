@@ -27,7 +27,7 @@
 #include "k8s/ippool.h"
 
 #define GATHER_MS 5            /* a batch waits so long for requests that are on their way */
-#define CONFLICT_MAX_MS 150    /* longest pause after conflicts in a row */
+#define CONFLICT_MAX_MS 1000   /* longest pause after conflicts in a row */
 #define TROUBLE_MAX_MS 2000    /* longest pause while the store does not answer */
 #define OVERLAP_DEPTH 16       /* pools that yield to pools that yield ... */
 #define ADMIT_AGAIN_MS 30000   /* after a failed admission */
@@ -542,7 +542,8 @@ static void slot_failed(struct ledger *l, struct slot *s, const struct job *j)
 	s->failures++;
 	if (j->e.kind == ERR_CONFLICT) {
 		count_conflict(l, s);
-		s->not_before = mono_in(backoff_ms(s->failures, CONFLICT_MAX_MS));
+		/* the more are writing, and the longer that takes, the further apart */
+		s->not_before = mono_in(spread_ms(j->took_ms + 1, s->failures, CONFLICT_MAX_MS));
 		log_debug("IPPool %s: somebody else wrote first", s->at.p.name);
 	} else {
 		s->not_before = mono_in(backoff_ms(s->failures, TROUBLE_MAX_MS));

@@ -61,6 +61,19 @@ int64_t backoff_ms(int tries, int64_t max)
 	return ms - (int64_t)(r % (uint32_t)(ms / 2 + 1));
 }
 
+int64_t spread_ms(int64_t base, int tries, int64_t max)
+{
+	uint32_t r = 0;
+
+	for (int i = 0; i < tries && base < max; i++)
+		base *= 2;
+	if (base > max)
+		base = max;
+	if (getrandom(&r, sizeof(r), GRND_NONBLOCK) != sizeof(r))
+		return base;
+	return (int64_t)(r % (uint32_t)(base + 1));
+}
+
 bool pause_backoff(struct pause *p, int tries, int64_t max)
 {
 	return pause_until(p, mono_in(backoff_ms(tries, max)));

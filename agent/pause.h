@@ -24,6 +24,9 @@ void pause_end(struct pause *p);
 
 /* Milliseconds before try number `tries` (from 1): 10, 20, 40 ... max, each less up to a half. */
 int64_t backoff_ms(int tries, int64_t max);
+/* Anything from 0 to base * 2^tries, and at most max: for those who were in each other's way, and
+ * do not know how many they are. */
+int64_t spread_ms(int64_t base, int tries, int64_t max);
 bool pause_backoff(struct pause *p, int tries, int64_t max);
 
 #endif

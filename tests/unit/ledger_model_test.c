@@ -221,6 +221,12 @@ int64_t backoff_ms(int tries, int64_t max)
 	return max < 10 ? max : 10;
 }
 
+int64_t spread_ms(int64_t base, int tries, int64_t max)
+{
+	(void)base;
+	return backoff_ms(tries, max);
+}
+
 time_t __wrap_time(time_t *t); /* NOLINT: the linker's name */
 time_t __wrap_time(time_t *t)  /* NOLINT: the linker's name */
 {
