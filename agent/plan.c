@@ -380,6 +380,13 @@ static enum verdict intend_take(struct ledger *l, struct ledger_request *r, stru
 	return VERDICT_WAIT;
 }
 
+/* Nobody tells us of it, and it was read before the request came. */
+static bool is_doubtful(const struct ledger *l, const struct ledger_request *r,
+                        const struct slot *s)
+{
+	return !ledger_is_watched(l, &s->at) && s->fresh <= r->seen;
+}
+
 static enum verdict try_candidates(struct ledger *l, struct ledger_request *r, int f,
                                    const struct pool_request *q, const struct candidates *c,
                                    struct intent *in)
@@ -387,20 +394,32 @@ static enum verdict try_candidates(struct ledger *l, struct ledger_request *r, i
 	AUTO_STR filtered = STR_INIT;
 	AUTO_STR used = STR_INIT;
 
+	struct slot *doubtful = NULL;
+
 	for (size_t i = 0; i < c->n; i++) {
+		struct slot *s = c->v[i];
 		enum verdict v;
 		bool full;
 
-		if (!ledger_is_watched(l, &c->v[i]->at) && c->v[i]->fresh <= r->seen) {
-			c->v[i]->want_read = true;
-			return wait_for_slot(r, c->v[i]);
-		}
-		if (!serves(c->v[i], q, &filtered))
+		/* who watches it gives it other labels when it becomes another node's */
+		if (is_doubtful(l, r, s) && !pool_state_is_for(&s->at, l->config.node)) {
+			doubtful = s;
 			continue;
-		v = intend_take(l, r, c->v[i], in, &used, &full);
+		}
+		if (is_doubtful(l, r, s)) {
+			s->want_read = true;
+			return wait_for_slot(r, s);
+		}
+		if (!serves(s, q, &filtered))
+			continue;
+		v = intend_take(l, r, s, in, &used, &full);
 		if (!full)
 			return v;
 	}
+	for (size_t i = 0; i < c->n && doubtful; i++)
+		c->v[i]->want_read |= is_doubtful(l, r, c->v[i]);
+	if (doubtful)
+		return wait_for_slot(r, doubtful);
 	return refuse(l, r, f, c, filtered.data, used.data);
 }
 

@@ -1493,6 +1493,57 @@ static void wrong_labels(void **state)
 	ledger_request_free(r);
 }
 
+static struct ledger_request *names_both(const char *pod, const char *cid)
+{
+	struct ledger_request *r = request(LEDGER_ADD, pod, cid, 5000);
+
+	r->choice.named = true;
+	r->choice.pools[V4] = xcalloc(2, sizeof(char *));
+	r->choice.pools[V4][r->choice.n[V4]++] = xstrdup("theirs");
+	r->choice.pools[V4][r->choice.n[V4]++] = xstrdup("ours");
+	return r;
+}
+
+static void named_gives(const char *pod, const char *cid, const char *address)
+{
+	struct ledger_request *r = run(names_both(pod, cid));
+
+	if (r->kind)
+		fail_msg("%s", r->text);
+	assert_string_equal(cidr_str(r->grants[0].address).s, address);
+	ledger_request_free(r);
+}
+
+/* One configuration names the pools of all nodes: those of others are read once, and then only
+ * before somebody is told that there is none. */
+static void pools_of_others_are_named(void **state)
+{
+	static const char becomes[] = "{\"spec\":{\"nodeName\":[\"master\"]}}";
+	AUTO_JSON *none = json_new_array();
+	AUTO_JSON *change = NULL;
+	struct err e;
+	int reads;
+
+	(void)state;
+	make_pool("theirs", "10.0.1.1-10.0.1.5", ",\"nodeName\":[\"other\"]");
+	make_pool("ours", "10.0.0.1-10.0.0.3", ",\"nodeName\":[\"master\"]");
+	label("theirs", "\"ipam.spidernet.io/pinned\":\"\",\"node.ipam.spidernet.io/other\":\"\"");
+	label("ours", "\"ipam.spidernet.io/pinned\":\"\",\"node.ipam.spidernet.io/master\":\"\"");
+	ledger_pools_listed(ledger, LEDGER_SCOPE_NODE, none);
+	ledger_pools_listed(ledger, LEDGER_SCOPE_FREE, none);
+	named_gives("p", "c", "10.0.0.1/16");
+	reads = count(&faulty.gets);
+	named_gives("q", "d", "10.0.0.2/16");
+	named_gives("r", "e", "10.0.0.3/16");
+	assert_int_equal(count(&faulty.gets), reads);
+	/* ours is full, and the other pool has become one of ours */
+	assert_int_equal(json_parse(becomes, strlen(becomes), 0, &change, &e), 0);
+	assert_int_equal(store_patch(faulty.real, STORE_IPPOOL, NULL, "theirs", false, change, NULL,
+	                             soon(), &e),
+	                 0);
+	named_gives("s", "f", "10.0.1.1/16");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1533,6 +1584,7 @@ int main(void)
 		TEST(patterns),
 		TEST(unreadable_records),
 		cmocka_unit_test_setup_teardown(wrong_labels, setup_scoped, teardown),
+		cmocka_unit_test_setup_teardown(pools_of_others_are_named, setup_scoped, teardown),
 		cmocka_unit_test(versions),
 	};
 
