@@ -65,6 +65,7 @@ void pool_release(struct pool *p)
 	free(p->name);
 	free(p->uid);
 	free(p->version);
+	free(p->created);
 	free(p->bad);
 	free(p->not_ready);
 	free(p->foreign);
@@ -95,6 +96,7 @@ void pool_copy(struct pool *to, const struct pool *from)
 	to->name = xstrdup(from->name);
 	to->uid = xstrdup(from->uid);
 	to->version = xstrdup(from->version);
+	to->created = xstrdup(from->created);
 	to->bad = from->bad ? xstrdup(from->bad) : NULL;
 	to->not_ready = from->not_ready ? xstrdup(from->not_ready) : NULL;
 	to->foreign = from->foreign ? xstrdup(from->foreign) : NULL;

@@ -57,6 +57,7 @@ struct pool {
 	char *name;
 	char *uid;
 	char *version; /* metadata.resourceVersion the records were read at */
+	char *created; /* metadata.creationTimestamp */
 	int family;    /* 4 or 6 */
 	struct cidr subnet;
 	struct ip gateway;      /* family 0: none */
@@ -120,6 +121,8 @@ struct pool_request {
  * begins with the pool's name.
  */
 bool pool_serves(const struct pool *p, const struct pool_request *r, struct str *why);
+/* Does its nodeName leave the node in? */
+bool pool_is_for(const struct pool *p, const char *node);
 /* Is it for the request's node and network, as far as that is known? */
 bool pool_is_near(const struct pool *p, const struct pool_request *r);
 

@@ -113,11 +113,16 @@ bool pool_serves(const struct pool *p, const struct pool_request *r, struct str 
 	return admits_network(p, r, why) && is_ready(p, why);
 }
 
+bool pool_is_for(const struct pool *p, const char *node)
+{
+	return !p->n_node_names || listed(p->node_names, p->n_node_names, node);
+}
+
 bool pool_is_near(const struct pool *p, const struct pool_request *r)
 {
 	AUTO_STR why = STR_INIT;
 
-	if (p->n_node_names && !listed(p->node_names, p->n_node_names, r->node))
+	if (!pool_is_for(p, r->node))
 		return false;
 	if (!p->n_node_names && p->node_affinity.set && r->node_labels &&
 	    !selector_matches(&p->node_affinity, r->node_labels, &why))
