@@ -38,7 +38,7 @@ static int check_name(const struct choice *c, int family, const json *item, stru
 		return err_set(e, ERR_CONFIG, "not a list of names of IPPools");
 	name = json_text(item);
 	if (pattern_is(name) && !pattern_check(name))
-		return err_set(e, ERR_CONFIG, "%.200s is not a valid pattern", name);
+		return err_set(e, ERR_CONFIG, "the pattern %.200s is malformed", name);
 	for (size_t i = 0; i < c->n[family]; i++)
 		if (streq(c->pools[family][i], name))
 			return err_set(e, ERR_CONFIG, "IPPool %.200s is duplicated", name);

@@ -131,7 +131,11 @@ static const struct {
 	{ "C3 wildcards", "eth0", "", "{\"ipv4\":[\"a-[0-9]\",\"b?\"]}", "", "", "", "{}",
 	  "annotation ipam.spidernet.io/ippool: a-[0-9] b? |" },
 	{ "C3 wildcards", "eth0", "", "{\"ipv4\":[\"a-[]9]\"]}", "", "", "", "{}",
-	  POOL "ipv4: a-[]9] is not a valid pattern" },
+	  POOL "ipv4: the pattern a-[]9] is malformed" },
+	{ "C3 wildcards", "eth0", "", "{\"ipv4\":[\"[a-\"]}", "", "", "", "{}",
+	  POOL "ipv4: the pattern [a- is malformed" },
+	{ "C3 wildcards", "eth0", "", "", "", "", "", "{\"v4\":[\"p[\"]}",
+	  "wrong input: network configuration: default_ipv4_ippool: the pattern p[ is malformed" },
 	/* several NICs */
 	{ "C12 named", "eth0", NAMED, "", "", "", "", "{}",
 	  "annotation ipam.spidernet.io/ippools: a |" },
