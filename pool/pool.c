@@ -356,6 +356,33 @@ size_t pool_remove(struct pool *p, const char *pod, const char *uid, const char 
 	return n;
 }
 
+/* An RFC 1123 subdomain, as Kubernetes wants names to be. */
+static bool is_name(const char *s, size_t n)
+{
+	bool inside = false; /* a label that began */
+
+	if (n > 253)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		bool alnum = (s[i] >= 'a' && s[i] <= 'z') || (s[i] >= '0' && s[i] <= '9');
+
+		/* a '-' stands between letters, a '.' after one */
+		if (!alnum && (!inside || (s[i] != '-' && (s[i] != '.' || s[i - 1] == '-'))))
+			return false;
+		inside = s[i] != '.';
+	}
+	return inside && s[n - 1] != '-';
+}
+
+/* NAME or NAMESPACE/NAME */
+static bool is_full_name(const char *s)
+{
+	const char *slash = strchr(s, '/');
+	const char *name = slash ? slash + 1 : s;
+
+	return (!slash || is_name(s, (size_t)(slash - s))) && is_name(name, strlen(name));
+}
+
 char *pool_check(const struct pool *p)
 {
 	struct ip_range subnet = cidr_range(p->subnet);
@@ -380,6 +407,11 @@ char *pool_check(const struct pool *p)
 		    !ip_set_contains(&p->excluded, p->gateway))
 			return xasprintf("gateway %s is among ips", ip_str(p->gateway).s);
 	}
+	for (size_t i = 0; i < p->n_multus_names; i++)
+		if (!is_full_name(p->multus_names[i]))
+			return xasprintf(
+				"multusName: \"%.300s\" is neither NAME nor NAMESPACE/NAME",
+				p->multus_names[i]);
 	for (size_t i = 0; i < p->n_routes; i++) {
 		const struct pool_route *r = &p->routes[i];
 

@@ -174,6 +174,8 @@ static void bad_pools_say_why(void **state)
 		  "{}", "gateway 10.0.0.1 is among ips" },
 		{ "{\"subnet\":\"10.0.0.0/24\",\"ipVersion\":6}", "{}",
 		  "spec.ipVersion 6 and subnet 10.0.0.0/24 do not fit" },
+		{ "{\"subnet\":\"10.0.0.0/24\",\"multusName\":[\"a\",\"bad name//x\"]}", "{}",
+		  "multusName: \"bad name//x\" is neither NAME nor NAMESPACE/NAME" },
 		{ "{\"subnet\":\"10.0.0.0/24\"}", "{\"allocatedIPs\":\"{oops\"}",
 		  "status.allocatedIPs: not JSON: line 1 column 2: a member name is missing" },
 	};
@@ -184,6 +186,47 @@ static void bad_pools_say_why(void **state)
 
 		assert_non_null(p.bad);
 		assert_string_equal(p.bad, cases[i][2]);
+		pool_release(&p);
+	}
+}
+
+/* Refused is only what no network's name can be. */
+static void names_of_networks(void **state)
+{
+	static const struct {
+		const char *name;
+		bool good;
+	} cases[] = {
+		{ "a", true },           { "kube-system/ipvlan-eth0", true },
+		{ "a.b-c.0/d.9", true }, { "0/1", true },
+		{ "a--b", true },        { "", false },
+		{ "/", false },          { "/a", false },
+		{ "a/", false },         { "a/b/c", false },
+		{ "a//b", false },       { "A", false },
+		{ "a_b", false },        { "a b", false },
+		{ "-a", false },         { "a-", false },
+		{ ".a", false },         { "a.", false },
+		{ "a..b", false },       { "a.-b", false },
+		{ "a-.b", false },       { "a-/b", false },
+		{ "\u00e4", false },
+	};
+	AUTO_STR longest = STR_INIT;
+
+	(void)state;
+	for (size_t i = 0; i < 253; i++)
+		str_addc(&longest, 'a');
+	for (size_t i = 0; i < ARRAY_LEN(cases) + 2; i++) {
+		bool row = i < ARRAY_LEN(cases);
+		AUTO_FREE char *spec = NULL;
+		struct pool p;
+
+		if (i == ARRAY_LEN(cases) + 1)
+			str_addc(&longest, 'a');
+		spec = xasprintf("{\"subnet\":\"10.0.0.0/24\",\"multusName\":[\"%s\"]}",
+		                 row ? cases[i].name : longest.data);
+		p = read_pool(spec, "{}");
+		if ((p.bad == NULL) != (row ? cases[i].good : longest.len == 253))
+			fail_msg("%s: %s", spec, p.bad ? p.bad : "fine");
 		pool_release(&p);
 	}
 }
@@ -706,6 +749,7 @@ int main(void)
 		cmocka_unit_test(writes_records_sorted_as_bytes),
 		cmocka_unit_test(foreign_entries_are_kept),
 		cmocka_unit_test(bad_pools_say_why),
+		cmocka_unit_test(names_of_networks),
 		cmocka_unit_test(filters),
 		cmocka_unit_test(round_robin),
 		cmocka_unit_test(rests),
