@@ -356,6 +356,34 @@ size_t pool_remove(struct pool *p, const char *pod, const char *uid, const char 
 	return n;
 }
 
+/* No card can have one of these. */
+static const struct {
+	struct cidr of;
+	const char *what;
+} never[] = {
+	{ { { 4, { 0 } }, 32 }, "the unspecified address" },
+	{ { { 4, { 127 } }, 8 }, "loopback addresses" },
+	{ { { 4, { 224 } }, 4 }, "multicast addresses" },
+	{ { { 4, { 255, 255, 255, 255 } }, 32 }, "the broadcast address" },
+	{ { { 6, { 0 } }, 128 }, "the unspecified address" },
+	{ { { 6, { [15] = 1 } }, 128 }, "the loopback address" },
+	{ { { 6, { 255 } }, 8 }, "multicast addresses" },
+};
+
+/* Addresses that it would give and must not; owned text, or NULL. */
+static char *find_never(const struct pool *p)
+{
+	AUTO_IP_SET usable = pool_usable(p);
+
+	for (size_t i = 0; i < usable.n; i++)
+		for (size_t k = 0; k < ARRAY_LEN(never); k++)
+			if (ip_range_overlaps(usable.v[i], cidr_range(never[k].of)))
+				return xasprintf("ips: %s has %s, which no pod can use: %s",
+				                 ip_range_str(usable.v[i]).s, never[k].what,
+				                 ip_range_str(cidr_range(never[k].of)).s);
+	return NULL;
+}
+
 /* An RFC 1123 subdomain, as Kubernetes wants names to be. */
 static bool is_name(const char *s, size_t n)
 {
@@ -386,6 +414,7 @@ static bool is_full_name(const char *s)
 char *pool_check(const struct pool *p)
 {
 	struct ip_range subnet = cidr_range(p->subnet);
+	char *bad;
 
 	if (p->pod_affinity.set && !p->pod_affinity.n)
 		return xstrdup("empty podAffinity is invalid for SpiderIPPool");
@@ -399,6 +428,9 @@ char *pool_check(const struct pool *p)
 		    !ip_range_contains(subnet, p->ips.v[i].last))
 			return xasprintf("ips: %s is not in subnet %s", ip_range_str(p->ips.v[i]).s,
 			                 cidr_str(p->subnet).s);
+	bad = find_never(p);
+	if (bad)
+		return bad;
 	if (p->gateway.family) {
 		if (!cidr_contains(p->subnet, p->gateway))
 			return xasprintf("gateway %s is not in subnet %s", ip_str(p->gateway).s,
