@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "agent/wants.h"
+#include "base/log.h"
 
 static int check_pod(const struct agent *a, const struct pod_facts *f, const char *pod,
                      struct err *e)
@@ -71,6 +72,9 @@ static int choose_pools(const struct identity *id, const json *body, const struc
 	    json_opt_bool(body, "cleanGateway", &in.conf_clean_gateway, e) < 0 ||
 	    choose(&in, &r->choice, e) < 0)
 		return -1;
+	if (r->choice.unknown)
+		log_warn("ADD pod=%s nic=%s: %s: unknown keys are ignored: %s", r->pod, id->nic,
+		         r->choice.source, r->choice.unknown);
 	return routes_read(f->routes, &r->routes, &r->n_routes, e);
 }
 
