@@ -27,7 +27,7 @@
 
 /* A failure on its way to the thread. */
 struct letter {
-	char *ns, *name, *uid, *network, *text;
+	char *ns, *name, *uid, *network, *text, *remedy;
 	enum err_kind kind;
 };
 
@@ -63,6 +63,7 @@ static void letter_release(struct letter *l)
 	free(l->uid);
 	free(l->network);
 	free(l->text);
+	free(l->remedy);
 }
 
 static void note_release(struct note *n)
@@ -77,6 +78,8 @@ static void note_release(struct note *n)
 /* What helps; "" when that is not for us to say. */
 static char *remedy(const struct events *ev, const struct letter *l)
 {
+	if (l->remedy)
+		return xstrdup(l->remedy);
 	switch (l->kind) {
 	case ERR_EXHAUSTED:
 		return xstrdup(
@@ -398,9 +401,13 @@ void events_failed(struct events *ev, const struct add_failure *f)
 
 	if (!ev)
 		return;
-	l = (struct letter){ xstrdup(f->ns),   xstrdup(f->name),
-		             xstrdup(f->uid),  f->network ? xstrdup(f->network) : NULL,
-		             xstrdup(f->text), f->kind };
+	l = (struct letter){ .ns = xstrdup(f->ns),
+		             .name = xstrdup(f->name),
+		             .uid = xstrdup(f->uid),
+		             .network = f->network ? xstrdup(f->network) : NULL,
+		             .kind = f->kind,
+		             .text = xstrdup(f->text),
+		             .remedy = f->remedy ? xstrdup(f->remedy) : NULL };
 	pthread_mutex_lock(&ev->lock);
 	if (ev->n == EVENTS_QUEUED) {
 		letter_release(&ev->letters[ev->first]);

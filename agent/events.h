@@ -19,6 +19,7 @@ struct add_failure {
 	const char *network;         /* its network, or NULL */
 	enum err_kind kind;
 	const char *text;
+	const char *remedy; /* what helps, or NULL: by its kind */
 };
 
 struct events_config {

@@ -95,6 +95,7 @@ struct ledger_request {
 	int client;
 	/* the answer: ERR_NONE, or why not */
 	enum err_kind kind;
+	char *remedy; /* what would help, where that is known; else NULL */
 	char *text;
 	struct grant grants[FAMILIES]; /* of ADD; of DEL and FREE: the first that were given back */
 	size_t n_grants;

@@ -154,6 +154,7 @@ void ledger_request_free(struct ledger_request *r)
 	json_free(r->rounds);
 	free(r->pool);
 	free(r->reason);
+	free(r->remedy);
 	free(r->text);
 	free(r->why);
 	pod_grants_free(r->pod_grants);

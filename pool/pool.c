@@ -411,6 +411,12 @@ static bool is_full_name(const char *s)
 	return (!slash || is_name(s, (size_t)(slash - s))) && is_name(name, strlen(name));
 }
 
+bool pool_gives_gateway(const struct pool *p)
+{
+	return p->gateway.family && ip_set_contains(&p->ips, p->gateway) &&
+	       !ip_set_contains(&p->excluded, p->gateway);
+}
+
 char *pool_check(const struct pool *p)
 {
 	struct ip_range subnet = cidr_range(p->subnet);
@@ -435,8 +441,7 @@ char *pool_check(const struct pool *p)
 		if (!cidr_contains(p->subnet, p->gateway))
 			return xasprintf("gateway %s is not in subnet %s", ip_str(p->gateway).s,
 			                 cidr_str(p->subnet).s);
-		if (ip_set_contains(&p->ips, p->gateway) &&
-		    !ip_set_contains(&p->excluded, p->gateway))
+		if (pool_gives_gateway(p))
 			return xasprintf("gateway %s is among ips", ip_str(p->gateway).s);
 	}
 	for (size_t i = 0; i < p->n_multus_names; i++)

@@ -1256,6 +1256,60 @@ static void events_tell(void **state)
 		"annotations");
 }
 
+static void await_event(const char *pod, const char *message)
+{
+	for (struct mono until = soon();; mono_sleep_until(mono_in(2))) {
+		AUTO_JSON *items = NULL;
+
+		assert_int_equal(
+			store_list(store, STORE_EVENT, NULL, NULL, &items, NULL, soon(), NULL), 0);
+		json_each(o, items)
+		{
+			if (!streq(json_str_at(o, "involvedObject", "name", NULL), pod))
+				continue;
+			assert_string_equal(json_str_at(o, "message", NULL), message);
+			return;
+		}
+		assert_false(mono_passed(until));
+	}
+}
+
+/* What would help with the pools as they are. */
+static void events_tell_what_helps(void **state)
+{
+	(void)state;
+	create(STORE_IPPOOL,
+	       "{\"metadata\":{\"name\":\"off\"},\"spec\":{\"ips\":[\"10.1.0.1\"],"
+	       "\"subnet\":\"10.1.0.0/24\",\"disable\":true}}");
+	create(STORE_IPPOOL,
+	       "{\"metadata\":{\"name\":\"gw\"},\"spec\":{\"ips\":[\"10.2.0.1-10.2.0.9\"],"
+	       "\"subnet\":\"10.2.0.0/24\",\"gateway\":\"10.2.0.9\"}}");
+	create(STORE_IPPOOL,
+	       "{\"metadata\":{\"name\":\"young\"},\"spec\":{\"ips\":[\"10.1.0.1\"],"
+	       "\"subnet\":\"10.1.0.0/24\"}}");
+	make_pod("a", "uid-a", "master", "\"x\":\"y\"");
+	make_pod("b", "uid-b", "master", "\"x\":\"y\"");
+	start_node(&master);
+	await_healthy(&master);
+#define NONE "no IPPool available, all IPv4 IPPools "
+#define GATEWAY "gateway 10.2.0.9 is among ips"
+#define OLDER "young is not ready: its 10.1.0.1 overlaps 10.1.0.1 of IPPool off, which is older"
+	add_fails(&master, "a", "c1", "eth0", ",\"defaultIPv4IPPool\":[\"off\",\"gw\"]",
+	          "\"" NONE
+	          "[off gw] of eth0 filtered out: [off is disabled; gw is not ready: " GATEWAY
+	          "]\"");
+	await_event("a", NONE
+	            "[off gw] of eth0 filtered out: [off is disabled; gw is not ready: " GATEWAY
+	            "]. Remedy: set spec.disable of IPPool off to false; or take the "
+	            "gateway 10.2.0.9 out of spec.ips of IPPool gw, or list it in its "
+	            "spec.excludeIPs");
+	add_fails(&master, "b", "c2", "eth0", ",\"defaultIPv4IPPool\":[\"young\"]",
+	          "\"" NONE "[young] of eth0 filtered out: [" OLDER "]\"");
+	await_event("b", NONE "[young] of eth0 filtered out: [" OLDER
+	                      "]. Remedy: take the "
+	                      "addresses that IPPool young shares with an older one out of either");
+}
+
 /* A client that goes away frees its thread; its address is its pod's when it asks again. */
 static void client_hangs_up(void **state)
 {
@@ -1353,6 +1407,7 @@ int main(void)
 		TEST(probes),
 		TEST(metrics),
 		TEST(events_tell),
+		TEST(events_tell_what_helps),
 		TEST(client_hangs_up),
 		cmocka_unit_test(networks),
 	};
