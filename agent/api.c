@@ -284,20 +284,31 @@ static void add_failed(struct call *c, const char *pod, const struct identity *i
 	events_failed(c->agent->events, &f);
 }
 
-static void warn_of_routes(const struct ledger_request *r)
+/* A gateway that is in none of the pod's subnets so far may be in that of a NIC that comes. */
+static void warn_of_routes(const struct call *c, const struct identity *id,
+                           const struct ledger_request *r)
 {
-	for (size_t k = 0; k < r->n_routes; k++) {
-		bool used = false;
+	AUTO_FREE char *text = NULL;
+	AUTO_STR routes = STR_INIT;
 
-		for (size_t i = 0; i < r->n_grants; i++)
-			used |= is_route_of(r, k, i);
-		if (!used)
-			log_warn(
-				"ADD pod=%s nic=%s: the gateway %s of the pod's route to %s is in "
-				"none of its subnets",
-				r->pod, r->nic, ip_str(r->routes[k].gw).s,
-				cidr_str(r->routes[k].dst).s);
-	}
+	for (size_t k = 0; k < r->n_routes && !r->more_nics; k++)
+		if (r->strays[k])
+			str_addf(&routes, "%s%s via %s", routes.len ? ", " : "",
+			         cidr_str(r->routes[k].dst).s, ip_str(r->routes[k].gw).s);
+	if (!routes.len)
+		return;
+	text = xasprintf("the gateway is in none of the pod's subnets: route %s", routes.data);
+	log_warn("ADD pod=%s nic=%s: left out, %s", r->pod, id->nic, text);
+	events_failed(c->agent->events,
+	              &(struct add_failure){
+			      .ns = id->ns,
+			      .name = id->name,
+			      .uid = id->uid,
+			      .text = text,
+			      .reason = "IgnoredRoutes",
+			      .remedy = "correct the pod's annotation " CHOICE_ROUTES ", or take "
+					"these routes out of it",
+		      });
 }
 
 static void finish_add(struct call *c, const struct identity *id, const struct ledger_request *r)
@@ -324,7 +335,7 @@ static void finish_add(struct call *c, const struct identity *id, const struct l
 		return;
 	}
 	failpoint("add-unanswered");
-	warn_of_routes(r);
+	warn_of_routes(c, id, r);
 	doc = add_document(r, c->agent->config.settings);
 	show(c, doc);
 	for (size_t i = 0; i < r->n_grants; i++)

@@ -16,7 +16,7 @@
 #include "base/log.h"
 
 #define COMPONENT "spiderpool-agent"
-#define REASON "FailedAllocateIP"
+#define REASON_FAILED "FailedAllocateIP"
 #define MESSAGE_MAX 1024   /* more than that newer versions of the API refuse */
 #define POD_NAME_SHOWN 236 /* a name has 253 bytes, a dot and 16 digits follow */
 #define PAUSE_MS 5000
@@ -29,11 +29,13 @@
 struct letter {
 	char *ns, *name, *uid, *network, *text, *remedy;
 	enum err_kind kind;
+	const char *reason;
 };
 
 /* An Event. */
 struct note {
 	char *ns, *pod, *uid, *message;
+	const char *reason;
 	char *name;          /* of the object; NULL: not made yet */
 	int64_t first, last; /* seconds since 1970 */
 	int64_t count;
@@ -196,6 +198,7 @@ static void note_failure(struct events *ev, const struct letter *l)
 			            .pod = xstrdup(l->name),
 			            .uid = take_ptr(&uid),
 			            .message = take_ptr(&message),
+			            .reason = l->reason,
 			            .first = time(NULL),
 			            .pause_ms = ev->config.pause_ms };
 	}
@@ -259,7 +262,7 @@ static json *event_object(const struct events *ev, const struct note *n, const c
 	json_set_str(pod, "name", n->pod);
 	json_set_str(pod, "uid", n->uid);
 	json_set_str(o, "type", "Warning");
-	json_set_str(o, "reason", REASON);
+	json_set_str(o, "reason", n->reason);
 	json_set_str(o, "message", n->message);
 	json_set_str(source, "component", COMPONENT);
 	json_set_str(source, "host", ev->config.node);
@@ -406,6 +409,7 @@ void events_failed(struct events *ev, const struct add_failure *f)
 		             .uid = xstrdup(f->uid),
 		             .network = f->network ? xstrdup(f->network) : NULL,
 		             .kind = f->kind,
+		             .reason = f->reason ? f->reason : REASON_FAILED,
 		             .text = xstrdup(f->text),
 		             .remedy = f->remedy ? xstrdup(f->remedy) : NULL };
 	pthread_mutex_lock(&ev->lock);

@@ -116,6 +116,7 @@ int wants_fill(struct agent *a, const struct identity *id, const json *body,
 	                         a->config.agent_namespace, &r->network_error);
 	r->enabled[V4] = a->config.settings->ipv4;
 	r->enabled[V6] = a->config.settings->ipv6;
+	r->more_nics = network_place(f.networks, id->nic) < network_count(f.networks);
 	find_keeper(a, id, &f, r);
 	rc = fill_from(a, id, body, &f, &ns, r, e);
 	namespace_facts_release(&ns);

@@ -1310,6 +1310,37 @@ static void events_tell_what_helps(void **state)
 	                      "addresses that IPPool young shares with an older one out of either");
 }
 
+/* A route is said to be of no use when all the pod's NICs are there, and not before. */
+static void events_tell_of_routes(void **state)
+{
+	static const char routes[] =
+		"\"ipam.spidernet.io/routes\":\"[{\\\"dst\\\":\\\"10.0.0.0/8\\\","
+		"\\\"gw\\\":\\\"192.168.0.1\\\"},{\\\"dst\\\":\\\"10.9.0.0/16\\\","
+		"\\\"gw\\\":\\\"10.5.5.5\\\"}]\"";
+	AUTO_FREE char *two = xasprintf(
+		"\"k8s.v1.cni.cncf.io/networks\":\"kube-system/ipvlan-eth1@eth1\",%s", routes);
+	AUTO_JSON *items = NULL;
+
+	(void)state;
+	make_guide();
+	make_pod("a", "uid-a", "master", two);
+	make_pod("b", "uid-b", "master", routes);
+	start_node(&master);
+	await_healthy(&master);
+#define IGNORED "the gateway is in none of the pod's subnets: route "
+#define CORRECT                                                                                    \
+	". Remedy: correct the pod's annotation ipam.spidernet.io/routes, or take these routes "   \
+	"out of it"
+	add_gives(&master, "a", "ca", "eth0", "172.31.199.185/20", "master-172");
+	add_gives(&master, "a", "ca", "eth1", "192.168.0.156/24", "master-192");
+	await_event("a", IGNORED "10.9.0.0/16 via 10.5.5.5" CORRECT);
+	add_gives(&master, "b", "cb", "eth0", "172.31.199.186/20", "master-172");
+	await_event("b", IGNORED "10.0.0.0/8 via 192.168.0.1, 10.9.0.0/16 via 10.5.5.5" CORRECT);
+	assert_int_equal(store_list(store, STORE_EVENT, NULL, NULL, &items, NULL, soon(), NULL), 0);
+	assert_int_equal(json_count(items), 2);
+	assert_string_equal(json_str_at(json_first(items), "reason", NULL), "IgnoredRoutes");
+}
+
 /* A client that goes away frees its thread; its address is its pod's when it asks again. */
 static void client_hangs_up(void **state)
 {
@@ -1381,6 +1412,10 @@ static void networks(void **state)
 		assert_true(!got == !!why);
 		pod_facts_release(&f);
 	}
+	assert_int_equal(network_count(""), 0);
+	assert_int_equal(network_count("a, b@data ,q/c"), 3);
+	assert_int_equal(network_count("[{\"name\":\"a\"},{\"name\":\"b\"}]"), 2);
+	assert_int_equal(network_count("[{\"name\":\"a\""), 0);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -1408,6 +1443,7 @@ int main(void)
 		TEST(metrics),
 		TEST(events_tell),
 		TEST(events_tell_what_helps),
+		TEST(events_tell_of_routes),
 		TEST(client_hangs_up),
 		cmocka_unit_test(networks),
 	};

@@ -199,7 +199,7 @@ static void make_pod(const char *name, const char *status)
 
 static void fails(const char *pod, const char *uid, enum err_kind kind, const char *text)
 {
-	struct add_failure f = { "ns", pod, uid, "kube-system/net", kind, text, NULL };
+	struct add_failure f = { "ns", pod, uid, "kube-system/net", kind, text, NULL, NULL };
 
 	events_failed(events, &f);
 }
@@ -318,10 +318,11 @@ static void remedies(void **state)
 	told("d", ERR_PROTO, "why");
 }
 
-/* One that is known goes before that of the kind. */
-static void own_remedy(void **state)
+/* What is known goes before that of the kind. */
+static void own_words(void **state)
 {
-	struct add_failure f = { "ns", "a", "uid-a", NULL, ERR_NO_POOL, "why", "do this" };
+	struct add_failure f = { "ns",        "a",   "uid-a",   NULL,
+		                 ERR_NO_POOL, "why", "do this", "IgnoredRoutes" };
 	AUTO_JSON *items = NULL;
 
 	(void)state;
@@ -330,6 +331,7 @@ static void own_remedy(void **state)
 	events_failed(events, &f);
 	items = await(1, 1);
 	text_is(json_first(items), "message", NULL, "why. Remedy: do this");
+	text_is(json_first(items), "reason", NULL, "IgnoredRoutes");
 }
 
 /* Characters stay whole, and what helps is there. */
@@ -572,7 +574,7 @@ int main(void)
 		TEST(the_object),          TEST(remedies),       TEST(long_text),
 		TEST(counted_up),          TEST(deleted),        TEST(forgotten),
 		TEST(one_write_per_pause), TEST(nobody_to_tell), TEST(bounded_queue),
-		TEST(bounded_table),       TEST(refused),        TEST(own_remedy),
+		TEST(bounded_table),       TEST(refused),        TEST(own_words),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
