@@ -270,31 +270,45 @@ static int status_of(enum err_kind k)
 	return k == ERR_TIMEOUT || k == ERR_UNREACHABLE || k == ERR_THROTTLED ? 503 : 500;
 }
 
+/* Of f the pod is filled in here. */
 static void add_failed(struct call *c, const char *pod, const struct identity *id,
-                       const char *network, enum err_kind kind, const char *text)
+                       struct add_failure f)
 {
-	struct add_failure f = { id->ns, id->name, id->uid, network, kind, text };
-
-	log_warn("ADD pod=%s nic=%s cid=%.13s ms=%d: %s", pod, id->nic, id->cid, elapsed(c), text);
-	say(c, status_of(kind), text);
-	c->failed = kind;
+	log_warn("ADD pod=%s nic=%s cid=%.13s ms=%d: %s", pod, id->nic, id->cid, elapsed(c),
+	         f.text);
+	say(c, status_of(f.kind), f.text);
+	c->failed = f.kind;
+	f.ns = id->ns;
+	f.name = id->name;
+	f.uid = id->uid;
 	events_failed(c->agent->events, &f);
 }
 
-static void warn_of_routes(const struct ledger_request *r)
+/* A gateway that is in none of the pod's subnets so far may be in that of a NIC that comes. */
+static void warn_of_routes(const struct call *c, const struct identity *id,
+                           const struct ledger_request *r)
 {
-	for (size_t k = 0; k < r->n_routes; k++) {
-		bool used = false;
+	AUTO_FREE char *text = NULL;
+	AUTO_STR routes = STR_INIT;
 
-		for (size_t i = 0; i < r->n_grants; i++)
-			used |= is_route_of(r, k, i);
-		if (!used)
-			log_warn(
-				"ADD pod=%s nic=%s: the gateway %s of the pod's route to %s is in "
-				"none of its subnets",
-				r->pod, r->nic, ip_str(r->routes[k].gw).s,
-				cidr_str(r->routes[k].dst).s);
-	}
+	for (size_t k = 0; k < r->n_routes && !r->more_nics; k++)
+		if (r->strays[k])
+			str_addf(&routes, "%s%s via %s", routes.len ? ", " : "",
+			         cidr_str(r->routes[k].dst).s, ip_str(r->routes[k].gw).s);
+	if (!routes.len)
+		return;
+	text = xasprintf("the gateway is in none of the pod's subnets: route %s", routes.data);
+	log_warn("ADD pod=%s nic=%s: left out, %s", r->pod, id->nic, text);
+	events_failed(c->agent->events,
+	              &(struct add_failure){
+			      .ns = id->ns,
+			      .name = id->name,
+			      .uid = id->uid,
+			      .text = text,
+			      .reason = "IgnoredRoutes",
+			      .remedy = "correct the pod's annotation " CHOICE_ROUTES ", or take "
+					"these routes out of it",
+		      });
 }
 
 static void finish_add(struct call *c, const struct identity *id, const struct ledger_request *r)
@@ -304,18 +318,24 @@ static void finish_add(struct call *c, const struct identity *id, const struct l
 
 	c->planned_us = r->planned_us;
 	if (r->kind != ERR_NONE) {
-		add_failed(c, r->pod, id, r->network, r->kind, r->text);
+		add_failed(c, r->pod, id,
+		           (struct add_failure){ .network = r->network,
+		                                 .kind = r->kind,
+		                                 .text = r->text,
+		                                 .remedy = r->remedy });
 		return;
 	}
 	failpoint("add-decided");
 	if (keep_attachment(c, id, r, &e) < 0) {
 		err_prefix(&e, "the attachment cannot be recorded");
 		take_back(c, r);
-		add_failed(c, r->pod, id, r->network, ERR_UNREACHABLE, e.msg);
+		add_failed(c, r->pod, id,
+		           (struct add_failure){
+				   .network = r->network, .kind = ERR_UNREACHABLE, .text = e.msg });
 		return;
 	}
 	failpoint("add-unanswered");
-	warn_of_routes(r);
+	warn_of_routes(c, id, r);
 	doc = add_document(r, c->agent->config.settings);
 	show(c, doc);
 	for (size_t i = 0; i < r->n_grants; i++)
@@ -330,6 +350,7 @@ static void add_for(struct call *c, const struct identity *id)
 	AUTO_FREE char *pod = NULL;
 	AUTO_FD int event = -1;
 	struct ledger_request *r;
+	struct add_failure failed = { .ns = NULL };
 	struct err e;
 
 	event = eventfd(0, EFD_CLOEXEC);
@@ -341,18 +362,21 @@ static void add_for(struct call *c, const struct identity *id)
 	r = ledger_request_new(LEDGER_ADD, pod, id->uid, id->nic, id->cid, deadline, event);
 	r->client = c->connection->fd;
 	if (wants_fill(c->agent, id, c->body, r, &e) < 0) {
-		add_failed(c, pod, id, NULL, e.kind, e.msg);
+		add_failed(c, pod, id, (struct add_failure){ .kind = e.kind, .text = e.msg });
 	} else {
 		switch (ask(c, r, (struct mono){ deadline.ms + GRACE_MS })) {
 		case ANSWERED:
 			finish_add(c, id, r);
 			break;
 		case LATE:
-			add_failed(c, pod, id, NULL, ERR_TIMEOUT,
-			           "the store did not acknowledge the address in time");
+			failed.kind = ERR_TIMEOUT;
+			failed.text = "the store did not acknowledge the address in time";
+			add_failed(c, pod, id, failed);
 			return;
 		case HUNG_UP:
-			add_failed(c, pod, id, NULL, ERR_UNREACHABLE, "the client went away");
+			failed.kind = ERR_UNREACHABLE;
+			failed.text = "the client went away";
+			add_failed(c, pod, id, failed);
 			return;
 		}
 	}

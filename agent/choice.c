@@ -22,6 +22,7 @@ void choice_release(struct choice *c)
 			free(c->pools[f][i]);
 		free(c->pools[f]);
 	}
+	free(c->unknown);
 	memset(c, 0, sizeof(*c));
 }
 
@@ -38,7 +39,7 @@ static int check_name(const struct choice *c, int family, const json *item, stru
 		return err_set(e, ERR_CONFIG, "not a list of names of IPPools");
 	name = json_text(item);
 	if (pattern_is(name) && !pattern_check(name))
-		return err_set(e, ERR_CONFIG, "%.200s is not a valid pattern", name);
+		return err_set(e, ERR_CONFIG, "the pattern %.200s is malformed", name);
 	for (size_t i = 0; i < c->n[family]; i++)
 		if (streq(c->pools[family][i], name))
 			return err_set(e, ERR_CONFIG, "IPPool %.200s is duplicated", name);
@@ -71,6 +72,18 @@ static int take_families(struct choice *c, const json *o, struct err *e)
 	if (take_names(c, V6, json_get(o, "ipv6"), e) < 0)
 		return err_wrap(e, "ipv6");
 	return 0;
+}
+
+/* What stands there and means nothing, of the first object that has such. */
+static void note_unknown(struct choice *c, const json *o, const char *known)
+{
+	AUTO_STR names = STR_INIT;
+
+	if (c->unknown || !json_is_object(o))
+		return;
+	json_unknown(o, known, &names);
+	if (names.len)
+		c->unknown = str_take(&names);
 }
 
 static int parse(const char *text, json **out, struct err *e)
@@ -205,6 +218,10 @@ static int from_ippools(const struct choice_input *in, struct choice *c, struct 
 		return -1;
 	if (!json_is_array(list))
 		return err_set(e, ERR_CONFIG, "not a list");
+	json_each(o, list)
+	{
+		note_unknown(c, o, "interface ipv4 ipv6 cleanGateway cleangateway");
+	}
 	rc = check_elements(list, &all, e);
 	if (rc == 0)
 		rc = choose_element(in, list, &all, c, e);
@@ -221,6 +238,8 @@ static int from_ippool(const struct choice_input *in, struct choice *c, struct e
 		return -1;
 	if (!json_is_object(o))
 		return err_set(e, ERR_CONFIG, "not an object");
+	/* the first two do no harm, and some have them from ippools */
+	note_unknown(c, o, "interface cleangateway ipv4 ipv6");
 	if (take_families(c, o, e) < 0)
 		return -1;
 	if (is_empty(c))
@@ -282,7 +301,8 @@ int choose(const struct choice_input *in, struct choice *out, struct err *e)
 	struct err why;
 
 	if (try_sources(in, &c, &why) < 0) {
-		err_fill(e, ERR_CONFIG, "wrong input: %s: %s", c.source, why.msg);
+		err_fill(e, ERR_CONFIG, "wrong input: %s: %s%s%.200s", c.source, why.msg,
+		         c.unknown ? "; unknown keys: " : "", c.unknown ? c.unknown : "");
 		choice_release(&c);
 		return -1;
 	}

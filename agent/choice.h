@@ -28,6 +28,7 @@ struct choice {                 /* which pools one NIC asks for */
 	size_t n[FAMILIES];
 	bool clean_gateway; /* an element of ippools wins over the configuration */
 	const char *source; /* in words, for errors; static */
+	char *unknown;      /* members of the annotation that mean nothing; owned, or NULL */
 };
 
 struct choice_input {
@@ -40,8 +41,8 @@ struct choice_input {
 };
 
 /*
- * ERR_CONFIG for what is no list of pools, or none for this NIC: "wrong input: ", the source, and
- * what is wrong.  *out is owned.
+ * ERR_CONFIG for what is no list of pools, or none for this NIC: "wrong input: ", the source, what
+ * is wrong, and which members are unknown.  *out is owned.
  */
 int choose(const struct choice_input *in, struct choice *out, struct err *e) MUST_USE;
 void choice_release(struct choice *c);

@@ -16,7 +16,7 @@
 #include "base/log.h"
 
 #define COMPONENT "spiderpool-agent"
-#define REASON "FailedAllocateIP"
+#define REASON_FAILED "FailedAllocateIP"
 #define MESSAGE_MAX 1024   /* more than that newer versions of the API refuse */
 #define POD_NAME_SHOWN 236 /* a name has 253 bytes, a dot and 16 digits follow */
 #define PAUSE_MS 5000
@@ -27,13 +27,15 @@
 
 /* A failure on its way to the thread. */
 struct letter {
-	char *ns, *name, *uid, *network, *text;
+	char *ns, *name, *uid, *network, *text, *remedy;
 	enum err_kind kind;
+	const char *reason;
 };
 
 /* An Event. */
 struct note {
 	char *ns, *pod, *uid, *message;
+	const char *reason;
 	char *name;          /* of the object; NULL: not made yet */
 	int64_t first, last; /* seconds since 1970 */
 	int64_t count;
@@ -63,6 +65,7 @@ static void letter_release(struct letter *l)
 	free(l->uid);
 	free(l->network);
 	free(l->text);
+	free(l->remedy);
 }
 
 static void note_release(struct note *n)
@@ -77,6 +80,8 @@ static void note_release(struct note *n)
 /* What helps; "" when that is not for us to say. */
 static char *remedy(const struct events *ev, const struct letter *l)
 {
+	if (l->remedy)
+		return xstrdup(l->remedy);
 	switch (l->kind) {
 	case ERR_EXHAUSTED:
 		return xstrdup(
@@ -193,6 +198,7 @@ static void note_failure(struct events *ev, const struct letter *l)
 			            .pod = xstrdup(l->name),
 			            .uid = take_ptr(&uid),
 			            .message = take_ptr(&message),
+			            .reason = l->reason,
 			            .first = time(NULL),
 			            .pause_ms = ev->config.pause_ms };
 	}
@@ -256,7 +262,7 @@ static json *event_object(const struct events *ev, const struct note *n, const c
 	json_set_str(pod, "name", n->pod);
 	json_set_str(pod, "uid", n->uid);
 	json_set_str(o, "type", "Warning");
-	json_set_str(o, "reason", REASON);
+	json_set_str(o, "reason", n->reason);
 	json_set_str(o, "message", n->message);
 	json_set_str(source, "component", COMPONENT);
 	json_set_str(source, "host", ev->config.node);
@@ -398,9 +404,14 @@ void events_failed(struct events *ev, const struct add_failure *f)
 
 	if (!ev)
 		return;
-	l = (struct letter){ xstrdup(f->ns),   xstrdup(f->name),
-		             xstrdup(f->uid),  f->network ? xstrdup(f->network) : NULL,
-		             xstrdup(f->text), f->kind };
+	l = (struct letter){ .ns = xstrdup(f->ns),
+		             .name = xstrdup(f->name),
+		             .uid = xstrdup(f->uid),
+		             .network = f->network ? xstrdup(f->network) : NULL,
+		             .kind = f->kind,
+		             .reason = f->reason ? f->reason : REASON_FAILED,
+		             .text = xstrdup(f->text),
+		             .remedy = f->remedy ? xstrdup(f->remedy) : NULL };
 	pthread_mutex_lock(&ev->lock);
 	if (ev->n == EVENTS_QUEUED) {
 		letter_release(&ev->letters[ev->first]);

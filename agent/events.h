@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * events.h - a Kubernetes Event on the pod whose ADD failed: why, and what helps.
+ * events.h - a Kubernetes Event on the pod whose ADD failed, or did less than was asked for: why,
+ * and what helps.
  *
  * Best effort, by a thread of its own: nobody waits for it, and what cannot be written is
  * forgotten.
@@ -13,12 +14,14 @@
 #define EVENTS_QUEUED 32 /* failures that wait to be looked at; the oldest makes room */
 #define EVENTS_KNOWN 64  /* events that are remembered, to be counted up */
 
-/* An ADD that failed.  Strings are borrowed. */
+/* An ADD that failed, or left out what was asked for.  Strings are borrowed. */
 struct add_failure {
 	const char *ns, *name, *uid; /* the pod */
 	const char *network;         /* its network, or NULL */
 	enum err_kind kind;
 	const char *text;
+	const char *remedy; /* what helps, or NULL: by its kind */
+	const char *reason; /* of the event, static; NULL: FailedAllocateIP */
 };
 
 struct events_config {

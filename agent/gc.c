@@ -41,6 +41,14 @@ struct gc {
 	bool have_attachments, bad_attachments;
 	bool marked;       /* the mark of look_for_mark() was there */
 	bool records_lost; /* it is not: attachment records may be missing */
+	const char *doubt; /* why it was last UNKNOWN whether an address is used; static */
+	struct kept *kept; /* what stays for want of evidence, and was told */
+	size_t n_kept, cap_kept;
+};
+
+struct kept {
+	struct ip ip;
+	char *cid;
 };
 
 /*
@@ -105,7 +113,13 @@ static void forget_attachments(struct gc *g)
 	g->have_attachments = g->bad_attachments = false;
 }
 
-static enum evidence namespace_of(const struct gc *g, const struct attachment *a)
+static enum evidence unknown(struct gc *g, const char *doubt)
+{
+	g->doubt = doubt;
+	return UNKNOWN;
+}
+
+static enum evidence namespace_of(struct gc *g, const struct attachment *a)
 {
 	struct stat st;
 
@@ -113,11 +127,15 @@ static enum evidence namespace_of(const struct gc *g, const struct attachment *a
 		return DEAD;
 	/* there never was one, and without an API server nobody else to ask */
 	if (!*a->netns)
-		return store_is_dir(g->config.store) ? UNKNOWN : DEAD;
+		return store_is_dir(g->config.store)
+		               ? unknown(g, "its ADD named no network namespace")
+		               : DEAD;
 	if (!a->netns_inode)
-		return UNKNOWN;
+		return unknown(g, "its network namespace was not to be seen from here");
 	if (stat(a->netns, &st) < 0)
-		return errno == ENOENT || errno == ENOTDIR ? DEAD : UNKNOWN;
+		return errno == ENOENT || errno == ENOTDIR
+		               ? DEAD
+		               : unknown(g, "its network namespace cannot be looked at");
 	return (uint64_t)st.st_ino == a->netns_inode ? LIVES : DEAD;
 }
 
@@ -125,6 +143,7 @@ static enum evidence namespace_of(const struct gc *g, const struct attachment *a
 static enum evidence attachment_of_pod(struct gc *g, const struct pool_record *r,
                                        enum evidence otherwise)
 {
+	enum evidence evidence;
 	bool found = false;
 
 	read_attachments(g);
@@ -134,10 +153,13 @@ static enum evidence attachment_of_pod(struct gc *g, const struct pool_record *r
 		if (!streq(a->pod_uid, r->uid) || (*r->nic && !streq(a->ifname, r->nic)))
 			continue;
 		found = true;
-		if (namespace_of(g, a) != DEAD)
-			return namespace_of(g, a);
+		evidence = namespace_of(g, a);
+		if (evidence != DEAD)
+			return evidence;
 	}
-	return g->bad_attachments ? UNKNOWN : found ? DEAD : otherwise;
+	if (g->bad_attachments)
+		return unknown(g, "the folder of attachment records cannot be read");
+	return found ? DEAD : otherwise;
 }
 
 /*
@@ -151,6 +173,7 @@ static enum evidence attachment_of(struct gc *g, const struct pool_record *r)
 	enum evidence found;
 
 	/* without an API server there is nobody else to ask */
+	g->doubt = "nothing says of which container it is";
 	if (!*r->cid || !*r->nic)
 		return attachment_of_pod(g, r, store_is_dir(g->config.store) ? UNKNOWN : DEAD);
 	if (inflight_has(g->config.inflight, r->cid))
@@ -159,9 +182,11 @@ static enum evidence attachment_of(struct gc *g, const struct pool_record *r)
 		found = namespace_of(g, &a);
 		attachment_release(&a);
 	} else if (attachment_exists(g->config.state_dir, r->cid, r->nic)) {
-		return UNKNOWN; /* one that cannot be read may say that it lives */
+		/* one that cannot be read may say that it lives */
+		return unknown(g, "its attachment record cannot be read");
 	} else {
-		found = g->records_lost && !r->keep ? UNKNOWN : DEAD;
+		found = g->records_lost && !r->keep ? unknown(g, "attachment records were removed")
+		                                    : DEAD;
 	}
 	/* a newer sandbox that took the record over and failed: the older one may live on with the
 	 * address */
@@ -247,13 +272,64 @@ static bool pod_is_gone(const struct gc *g, const struct ledger_held *h)
 	return pod == ELSEWHERE || (pod == DEAD && keeper_is_gone(g, r, ns, name));
 }
 
+static bool was_told(const struct gc *g, const struct pool_record *r)
+{
+	for (size_t i = 0; i < g->n_kept; i++)
+		if (ip_equal(g->kept[i].ip, r->ip) && streq(g->kept[i].cid, r->cid))
+			return true;
+	return false;
+}
+
+/* Once for each address, when its pod is gone: from then on somebody may wonder. */
+static void tell_doubt(struct gc *g, const struct ledger_held *h)
+{
+	const struct pool_record *r = &h->record;
+	/* where there are no pods none is missed */
+	bool dir = store_is_dir(g->config.store);
+
+	if (was_told(g, r) || !pod_is_gone(g, h))
+		return;
+	g->kept = xgrow(g->kept, &g->cap_kept, g->n_kept + 1, sizeof(*g->kept));
+	g->kept[g->n_kept++] = (struct kept){ r->ip, xstrdup(r->cid) };
+	(dir ? log_info : log_warn)(
+		"address %s of IPPool %s stays%s, until the DEL of %s, nic %s, cid %.13s: %s. "
+		"Remedy, when that container does not run any more: its DEL%s%s%s",
+		ip_str(r->ip).s, h->pool, dir ? "" : " though its pod is gone", r->pod, r->nic,
+		r->cid, g->doubt, g->records_lost ? "" : ", or remove its record in ",
+		g->records_lost ? "" : g->config.state_dir, g->records_lost ? "" : "/attachments");
+}
+
+/* What is not held any more is news when it is again. */
+static void forget_told(struct gc *g, const struct ledger_request *held)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < g->n_kept; i++) {
+		struct kept *k = &g->kept[i];
+		bool still = false;
+
+		for (size_t j = 0; held && j < held->n_held && !still; j++)
+			still = ip_equal(held->held[j].record.ip, k->ip) &&
+			        streq(held->held[j].record.cid, k->cid);
+		if (still)
+			g->kept[kept++] = *k;
+		else
+			free(k->cid);
+	}
+	g->n_kept = kept;
+}
+
 static bool is_left_behind(struct gc *g, const struct ledger_held *h)
 {
 	const struct pool_record *r = &h->record;
+	enum evidence evidence;
 
 	if (*r->conflict)
 		return r->since + GC_QUARANTINE_S < (int64_t)time(NULL);
-	return attachment_of(g, r) == DEAD && pod_is_gone(g, h);
+	evidence = attachment_of(g, r);
+	if (evidence == UNKNOWN)
+		tell_doubt(g, h);
+	return evidence == DEAD && pod_is_gone(g, h);
 }
 
 static void suspect_unwatch(struct gc *g, struct suspect *s)
@@ -509,6 +585,8 @@ static bool round_of(struct gc *g, int event, bool sweep)
 	if (sweep && held && held->kind == ERR_NONE)
 		sweep_attachments(g, event, held);
 	forget_attachments(g);
+	if (held && held->kind == ERR_NONE)
+		forget_told(g, held);
 	ledger_request_free(held);
 	keep_rounds(g, event);
 	return freed == BATCH;
@@ -562,5 +640,7 @@ void gc_stop(struct gc *g)
 	pause_end(&g->pause);
 	pthread_join(g->thread, NULL);
 	pause_release(&g->pause);
+	forget_told(g, NULL);
+	free(g->kept);
 	free(g);
 }

@@ -25,11 +25,11 @@
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "k8s/ippool.h"
+#include "pool/overlap.h"
 
 #define GATHER_MS 5            /* a batch waits so long for requests that are on their way */
 #define CONFLICT_MAX_MS 1000   /* longest pause after conflicts in a row */
 #define TROUBLE_MAX_MS 2000    /* longest pause while the store does not answer */
-#define OVERLAP_DEPTH 16       /* pools that yield to pools that yield ... */
 #define ADMIT_AGAIN_MS 30000   /* after a failed admission */
 #define FOREIGN_ADMIT_MS 30000 /* so long, to twice that, other nodes' pools are left to them */
 #define FOREIGN_ADMIT_TRY 20   /* enough to be at the longest pause */
@@ -379,44 +379,28 @@ static void pool_event(struct ledger *l, const struct news *n)
 	}
 }
 
-/*
- * Does it yield to an older pool?  One that yields itself counts for nothing: a mistaken pool must
- * not put all later ones out of use.  Ages only fall, so it ends; at the greatest depth the older
- * pool counts.
- */
-static void decide_overlap(struct ledger *l, struct slot *s,
-                           int depth) /* NOLINT(misc-no-recursion): depth bounded */
+/* overlap is taken. */
+static void take_overlap(struct ledger *l, struct slot *s, char *overlap)
 {
-	AUTO_FREE char *before = s->overlap;
-
-	s->overlap = NULL;
-	s->decided = true;
-	for (size_t k = 0; k < l->n_slots && !s->overlap; k++) {
-		struct slot *older = l->slots[k];
-
-		s->overlap = pool_state_overlap(&s->at, &older->at);
-		if (!s->overlap)
-			continue;
-		if (!older->decided && depth < OVERLAP_DEPTH)
-			decide_overlap(l, older, depth + 1);
-		if (older->decided && older->overlap) {
-			free(s->overlap);
-			s->overlap = NULL;
-		}
-	}
-	if (s->overlap && pool_state_is_for(&s->at, l->config.node) &&
-	    (!before || !streq(before, s->overlap)))
-		log_warn("IPPool %s is not used: %s", s->at.p.name, s->overlap);
+	if (overlap && pool_state_is_for(&s->at, l->config.node) &&
+	    (!s->overlap || !streq(s->overlap, overlap)))
+		log_warn("IPPool %s is not used: %s", s->at.p.name, overlap);
+	free(s->overlap);
+	s->overlap = overlap;
 }
 
 static void find_overlaps(struct ledger *l)
 {
+	AUTO_FREE struct contender *all = xcalloc(l->n_slots, sizeof(*all));
+
 	l->overlaps_stale = false;
 	for (size_t i = 0; i < l->n_slots; i++)
-		l->slots[i]->decided = false;
+		all[i].p = &l->slots[i]->at.p;
 	for (size_t i = 0; i < l->n_slots; i++)
-		if (!l->slots[i]->decided && pool_state_is_for(&l->slots[i]->at, l->config.node))
-			decide_overlap(l, l->slots[i], 0);
+		if (pool_state_is_for(&l->slots[i]->at, l->config.node))
+			overlap_decide(all, l->n_slots, i);
+	for (size_t i = 0; i < l->n_slots; i++)
+		take_overlap(l, l->slots[i], all[i].overlap);
 }
 
 /* Jobs. */

@@ -84,6 +84,7 @@ struct ledger_request {
 	struct labels pod_labels, namespace_labels, node_labels;
 	struct pool_route *routes; /* the pod's own, for who answers; owned */
 	size_t n_routes;
+	bool more_nics;                /* the pod's networks are not at their end with this one */
 	char *pool;                    /* of DEL: where the addresses were; may be NULL */
 	struct ip addresses[FAMILIES]; /* of FREE, QUARANTINE; family 0: none */
 	char *reason;                  /* of QUARANTINE */
@@ -95,6 +96,8 @@ struct ledger_request {
 	int client;
 	/* the answer: ERR_NONE, or why not */
 	enum err_kind kind;
+	bool *strays; /* of an ADD with routes: those whose gateway is in no subnet of the pod */
+	char *remedy; /* what would help, where that is known; else NULL */
 	char *text;
 	struct grant grants[FAMILIES]; /* of ADD; of DEL and FREE: the first that were given back */
 	size_t n_grants;

@@ -25,7 +25,6 @@ struct slot {
 	int failures;
 	struct mono idle; /* not watched: when it was read last */
 	char *overlap;    /* why it must not be used beside an older pool, or NULL */
-	bool decided;     /* that, in this round of find_overlaps() */
 };
 
 /* A pool that is named somewhere and not watched: is there one? */

@@ -123,3 +123,12 @@ size_t network_place(const char *networks, const char *nic)
 
 	return network ? place : 0;
 }
+
+size_t network_count(const char *networks)
+{
+	size_t count = 0;
+
+	/* no NIC is called so: it looks at all of them */
+	free(pick(networks, "", "", &count));
+	return count;
+}

@@ -15,6 +15,8 @@
 #include "base/failpoint.h"
 #include "pool/pattern.h"
 
+#define REMEDY_MAX 256 /* bytes, after which no further pool's is told */
+
 enum verdict {
 	VERDICT_WAIT,  /* stays pending */
 	VERDICT_BATCH, /* is in a slot's batch */
@@ -274,6 +276,30 @@ static enum verdict no(struct ledger *l, struct ledger_request *r, enum err_kind
 	return VERDICT_DONE;
 }
 
+/* What would help with the pools that are meant for it and of no use as they are; owned, or NULL.
+ */
+static char *remedy_of(struct ledger *l, const struct ledger_request *r, int f,
+                       const struct candidates *c)
+{
+	struct pool_request q = question(l, r, f);
+	AUTO_STR all = STR_INIT;
+
+	for (size_t i = 0; i < c->n && all.len < REMEDY_MAX; i++) {
+		const struct slot *s = c->v[i];
+		AUTO_FREE char *one = pool_remedy(&s->at.p, &q);
+		AUTO_STR why = STR_INIT;
+
+		if (!one && s->overlap && pool_serves(&s->at.p, &q, &why))
+			one = xasprintf(
+				"take the addresses that IPPool %s shares with an older "
+				"one out of either",
+				s->at.p.name);
+		if (one)
+			str_addf(&all, "%s%s", all.len ? "; or " : "", one);
+	}
+	return all.len ? str_take(&all) : NULL;
+}
+
 static enum verdict refuse(struct ledger *l, struct ledger_request *r, int f,
                            const struct candidates *c, const char *filtered, const char *used)
 {
@@ -290,6 +316,8 @@ static enum verdict refuse(struct ledger *l, struct ledger_request *r, int f,
 		                    version, names.data, r->nic, used,
 		                    *filtered ? ", filtered out: [" : "", filtered,
 		                    *filtered ? "]" : ""));
+	free(r->remedy);
+	r->remedy = remedy_of(l, r, f, c);
 	if (c->n)
 		return no(l, r, ERR_NO_POOL,
 		          xasprintf("no IPPool available, all IPv%d IPPools [%s] of %s filtered "

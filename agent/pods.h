@@ -73,5 +73,6 @@ char *pod_network(const struct pod_facts *f, const char *nic, const char *fallba
 
 /* The place of the NIC, from 1, in the annotation k8s.v1.cni.cncf.io/networks; 0: not there. */
 size_t network_place(const char *networks, const char *nic);
+size_t network_count(const char *networks);
 
 #endif

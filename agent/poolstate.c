@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * poolstate.c - reading pool objects, and the minimal admission: what must be filled in, and which
- * of two overlapping pools yields.
+ * poolstate.c - reading pool objects, and the minimal admission: what must be filled in.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -15,12 +14,10 @@ int pool_state_read(const json *object, struct pool_state *out, struct err *e)
 {
 	const json *finalizers = json_at(object, "metadata", "finalizers", NULL);
 	const json *labels = json_at(object, "metadata", "labels", NULL);
-	const char *created = json_str_at(object, "metadata", "creationTimestamp", NULL);
 
 	memset(out, 0, sizeof(*out));
 	if (ippool_read(object, &out->p, e) < 0)
 		return -1;
-	out->created = xstrdup(created ? created : "");
 	out->finalizers = json_is_array(finalizers) ? json_copy(finalizers) : NULL;
 	out->labels = json_is_object(labels) ? json_copy(labels) : NULL;
 	out->has_version = json_at(object, "spec", "ipVersion", NULL) != NULL;
@@ -35,7 +32,6 @@ int pool_state_read(const json *object, struct pool_state *out, struct err *e)
 void pool_state_release(struct pool_state *s)
 {
 	pool_release(&s->p);
-	free(s->created);
 	json_free(s->finalizers);
 	json_free(s->labels);
 	memset(s, 0, sizeof(*s));
@@ -150,28 +146,7 @@ json *pool_state_count_patch(const struct pool_state *s)
 
 bool pool_state_is_for(const struct pool_state *s, const char *node)
 {
-	for (size_t i = 0; i < s->p.n_node_names; i++)
-		if (streq(s->p.node_names[i], node))
-			return true;
-	return !s->p.n_node_names;
-}
-
-char *pool_state_overlap(const struct pool_state *a, const struct pool_state *older)
-{
-	AUTO_IP_SET mine = pool_usable(&a->p), theirs = pool_usable(&older->p);
-	int age = strcmp(a->created, older->created);
-
-	if (age < 0 || (age == 0 && strcmp(a->p.name, older->p.name) <= 0))
-		return NULL;
-	if (a->p.bad || older->p.bad || !cidr_overlaps(a->p.subnet, older->p.subnet))
-		return NULL;
-	for (size_t i = 0; i < mine.n; i++)
-		for (size_t j = 0; j < theirs.n; j++)
-			if (ip_range_overlaps(mine.v[i], theirs.v[j]))
-				return xasprintf("its %s overlaps %s of IPPool %s, which is older",
-				                 ip_range_str(mine.v[i]).s,
-				                 ip_range_str(theirs.v[j]).s, older->p.name);
-	return NULL;
+	return pool_is_for(&s->p, node);
 }
 
 /*

@@ -11,7 +11,6 @@
 
 struct pool_state {
 	struct pool p;
-	char *created; /* metadata.creationTimestamp */
 	int64_t generation;
 	json *finalizers;        /* array, or NULL */
 	json *labels;            /* metadata.labels, or NULL */
@@ -44,12 +43,6 @@ json *pool_state_count_patch(const struct pool_state *s);
 
 /* Is this pool for this node, or for all? */
 bool pool_state_is_for(const struct pool_state *s, const char *node);
-
-/*
- * Text that says which address both give out, when a and an older pool do; else NULL.  Owned.
- * Of two pools created in the same second the one whose name comes first counts as the older.
- */
-char *pool_state_overlap(const struct pool_state *a, const struct pool_state *older);
 
 /* resourceVersions of one kind: -1 a is older, 0 equal, 1 newer, 2 cannot be told. */
 int version_compare(const char *a, const char *b);

@@ -141,6 +141,7 @@ void ledger_request_free(struct ledger_request *r)
 	choice_release(&r->choice);
 	free(r->ns);
 	free(r->routes);
+	free(r->strays);
 	labels_release(&r->pod_labels);
 	labels_release(&r->namespace_labels);
 	labels_release(&r->node_labels);
@@ -154,6 +155,7 @@ void ledger_request_free(struct ledger_request *r)
 	json_free(r->rounds);
 	free(r->pool);
 	free(r->reason);
+	free(r->remedy);
 	free(r->text);
 	free(r->why);
 	pod_grants_free(r->pod_grants);
@@ -270,6 +272,19 @@ void ledger_refuse(struct ledger *l, struct ledger_request *r, enum err_kind kin
 	give_back(l, r, mono_min(r->deadline, (struct mono){ now.ms + ROLLBACK_MS }), r);
 }
 
+static void find_strays(struct ledger_request *r, const struct pod_grants *g)
+{
+	if (!r->n_routes)
+		return;
+	free(r->strays);
+	r->strays = xcalloc(r->n_routes, sizeof(*r->strays));
+	for (size_t k = 0; k < r->n_routes; k++) {
+		r->strays[k] = true;
+		for (size_t i = 0; i < g->n; i++)
+			r->strays[k] &= !cidr_contains(g->v[i].address, r->routes[k].gw);
+	}
+}
+
 void ledger_granted(struct ledger *l, struct ledger_request *r)
 {
 	struct pod_grants *g;
@@ -285,6 +300,7 @@ void ledger_granted(struct ledger *l, struct ledger_request *r)
 		r->grants[1] = first;
 	}
 	g = ledger_grants(l, r->pod, r->uid);
+	find_strays(r, g);
 	for (size_t i = 0; i < g->n; i++) {
 		if (!streq(g->v[i].nic, r->nic))
 			continue;

@@ -24,7 +24,7 @@
 #define WRITE_MS 10000
 #define BACKLOG 512
 #define LINGER_MS 1000
-#define LINGER_BYTES (1024 * 1024)
+#define LINGER_BYTES (64 * 1024 * 1024)
 #define PARKED_MAX 2 /* threads that wait for the next connection: starting one takes longer */
 
 struct connection {

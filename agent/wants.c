@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "agent/wants.h"
+#include "base/log.h"
 
 static int check_pod(const struct agent *a, const struct pod_facts *f, const char *pod,
                      struct err *e)
@@ -71,6 +72,9 @@ static int choose_pools(const struct identity *id, const json *body, const struc
 	    json_opt_bool(body, "cleanGateway", &in.conf_clean_gateway, e) < 0 ||
 	    choose(&in, &r->choice, e) < 0)
 		return -1;
+	if (r->choice.unknown)
+		log_warn("ADD pod=%s nic=%s: %s: unknown keys are ignored: %s", r->pod, id->nic,
+		         r->choice.source, r->choice.unknown);
 	return routes_read(f->routes, &r->routes, &r->n_routes, e);
 }
 
@@ -112,6 +116,7 @@ int wants_fill(struct agent *a, const struct identity *id, const json *body,
 	                         a->config.agent_namespace, &r->network_error);
 	r->enabled[V4] = a->config.settings->ipv4;
 	r->enabled[V6] = a->config.settings->ipv6;
+	r->more_nics = network_place(f.networks, id->nic) < network_count(f.networks);
 	find_keeper(a, id, &f, r);
 	rc = fill_from(a, id, body, &f, &ns, r, e);
 	namespace_facts_release(&ns);

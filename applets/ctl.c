@@ -274,7 +274,7 @@ static int ip_run(const struct where *w, struct ip ip, bool as_json)
 		if (store_list(s, kinds[i], NULL, NULL, lists[i], NULL, mono_in(REQUEST_MS), &e) <
 		    0)
 			return failed(s, &e);
-	report = lookup_report(pools, reserved, endpoints, ip);
+	report = lookup_report(pools, reserved, endpoints, store_is_dir(s), ip);
 	if (as_json)
 		json_print_pretty(report, &text);
 	else

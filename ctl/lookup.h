@@ -21,9 +21,13 @@
  *   gateways  names of the pools whose gateway it is
  *
  * state: "allocated" or "conflict" (held back, because somebody else answers for it), whatever else
- * it is; "excluded", "reserved", "free".
+ * it is; "excluded", "reserved", "unused" (the pool gives nothing: problem says why), "free".
+ *
+ * shared: each agent sees all pools, as over a directory; else those of its node and of all nodes,
+ * and only these can overlap for it.
  */
-json *lookup_report(const json *pools, const json *reserved, const json *endpoints, struct ip ip);
+json *lookup_report(const json *pools, const json *reserved, const json *endpoints, bool shared,
+                    struct ip ip);
 
 /* Does some pool have it? */
 bool lookup_found(const json *report);

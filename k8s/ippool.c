@@ -286,6 +286,7 @@ int ippool_read(const json *object, struct pool *out, struct err *e)
 	out->name = xstrdup(name);
 	out->uid = xstrdup(text_or_empty(json_get(object, "metadata"), "uid"));
 	out->version = xstrdup(text_or_empty(json_get(object, "metadata"), "resourceVersion"));
+	out->created = xstrdup(text_or_empty(json_get(object, "metadata"), "creationTimestamp"));
 	out->terminating = json_str_at(object, "metadata", "deletionTimestamp", NULL) != NULL;
 	out->not_ready = read_condition(object);
 	if (read_spec(json_get(object, "spec"), out, &why) < 0)

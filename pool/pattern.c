@@ -14,7 +14,7 @@
 
 bool pattern_is(const char *name)
 {
-	return strpbrk(name, "*?") || (strchr(name, '[') && strchr(name, ']'));
+	return strpbrk(name, "*?[") != NULL;
 }
 
 /* The character at *s, which moves behind it.  What is no UTF-8 is a character of one byte. */

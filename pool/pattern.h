@@ -9,7 +9,7 @@
 
 #include <stdbool.h>
 
-/* Does it hold *, ? or [ and ]?  Else it is a name. */
+/* Does it hold *, ? or [, as no name can?  Then it was meant as one, well formed or not. */
 bool pattern_is(const char *name);
 
 /* Is it well formed?  Else it matches nothing. */

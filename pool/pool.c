@@ -65,6 +65,7 @@ void pool_release(struct pool *p)
 	free(p->name);
 	free(p->uid);
 	free(p->version);
+	free(p->created);
 	free(p->bad);
 	free(p->not_ready);
 	free(p->foreign);
@@ -95,6 +96,7 @@ void pool_copy(struct pool *to, const struct pool *from)
 	to->name = xstrdup(from->name);
 	to->uid = xstrdup(from->uid);
 	to->version = xstrdup(from->version);
+	to->created = xstrdup(from->created);
 	to->bad = from->bad ? xstrdup(from->bad) : NULL;
 	to->not_ready = from->not_ready ? xstrdup(from->not_ready) : NULL;
 	to->foreign = from->foreign ? xstrdup(from->foreign) : NULL;
@@ -354,9 +356,71 @@ size_t pool_remove(struct pool *p, const char *pod, const char *uid, const char 
 	return n;
 }
 
+/* No card can have one of these. */
+static const struct {
+	struct cidr of;
+	const char *what;
+} never[] = {
+	{ { { 4, { 0 } }, 32 }, "the unspecified address" },
+	{ { { 4, { 127 } }, 8 }, "loopback addresses" },
+	{ { { 4, { 224 } }, 4 }, "multicast addresses" },
+	{ { { 4, { 255, 255, 255, 255 } }, 32 }, "the broadcast address" },
+	{ { { 6, { 0 } }, 128 }, "the unspecified address" },
+	{ { { 6, { [15] = 1 } }, 128 }, "the loopback address" },
+	{ { { 6, { 255 } }, 8 }, "multicast addresses" },
+};
+
+/* Addresses that it would give and must not; owned text, or NULL. */
+static char *find_never(const struct pool *p)
+{
+	AUTO_IP_SET usable = pool_usable(p);
+
+	for (size_t i = 0; i < usable.n; i++)
+		for (size_t k = 0; k < ARRAY_LEN(never); k++)
+			if (ip_range_overlaps(usable.v[i], cidr_range(never[k].of)))
+				return xasprintf("ips: %s has %s, which no pod can use: %s",
+				                 ip_range_str(usable.v[i]).s, never[k].what,
+				                 ip_range_str(cidr_range(never[k].of)).s);
+	return NULL;
+}
+
+/* An RFC 1123 subdomain, as Kubernetes wants names to be. */
+static bool is_name(const char *s, size_t n)
+{
+	bool inside = false; /* a label that began */
+
+	if (n > 253)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		bool alnum = (s[i] >= 'a' && s[i] <= 'z') || (s[i] >= '0' && s[i] <= '9');
+
+		/* a '-' stands between letters, a '.' after one */
+		if (!alnum && (!inside || (s[i] != '-' && (s[i] != '.' || s[i - 1] == '-'))))
+			return false;
+		inside = s[i] != '.';
+	}
+	return inside && s[n - 1] != '-';
+}
+
+/* NAME or NAMESPACE/NAME */
+static bool is_full_name(const char *s)
+{
+	const char *slash = strchr(s, '/');
+	const char *name = slash ? slash + 1 : s;
+
+	return (!slash || is_name(s, (size_t)(slash - s))) && is_name(name, strlen(name));
+}
+
+bool pool_gives_gateway(const struct pool *p)
+{
+	return p->gateway.family && ip_set_contains(&p->ips, p->gateway) &&
+	       !ip_set_contains(&p->excluded, p->gateway);
+}
+
 char *pool_check(const struct pool *p)
 {
 	struct ip_range subnet = cidr_range(p->subnet);
+	char *bad;
 
 	if (p->pod_affinity.set && !p->pod_affinity.n)
 		return xstrdup("empty podAffinity is invalid for SpiderIPPool");
@@ -370,14 +434,21 @@ char *pool_check(const struct pool *p)
 		    !ip_range_contains(subnet, p->ips.v[i].last))
 			return xasprintf("ips: %s is not in subnet %s", ip_range_str(p->ips.v[i]).s,
 			                 cidr_str(p->subnet).s);
+	bad = find_never(p);
+	if (bad)
+		return bad;
 	if (p->gateway.family) {
 		if (!cidr_contains(p->subnet, p->gateway))
 			return xasprintf("gateway %s is not in subnet %s", ip_str(p->gateway).s,
 			                 cidr_str(p->subnet).s);
-		if (ip_set_contains(&p->ips, p->gateway) &&
-		    !ip_set_contains(&p->excluded, p->gateway))
+		if (pool_gives_gateway(p))
 			return xasprintf("gateway %s is among ips", ip_str(p->gateway).s);
 	}
+	for (size_t i = 0; i < p->n_multus_names; i++)
+		if (!is_full_name(p->multus_names[i]))
+			return xasprintf(
+				"multusName: \"%.300s\" is neither NAME nor NAMESPACE/NAME",
+				p->multus_names[i]);
 	for (size_t i = 0; i < p->n_routes; i++) {
 		const struct pool_route *r = &p->routes[i];
 

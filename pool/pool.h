@@ -57,6 +57,7 @@ struct pool {
 	char *name;
 	char *uid;
 	char *version; /* metadata.resourceVersion the records were read at */
+	char *created; /* metadata.creationTimestamp */
 	int family;    /* 4 or 6 */
 	struct cidr subnet;
 	struct ip gateway;      /* family 0: none */
@@ -120,6 +121,13 @@ struct pool_request {
  * begins with the pool's name.
  */
 bool pool_serves(const struct pool *p, const struct pool_request *r, struct str *why);
+/*
+ * What would have to be done with it so that it serves the request, when it is being deleted,
+ * disabled or bad and would serve it otherwise; NULL: nothing of that.  Owned.
+ */
+char *pool_remedy(const struct pool *p, const struct pool_request *r);
+/* Does its nodeName leave the node in? */
+bool pool_is_for(const struct pool *p, const char *node);
 /* Is it for the request's node and network, as far as that is known? */
 bool pool_is_near(const struct pool *p, const struct pool_request *r);
 
@@ -203,5 +211,6 @@ const struct pool_record *pool_find_released(const struct pool *p, const char *p
 /* Problems of one pool by itself (subnet, ranges, gateway, routes): NULL when fine, else owned
  * text. */
 char *pool_check(const struct pool *p);
+bool pool_gives_gateway(const struct pool *p); /* one of these */
 
 #endif

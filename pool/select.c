@@ -87,7 +87,8 @@ static bool is_ready(const struct pool *p, struct str *why)
 	return false;
 }
 
-bool pool_serves(const struct pool *p, const struct pool_request *r, struct str *why)
+/* Of its family, node, namespace, pod and network. */
+static bool is_meant_for(const struct pool *p, const struct pool_request *r, struct str *why)
 {
 	const struct rule rules[] = {
 		{ "node", r->node, "nodeAffinity", p->node_names, p->n_node_names,
@@ -97,12 +98,6 @@ bool pool_serves(const struct pool *p, const struct pool_request *r, struct str 
 		{ "pod", r->pod, "podAffinity", NULL, 0, &p->pod_affinity, r->pod_labels },
 	};
 
-	if (p->terminating || p->disabled) {
-		str_addf(why, "%s is %s", p->name, p->terminating ? "being deleted" : "disabled");
-		return false;
-	}
-	if (!p->family) /* which is because it is bad */
-		return is_ready(p, why);
 	if (p->family != r->family) {
 		str_addf(why, "%s is IPv%d", p->name, p->family);
 		return false;
@@ -110,14 +105,56 @@ bool pool_serves(const struct pool *p, const struct pool_request *r, struct str 
 	for (size_t i = 0; i < ARRAY_LEN(rules); i++)
 		if (!admits(p, &rules[i], why))
 			return false;
-	return admits_network(p, r, why) && is_ready(p, why);
+	return admits_network(p, r, why);
+}
+
+bool pool_serves(const struct pool *p, const struct pool_request *r, struct str *why)
+{
+	if (p->terminating || p->disabled) {
+		str_addf(why, "%s is %s", p->name, p->terminating ? "being deleted" : "disabled");
+		return false;
+	}
+	/* no family, which is because it is bad */
+	return (!p->family || is_meant_for(p, r, why)) && is_ready(p, why);
+}
+
+char *pool_remedy(const struct pool *p, const struct pool_request *r)
+{
+	AUTO_STR why = STR_INIT;
+
+	if (p->family && !is_meant_for(p, r, &why))
+		return NULL;
+	if (p->terminating)
+		return xasprintf(
+			"name another IPPool than %s, or make it again when it is gone: "
+			"it stays until its addresses are given back",
+			p->name);
+	if (p->disabled)
+		return xasprintf("set spec.disable of IPPool %s to false", p->name);
+	if (p->unreadable)
+		return xasprintf("make status.allocatedIPs of IPPool %s a JSON object again",
+		                 p->name);
+	if (p->foreign)
+		return xasprintf("take out of status.allocatedIPs of IPPool %s what is no address",
+		                 p->name);
+	if (pool_gives_gateway(p))
+		return xasprintf(
+			"take the gateway %s out of spec.ips of IPPool %s, or list it in "
+			"its spec.excludeIPs",
+			ip_str(p->gateway).s, p->name);
+	return p->bad ? xasprintf("correct the spec of IPPool %s", p->name) : NULL;
+}
+
+bool pool_is_for(const struct pool *p, const char *node)
+{
+	return !p->n_node_names || listed(p->node_names, p->n_node_names, node);
 }
 
 bool pool_is_near(const struct pool *p, const struct pool_request *r)
 {
 	AUTO_STR why = STR_INIT;
 
-	if (p->n_node_names && !listed(p->node_names, p->n_node_names, r->node))
+	if (!pool_is_for(p, r->node))
 		return false;
 	if (!p->n_node_names && p->node_affinity.set && r->node_labels &&
 	    !selector_matches(&p->node_affinity, r->node_labels, &why))

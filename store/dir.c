@@ -362,64 +362,6 @@ static bool fits(const json *o, const char *ns, const struct k8s_selector *sel)
 	return selected(o, sel, &yes, NULL) == 0 && yes;
 }
 
-/* Everything of a kind that fits; a broken file is named in the log and left out. */
-static int scan(struct store *s, enum store_kind k, const char *ns, const struct k8s_selector *sel,
-                json *items, struct err *e)
-{
-	AUTO_FREE char *folder = folder_of(s, k);
-	char **names;
-	size_t n;
-
-	if (file_list(folder, &names, &n, e) < 0)
-		return -1;
-	for (size_t i = 0; i < n; i++) {
-		AUTO_FREE char *path = xasprintf("%s/%s", folder, names[i]);
-		json *o = NULL;
-		struct err bad;
-
-		if (!str_ends(names[i], ".json"))
-			continue;
-		if (read_object(path, &o, &bad) < 0) {
-			/* gone since it was listed is no news */
-			if (bad.kind != ERR_NOT_FOUND)
-				log_warn_err(&bad, "left out");
-			continue;
-		}
-		if (fits(o, ns, sel))
-			json_append(items, o);
-		else
-			json_free(o);
-	}
-	file_list_free(names, n);
-	return 0;
-}
-
-static int dir_list(struct store *s, enum store_kind k, const char *ns,
-                    const struct k8s_selector *sel, json **items, char **version,
-                    struct mono deadline, struct err *e)
-{
-	AUTO_JSON *list = json_new_array();
-	AUTO_FD int fd = -1;
-	bool ignored;
-	uint64_t v = 0;
-
-	/* a selector that is none is told also where there is nothing to select */
-	if (selected(NULL, sel, &ignored, e) < 0)
-		return -1;
-	/* shared: what is listed and the version are of one moment */
-	if (lock(s, LOCK_SH, deadline, &fd, e) < 0)
-		return -1;
-	if (fd < 0 && version)
-		return err_set(e, ERR_FORBIDDEN, "the lock of the store %s cannot be opened",
-		               dir_path(s));
-	if ((fd >= 0 && read_counter(fd, &v, e) < 0) || scan(s, k, ns, sel, list, e) < 0)
-		return -1;
-	if (version)
-		*version = xasprintf("%llu", (unsigned long long)v);
-	*items = take_ptr(&list);
-	return 0;
-}
-
 static int new_uid(char out[37], struct err *e)
 {
 	unsigned char b[16];
@@ -434,34 +376,181 @@ static int new_uid(char out[37], struct err *e)
 	return 0;
 }
 
+/* What is missing of that which every object has. */
+static int fill_in(enum store_kind k, json *o, struct err *e)
+{
+	const struct store_kind_info *info = store_kind_info(k);
+	json *meta = json_ensure_object(o, "metadata");
+	char uid[37], stamp[DATE_SIZE];
+
+	json_set_str(o, "apiVersion", info->api_version);
+	json_set_str(o, "kind", info->kind);
+	if (!json_str_at(meta, "uid", NULL)) {
+		if (new_uid(uid, e) < 0)
+			return -1;
+		json_set_str(meta, "uid", uid);
+	}
+	if (!json_str_at(meta, "creationTimestamp", NULL)) {
+		date_text(time(NULL), stamp);
+		json_set_str(meta, "creationTimestamp", stamp);
+	}
+	if (!json_get(meta, "generation"))
+		json_set_i64(meta, "generation", 1);
+	return 0;
+}
+
+/* One that lies in a file of another name would not be found by its own. */
+static bool is_in_place(struct store *s, enum store_kind k, const json *o, const char *path)
+{
+	const char *name = json_str_at(o, "metadata", "name", NULL);
+	const char *ns = json_str_at(o, "metadata", "namespace", NULL);
+	AUTO_FREE char *right = NULL;
+	struct err e;
+
+	if (file_of(s, k, ns, name ? name : "", &right, &e) < 0)
+		log_warn_err(&e, "left out: %s: metadata", path);
+	else if (!streq(path, right))
+		log_warn("left out: %s: by its metadata it belongs into %s", path, right);
+	return right && streq(path, right);
+}
+
+/* Did somebody else than a store write it, or the store of another directory? */
+static bool is_stranger(const json *o, uint64_t newest)
+{
+	uint64_t v = version_of(o);
+
+	return !v || v > newest || !json_str_at(o, "metadata", "uid", NULL);
+}
+
+/* Files that somebody wrote by hand become objects when they are met. */
+static int adopt(int lock_fd, enum store_kind k, const char *path, json *o, struct err *e)
+{
+	if (fill_in(k, o, e) < 0 || write_object(lock_fd, path, o, e) < 0)
+		return err_wrap(e, "%s, which was written by hand", path);
+	log_info("%s was written by hand: it has got a uid and a version", path);
+	return 0;
+}
+
+/* What a scan does with strangers. */
+struct strangers {
+	uint64_t newest; /* version of the store */
+	int lock_fd;     /* exclusive: they are adopted; -1: they are counted */
+	size_t n;
+};
+
+/* Everything of a kind that fits; a broken file is named in the log and left out. */
+static int scan(struct store *s, enum store_kind k, const char *ns, const struct k8s_selector *sel,
+                struct strangers *st, json *items, struct err *e)
+{
+	AUTO_FREE char *folder = folder_of(s, k);
+	char **names;
+	int rc = 0;
+	size_t n;
+
+	if (file_list(folder, &names, &n, e) < 0)
+		return -1;
+	for (size_t i = 0; i < n && rc == 0; i++) {
+		AUTO_FREE char *path = xasprintf("%s/%s", folder, names[i]);
+		AUTO_JSON *o = NULL;
+		struct err bad;
+
+		if (!str_ends(names[i], ".json"))
+			continue;
+		if (read_object(path, &o, &bad) < 0) {
+			/* gone since it was listed is no news */
+			if (bad.kind != ERR_NOT_FOUND)
+				log_warn_err(&bad, "left out");
+			continue;
+		}
+		if (!is_in_place(s, k, o, path))
+			continue;
+		if (is_stranger(o, st->newest)) {
+			st->n++;
+			if (st->lock_fd >= 0)
+				rc = adopt(st->lock_fd, k, path, o, e);
+		}
+		if (fits(o, ns, sel))
+			json_append(items, take_ptr(&o));
+	}
+	file_list_free(names, n);
+	return rc;
+}
+
+/* Everything that fits, and the version, of one moment; met: were there strangers? */
+static int list_locked(struct store *s, int how, enum store_kind k, const char *ns,
+                       const struct k8s_selector *sel, json **items, char **version, bool *met,
+                       struct mono deadline, struct err *e)
+{
+	AUTO_JSON *list = json_new_array();
+	struct strangers st = { 0, -1, 0 };
+	AUTO_FD int fd = -1;
+	uint64_t v = 0;
+
+	if (lock(s, how, deadline, &fd, e) < 0)
+		return -1;
+	if (fd < 0 && version)
+		return err_set(e, ERR_FORBIDDEN, "the lock of the store %s cannot be opened",
+		               dir_path(s));
+	if (fd >= 0 && read_counter(fd, &st.newest, e) < 0)
+		return -1;
+	st.lock_fd = how == LOCK_EX ? fd : -1;
+	if (scan(s, k, ns, sel, &st, list, e) < 0 || (fd >= 0 && read_counter(fd, &v, e) < 0))
+		return -1;
+	*met = st.n > 0;
+	if (version)
+		*version = xasprintf("%llu", (unsigned long long)v);
+	*items = take_ptr(&list);
+	return 0;
+}
+
+static int dir_list(struct store *s, enum store_kind k, const char *ns,
+                    const struct k8s_selector *sel, json **items, char **version,
+                    struct mono deadline, struct err *e)
+{
+	AUTO_FREE char *v = NULL;
+	AUTO_JSON *list = NULL;
+	bool ignored, met;
+
+	/* a selector that is none is told also where there is nothing to select */
+	if (selected(NULL, sel, &ignored, e) < 0 ||
+	    list_locked(s, LOCK_SH, k, ns, sel, &list, version ? &v : NULL, &met, deadline, e) < 0)
+		return -1;
+	if (met && !((struct dir_store *)s)->looks) {
+		json_free(take_ptr(&list));
+		free(take_ptr(&v));
+		if (list_locked(s, LOCK_EX, k, ns, sel, &list, version ? &v : NULL, &met, deadline,
+		                e) < 0)
+			return -1;
+	}
+	if (version)
+		*version = take_ptr(&v);
+	*items = take_ptr(&list);
+	return 0;
+}
+
 static int dir_create(struct store *s, enum store_kind k, const json *object, json **out,
                       struct mono deadline, struct err *e)
 {
-	const struct store_kind_info *info = store_kind_info(k);
+	static const char given[][18] = { "creationTimestamp", "generation", "deletionTimestamp" };
 	const char *name = json_str_at(object, "metadata", "name", NULL);
 	const char *ns = json_str_at(object, "metadata", "namespace", NULL);
 	AUTO_FREE char *path = NULL;
 	AUTO_JSON *o = json_copy(object);
 	AUTO_FD int fd = -1;
-	char uid[37], stamp[DATE_SIZE];
 	json *meta;
 
-	if (file_of(s, k, ns, name ? name : "", &path, e) < 0 || new_uid(uid, e) < 0 ||
-	    make_folder(s, k, e) < 0 || lock(s, LOCK_EX, deadline, &fd, e) < 0)
+	if (file_of(s, k, ns, name ? name : "", &path, e) < 0 || make_folder(s, k, e) < 0 ||
+	    lock(s, LOCK_EX, deadline, &fd, e) < 0)
 		return -1;
 	if (access(path, F_OK) == 0)
-		return err_set(e, ERR_EXISTS, "%s \"%s\" already exists", info->resource.plural,
-		               name);
-	date_text(time(NULL), stamp);
-	json_set_str(o, "apiVersion", info->api_version);
-	json_set_str(o, "kind", info->kind);
+		return err_set(e, ERR_EXISTS, "%s \"%s\" already exists",
+		               store_kind_info(k)->resource.plural, name);
 	meta = json_ensure_object(o, "metadata");
-	if (!json_str_at(meta, "uid", NULL) || k != STORE_POD)
-		json_set_str(meta, "uid", uid); /* a pod's uid is its runtime's */
-	json_set_str(meta, "creationTimestamp", stamp);
-	json_set_i64(meta, "generation", 1);
-	json_remove(meta, "deletionTimestamp");
-	if (write_object(fd, path, o, e) < 0)
+	for (size_t i = 0; i < ARRAY_LEN(given); i++)
+		json_remove(meta, given[i]);
+	if (k != STORE_POD) /* a pod's uid is its runtime's */
+		json_remove(meta, "uid");
+	if (fill_in(k, o, e) < 0 || write_object(fd, path, o, e) < 0)
 		return -1;
 	if (out)
 		*out = take_ptr(&o);
@@ -496,6 +585,14 @@ static int conflict(enum store_kind k, const char *name, struct err *e)
 {
 	return err_set(e, ERR_CONFLICT, "%s \"%s\": the object has been modified",
 	               store_kind_info(k)->resource.plural, name);
+}
+
+/* want NULL: any.  A file that nobody has adopted yet has none. */
+static bool is_of_version(const json *o, const char *want)
+{
+	const char *have = json_str_at(o, "metadata", "resourceVersion", NULL);
+
+	return !want || (have && streq(want, have));
 }
 
 /* The status of old with the patch in it, into o. */
@@ -562,7 +659,7 @@ static int dir_patch(struct store *s, enum store_kind k, const char *ns, const c
 		e = &mine;
 	if (lock(s, LOCK_EX, deadline, &fd, e) < 0 || load(s, k, ns, name, &path, &old, e) < 0)
 		return -1;
-	if (want && !streq(want, json_str_at(old, "metadata", "resourceVersion", NULL)))
+	if (!is_of_version(old, want))
 		return conflict(k, name, e);
 	if (status) {
 		o = json_copy(old);
@@ -599,8 +696,7 @@ static int dir_delete(struct store *s, enum store_kind k, const char *ns, const 
 	if (lock(s, LOCK_EX, deadline, &fd, e) < 0 || load(s, k, ns, name, &path, &o, e) < 0)
 		return -1;
 	have_uid = json_str_at(o, "metadata", "uid", NULL);
-	if ((uid && (!have_uid || !streq(uid, have_uid))) ||
-	    (version && !streq(version, json_str_at(o, "metadata", "resourceVersion", NULL))))
+	if ((uid && (!have_uid || !streq(uid, have_uid))) || !is_of_version(o, version))
 		return conflict(k, name, e);
 	if (!json_count(json_at(o, "metadata", "finalizers", NULL)))
 		return remove_object(s, k, fd, path, e);
@@ -819,7 +915,7 @@ static int start_watch(struct dir_watch *w, uint64_t after, struct err *e)
 	if (make_folder(w->store, w->kind, e) < 0)
 		return -1;
 	if (inotify_add_watch(w->inotify, folder,
-	                      IN_MOVED_TO | IN_DELETE | IN_CREATE | IN_MOVED_FROM) < 0)
+	                      IN_MOVED_TO | IN_DELETE | IN_CLOSE_WRITE | IN_MOVED_FROM) < 0)
 		return err_sys(e, errno, "watch %s", folder);
 	/* the inotify first, then the look: nothing falls between */
 	if (rescan(w, after, e) < 0)

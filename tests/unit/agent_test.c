@@ -1282,6 +1282,91 @@ static void events_tell(void **state)
 		"annotations");
 }
 
+static void await_event(const char *pod, const char *message)
+{
+	for (struct mono until = soon();; mono_sleep_until(mono_in(2))) {
+		AUTO_JSON *items = NULL;
+
+		assert_int_equal(
+			store_list(store, STORE_EVENT, NULL, NULL, &items, NULL, soon(), NULL), 0);
+		json_each(o, items)
+		{
+			if (!streq(json_str_at(o, "involvedObject", "name", NULL), pod))
+				continue;
+			assert_string_equal(json_str_at(o, "message", NULL), message);
+			return;
+		}
+		assert_false(mono_passed(until));
+	}
+}
+
+/* What would help with the pools as they are. */
+static void events_tell_what_helps(void **state)
+{
+	(void)state;
+	create(STORE_IPPOOL,
+	       "{\"metadata\":{\"name\":\"off\"},\"spec\":{\"ips\":[\"10.1.0.1\"],"
+	       "\"subnet\":\"10.1.0.0/24\",\"disable\":true}}");
+	create(STORE_IPPOOL,
+	       "{\"metadata\":{\"name\":\"gw\"},\"spec\":{\"ips\":[\"10.2.0.1-10.2.0.9\"],"
+	       "\"subnet\":\"10.2.0.0/24\",\"gateway\":\"10.2.0.9\"}}");
+	create(STORE_IPPOOL,
+	       "{\"metadata\":{\"name\":\"young\"},\"spec\":{\"ips\":[\"10.1.0.1\"],"
+	       "\"subnet\":\"10.1.0.0/24\"}}");
+	make_pod("a", "uid-a", "master", "\"x\":\"y\"");
+	make_pod("b", "uid-b", "master", "\"x\":\"y\"");
+	start_node(&master);
+	await_healthy(&master);
+#define NONE "no IPPool available, all IPv4 IPPools "
+#define GATEWAY "gateway 10.2.0.9 is among ips"
+#define OLDER "young is not ready: its 10.1.0.1 overlaps 10.1.0.1 of IPPool off, which is older"
+	add_fails(&master, "a", "c1", "eth0", ",\"defaultIPv4IPPool\":[\"off\",\"gw\"]",
+	          "\"" NONE
+	          "[off gw] of eth0 filtered out: [off is disabled; gw is not ready: " GATEWAY
+	          "]\"");
+	await_event("a", NONE
+	            "[off gw] of eth0 filtered out: [off is disabled; gw is not ready: " GATEWAY
+	            "]. Remedy: set spec.disable of IPPool off to false; or take the "
+	            "gateway 10.2.0.9 out of spec.ips of IPPool gw, or list it in its "
+	            "spec.excludeIPs");
+	add_fails(&master, "b", "c2", "eth0", ",\"defaultIPv4IPPool\":[\"young\"]",
+	          "\"" NONE "[young] of eth0 filtered out: [" OLDER "]\"");
+	await_event("b", NONE "[young] of eth0 filtered out: [" OLDER
+	                      "]. Remedy: take the "
+	                      "addresses that IPPool young shares with an older one out of either");
+}
+
+/* A route is said to be of no use when all the pod's NICs are there, and not before. */
+static void events_tell_of_routes(void **state)
+{
+	static const char routes[] =
+		"\"ipam.spidernet.io/routes\":\"[{\\\"dst\\\":\\\"10.0.0.0/8\\\","
+		"\\\"gw\\\":\\\"192.168.0.1\\\"},{\\\"dst\\\":\\\"10.9.0.0/16\\\","
+		"\\\"gw\\\":\\\"10.5.5.5\\\"}]\"";
+	AUTO_FREE char *two = xasprintf(
+		"\"k8s.v1.cni.cncf.io/networks\":\"kube-system/ipvlan-eth1@eth1\",%s", routes);
+	AUTO_JSON *items = NULL;
+
+	(void)state;
+	make_guide();
+	make_pod("a", "uid-a", "master", two);
+	make_pod("b", "uid-b", "master", routes);
+	start_node(&master);
+	await_healthy(&master);
+#define IGNORED "the gateway is in none of the pod's subnets: route "
+#define CORRECT                                                                                    \
+	". Remedy: correct the pod's annotation ipam.spidernet.io/routes, or take these routes "   \
+	"out of it"
+	add_gives(&master, "a", "ca", "eth0", "172.31.199.185/20", "master-172");
+	add_gives(&master, "a", "ca", "eth1", "192.168.0.156/24", "master-192");
+	await_event("a", IGNORED "10.9.0.0/16 via 10.5.5.5" CORRECT);
+	add_gives(&master, "b", "cb", "eth0", "172.31.199.186/20", "master-172");
+	await_event("b", IGNORED "10.0.0.0/8 via 192.168.0.1, 10.9.0.0/16 via 10.5.5.5" CORRECT);
+	assert_int_equal(store_list(store, STORE_EVENT, NULL, NULL, &items, NULL, soon(), NULL), 0);
+	assert_int_equal(json_count(items), 2);
+	assert_string_equal(json_str_at(json_first(items), "reason", NULL), "IgnoredRoutes");
+}
+
 /* A client that goes away frees its thread; its address is its pod's when it asks again. */
 static void client_hangs_up(void **state)
 {
@@ -1353,6 +1438,10 @@ static void networks(void **state)
 		assert_true(!got == !!why);
 		pod_facts_release(&f);
 	}
+	assert_int_equal(network_count(""), 0);
+	assert_int_equal(network_count("a, b@data ,q/c"), 3);
+	assert_int_equal(network_count("[{\"name\":\"a\"},{\"name\":\"b\"}]"), 2);
+	assert_int_equal(network_count("[{\"name\":\"a\""), 0);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -1380,6 +1469,8 @@ int main(void)
 		TEST(probes),
 		TEST(metrics),
 		TEST(events_tell),
+		TEST(events_tell_what_helps),
+		TEST(events_tell_of_routes),
 		TEST(client_hangs_up),
 		cmocka_unit_test(networks),
 	};

@@ -50,6 +50,8 @@ static void chosen(const struct choice_input *in, struct str *out)
 			str_addf(out, " %s", c.pools[f][i]);
 	}
 	str_add(out, c.clean_gateway ? " +clean" : "");
+	if (c.unknown)
+		str_addf(out, " unknown: %s", c.unknown);
 	choice_release(&c);
 }
 
@@ -131,7 +133,11 @@ static const struct {
 	{ "C3 wildcards", "eth0", "", "{\"ipv4\":[\"a-[0-9]\",\"b?\"]}", "", "", "", "{}",
 	  "annotation ipam.spidernet.io/ippool: a-[0-9] b? |" },
 	{ "C3 wildcards", "eth0", "", "{\"ipv4\":[\"a-[]9]\"]}", "", "", "", "{}",
-	  POOL "ipv4: a-[]9] is not a valid pattern" },
+	  POOL "ipv4: the pattern a-[]9] is malformed" },
+	{ "C3 wildcards", "eth0", "", "{\"ipv4\":[\"[a-\"]}", "", "", "", "{}",
+	  POOL "ipv4: the pattern [a- is malformed" },
+	{ "C3 wildcards", "eth0", "", "", "", "", "", "{\"v4\":[\"p[\"]}",
+	  "wrong input: network configuration: default_ipv4_ippool: the pattern p[ is malformed" },
 	/* several NICs */
 	{ "C12 named", "eth0", NAMED, "", "", "", "", "{}",
 	  "annotation ipam.spidernet.io/ippools: a |" },
@@ -172,6 +178,21 @@ static const struct {
 	  POOLS "net3 is number 4, and there are only 3 elements" },
 	{ "C12 another's mistake", "eth0", "[{\"ipv4\":[\"a\"]},{\"ipv4\":[\"b\",\"b\"]}]", "", "",
 	  "", "", "{}", POOLS "ipv4: IPPool b is duplicated" },
+	/* what means nothing */
+	{ "unknown", "eth0", "", "{\"IPV4\":[\"a\"]}", "", "", "", "{}",
+	  POOL "no IPPool is named; unknown keys: \"IPV4\" (is \"ipv4\" meant?)" },
+	{ "unknown", "eth0", "", "{\"ipv4\":[\"a\"],\"ipv5\":[],\"x\":1}", "", "", "", "{}",
+	  "annotation ipam.spidernet.io/ippool: a | unknown: \"ipv5\", \"x\"" },
+	{ "unknown", "eth0", "[{\"ippool\":[\"a\"]}]", "", "", "", "", "{}",
+	  POOLS "no IPPool is named for eth0; unknown keys: \"ippool\"" },
+	{ "unknown", "eth0", "[{\"ipv4\":[\"a\"]},{\"Interface\":\"net1\",\"ipv4\":[\"b\"]}]", "",
+	  "", "", "", "{}",
+	  "annotation ipam.spidernet.io/ippools: a | unknown: \"Interface\" (is \"interface\" "
+	  "meant?)" },
+	{ "unknown", "eth0",
+	  "[{\"interface\":\"eth0\",\"ipv4\":[\"a\"]},{\"nic\":\"net1\",\"ipv4\":[\"b\"]}]", "", "",
+	  "", "", "{}",
+	  POOLS "some elements have an interface, others have none; unknown keys: \"nic\"" },
 	/* the gateway */
 	{ "C12 cleangateway", "eth0", "[{\"ipv4\":[\"a\"],\"cleangateway\":true}]", "", "", "", "",
 	  "{}", "annotation ipam.spidernet.io/ippools: a | +clean" },

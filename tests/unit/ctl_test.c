@@ -281,7 +281,7 @@ static void expect_lookup(const char *address, bool found, const char *expected)
 	struct ip ip;
 
 	assert_int_equal(ip_parse(address, &ip, NULL), 0);
-	report = lookup_report(p, r, ep, ip);
+	report = lookup_report(p, r, ep, false, ip);
 	lookup_text(report, &out);
 	assert_string_equal(out.data, expected);
 	assert_int_equal(lookup_found(report), found);
@@ -342,15 +342,102 @@ static void lookup_twice(void **state)
 
 	(void)state;
 	assert_int_equal(ip_parse("10.0.0.5", &ip, NULL), 0);
-	report = lookup_report(p, NULL, NULL, ip);
+	report = lookup_report(p, NULL, NULL, false, ip);
 	pools = json_get(report, "pools");
 	assert_int_equal(json_count(pools), 2);
 	assert_string_equal(json_str_at(json_first(pools), "problem", NULL),
-	                    "the pool is disabled");
+	                    "the pool gives nothing: it is disabled");
+	assert_string_equal(json_str_at(json_first(pools), "state", NULL), "unused");
 	second = json_next(json_first(pools));
 	assert_string_equal(json_str_at(second, "pool", NULL), "b");
 	assert_string_equal(json_str_at(second, "problem", NULL),
-	                    "ips: 10.9.9.9 is not in subnet 10.0.0.0/24");
+	                    "the pool gives nothing: ips: 10.9.9.9 is not in subnet 10.0.0.0/24");
+}
+
+/* The notes on 10.0.0.5, a line for each pool: its name, the state, and what the note says. */
+static void notes(const char *pools, bool shared, const char *expected)
+{
+	AUTO_JSON *p = yaml(pools);
+	AUTO_JSON *report = NULL;
+	AUTO_STR out = STR_INIT;
+	struct ip ip;
+
+	assert_int_equal(ip_parse("10.0.0.5", &ip, NULL), 0);
+	report = lookup_report(p, NULL, NULL, shared, ip);
+	json_each(o, json_get(report, "pools"))
+	{
+		const char *problem = json_str_at(o, "problem", NULL);
+
+		str_addf(&out, "%s %s%s%s\n", json_str_at(o, "pool", NULL),
+		         json_str_at(o, "state", NULL), problem ? ": " : "",
+		         problem ? problem : "");
+	}
+	assert_string_equal(out.data, expected);
+}
+
+#define POOL(name, ips, more)                                                                      \
+	"metadata: {name: " name "}\nspec: {subnet: 10.0.0.0/24, ips: [" ips "]" more "}\n---\n"
+#define ON(nodes) ", nodeName: [" nodes "]"
+#define TO_A "the pool gives nothing: its 10.0.0.5 overlaps 10.0.0.5 of IPPool a, which is older\n"
+
+static void lookup_of_what_is_not_given(void **state)
+{
+	static const char *const rows[][3] = {
+		/* pools; the notes; the notes where each agent sees all pools, if they differ */
+		{ POOL("a", "10.0.0.5", "") POOL("b", "10.0.0.5", ""), "a free\nb unused: " TO_A,
+		  NULL },
+		/* who yields blocks nobody */
+		{ POOL("a", "10.0.0.6", "") POOL("b", "10.0.0.5-10.0.0.6", "")
+		          POOL("c", "10.0.0.5", ""),
+		  "b unused: the pool gives nothing: its 10.0.0.5-10.0.0.6 overlaps 10.0.0.6 of "
+		  "IPPool a, which is older\nc free\n",
+		  NULL },
+		/* agents see the pools of their nodes */
+		{ POOL("a", "10.0.0.5", ON("m")) POOL("b", "10.0.0.5", ON("k")), "a free\nb free\n",
+		  "a free\nb unused: " TO_A },
+		{ POOL("a", "10.0.0.5", ON("m")) POOL("b", "10.0.0.5", ON("m")),
+		  "a free\nb unused: " TO_A, NULL },
+		{ POOL("a", "10.0.0.5", ON("m")) POOL("b", "10.0.0.5", ""),
+		  "a free\nb free: on node m " TO_A, "a free\nb unused: " TO_A },
+		{ POOL("a", "10.0.0.5", "") POOL("b", "10.0.0.5", ON("m, k")),
+		  "a free\nb unused: " TO_A, NULL },
+		{ POOL("a", "10.0.0.5", ON("k")) POOL("b", "10.0.0.5", ON("m, k, o")),
+		  "a free\nb free: on node k " TO_A, "a free\nb unused: " TO_A },
+		/* by themselves */
+		{ "metadata: {name: a, deletionTimestamp: x}\n"
+		  "spec: {subnet: 10.0.0.0/24, ips: [10.0.0.5]}\n",
+		  "a unused: the pool gives nothing: it is being deleted\n", NULL },
+		{ POOL("a", "10.0.0.5", ", gateway: 10.0.0.5"),
+		  "a unused: the pool gives nothing: gateway 10.0.0.5 is among ips\n", NULL },
+		{ "metadata: {name: a}\n"
+		  "spec: {subnet: 10.0.0.0/24, ips: [10.0.0.5]}\n"
+		  "status: {conditions: [{type: Ready, status: 'False', message: not yet}]}\n",
+		  "a unused: the pool gives nothing: not yet\n", NULL },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		notes(rows[i][0], false, rows[i][1]);
+		notes(rows[i][0], true, rows[i][2] ? rows[i][2] : rows[i][1]);
+	}
+}
+
+static void lookup_of_what_is_not_given_as_text(void **state)
+{
+	AUTO_JSON *p = yaml(POOL("a", "10.0.0.5", ", disable: true"));
+	AUTO_JSON *report = NULL;
+	AUTO_STR out = STR_INIT;
+	struct ip ip;
+
+	(void)state;
+	assert_int_equal(ip_parse("10.0.0.5", &ip, NULL), 0);
+	report = lookup_report(p, NULL, NULL, false, ip);
+	lookup_text(report, &out);
+	assert_string_equal(out.data,
+	                    "10.0.0.5 is free, and not given\n"
+	                    "  pool       a\n"
+	                    "  subnet     10.0.0.0/24\n"
+	                    "  note       the pool gives nothing: it is disabled\n");
 }
 
 /* What agents write beside the original's members. */
@@ -369,7 +456,7 @@ static void lookup_kept(void **state)
 
 	(void)state;
 	assert_int_equal(ip_parse("10.0.0.1", &ip, NULL), 0);
-	report = lookup_report(p, NULL, NULL, ip);
+	report = lookup_report(p, NULL, NULL, false, ip);
 	lookup_text(report, &out);
 	json_free(report);
 	assert_string_equal(out.data,
@@ -381,7 +468,7 @@ static void lookup_kept(void **state)
 	                    "  node       worker\n"
 	                    "  kept by    StatefulSet\n");
 	assert_int_equal(ip_parse("10.0.0.2", &ip, NULL), 0);
-	report = lookup_report(p, NULL, NULL, ip);
+	report = lookup_report(p, NULL, NULL, false, ip);
 	assert_string_equal(json_str_at(json_first(json_get(report, "pools")), "state", NULL),
 	                    "conflict");
 	str_reset(&out, 0);
@@ -608,6 +695,8 @@ int main(void)
 		cmocka_unit_test(yaml_round_trip),
 		cmocka_unit_test(lookup),
 		cmocka_unit_test(lookup_twice),
+		cmocka_unit_test(lookup_of_what_is_not_given),
+		cmocka_unit_test(lookup_of_what_is_not_given_as_text),
 		cmocka_unit_test(lookup_kept),
 		cmocka_unit_test(checks),
 		cmocka_unit_test(documents),

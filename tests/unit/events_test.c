@@ -199,7 +199,7 @@ static void make_pod(const char *name, const char *status)
 
 static void fails(const char *pod, const char *uid, enum err_kind kind, const char *text)
 {
-	struct add_failure f = { "ns", pod, uid, "kube-system/net", kind, text };
+	struct add_failure f = { "ns", pod, uid, "kube-system/net", kind, text, NULL, NULL };
 
 	events_failed(events, &f);
 }
@@ -316,6 +316,22 @@ static void remedies(void **state)
 	     "why. Remedy: see whether the API server answers; the pod is tried again");
 	told("c", ERR_FORBIDDEN, "why. Remedy: give the agent the rights of its ClusterRole");
 	told("d", ERR_PROTO, "why");
+}
+
+/* What is known goes before that of the kind. */
+static void own_words(void **state)
+{
+	struct add_failure f = { "ns",        "a",   "uid-a",   NULL,
+		                 ERR_NO_POOL, "why", "do this", "IgnoredRoutes" };
+	AUTO_JSON *items = NULL;
+
+	(void)state;
+	make_pod("a", "");
+	start(LONG_MS, 0);
+	events_failed(events, &f);
+	items = await(1, 1);
+	text_is(json_first(items), "message", NULL, "why. Remedy: do this");
+	text_is(json_first(items), "reason", NULL, "IgnoredRoutes");
 }
 
 /* Characters stay whole, and what helps is there. */
@@ -558,7 +574,7 @@ int main(void)
 		TEST(the_object),          TEST(remedies),       TEST(long_text),
 		TEST(counted_up),          TEST(deleted),        TEST(forgotten),
 		TEST(one_write_per_pause), TEST(nobody_to_tell), TEST(bounded_queue),
-		TEST(bounded_table),       TEST(refused),
+		TEST(bounded_table),       TEST(refused),        TEST(own_words),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

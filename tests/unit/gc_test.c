@@ -29,6 +29,7 @@
 
 #include "agent/agent.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "cni/state.h"
 #include "http/http1.h"
 #include "net/addr.h"
@@ -545,6 +546,75 @@ static void records_are_lost(void **state)
 	await_in_use(0);
 }
 
+/* How often the log says that an address stays, with these words. */
+static int told(const char *log, const char *words)
+{
+	AUTO_STR text = STR_INIT;
+	int n = 0;
+
+	assert_int_equal(file_read(log, 1 << 20, &text, NULL), 0);
+	for (const char *at = text.data; (at = strstr(at, " stays, until the DEL of ")); at++) {
+		const char *found = strstr(at, words);
+
+		n += found && found < strchr(at, '\n');
+	}
+	return n;
+}
+
+/* Told once for each address, with what helps; not while the pod may be there. */
+static void doubts_are_told_once(void **state)
+{
+	static const char hidden[] =
+		"{\"containerID\":\"c-u2\",\"ifName\":\"eth0\",\"netNamespace\":\"/proc/1/ns/net\","
+		"\"podNamespace\":\"default\",\"podName\":\"b\",\"podUID\":\"u2\"}";
+	AUTO_FREE char *log = xasprintf("%s/log", folder);
+	AUTO_FREE char *record = xasprintf("%s/attachments/c%%2Du1-eth0.json", state_dir);
+	AUTO_FREE char *aside = xasprintf("%s.bad", record);
+	AUTO_FREE char *remedy = xasprintf(
+		"its attachment record cannot be read. Remedy, when that container does not run "
+		"any more: its DEL, or remove its record in %s/attachments",
+		state_dir);
+	AUTO_FREE char *text = NULL;
+	int fd = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+
+	(void)state;
+	assert_true(fd >= 0);
+	log_init("agent", fd, false, LOG_LEVEL_INFO);
+	make_pool("");
+	make_pod("a", "u1", "master", "");
+	make_pod("b", "u2", "master", "");
+	start();
+	add_gives("a", "u1", "10.1.0.1/24");
+	assert_int_equal(call("POST", "/v1/ipam/ip", hidden, &text), 200);
+	write_file(record, "oops");
+	stays(2);
+	assert_int_equal(told(log, ""), 0);
+	fails = true;
+	remove_object(STORE_POD, "default", "a");
+	remove_object(STORE_POD, "default", "b");
+	await_looks();
+	assert_int_equal(told(log, ""), 0);
+	fails = false;
+	for (struct mono until = soon(); told(log, "") < 2; mono_sleep_until(mono_in(2)))
+		assert_false(mono_passed(until));
+	stays(2);
+	assert_int_equal(told(log, ""), 2);
+	assert_int_equal(told(log, remedy), 1);
+	assert_int_equal(told(log,
+	                      "default/b, nic eth0, cid c-u2: its network namespace was not "
+	                      "to be seen from here"),
+	                 1);
+	/* what is advised helps */
+	del("b", "u2");
+	unlink(record);
+	unlink(aside);
+	await_in_use(0);
+	agent_stop(agent);
+	agent = NULL;
+	log_init("spiderbox", STDERR_FILENO, false, LOG_LEVEL_INFO);
+	close(fd);
+}
+
 static void make_set(const char *pool)
 {
 	make_pool(pool);
@@ -685,6 +755,7 @@ int main(void)
 		TEST(away),
 		TEST(reboot),
 		TEST(records_are_lost),
+		TEST(doubts_are_told_once),
 		TEST(many_at_once),
 		TEST(older_lives_on),
 		TEST(asked_again),

@@ -404,7 +404,6 @@ static struct pool_state copy_object(const struct object *o, int pool)
 	pool_copy(&copy.p, &s->p);
 	free(copy.p.version);
 	copy.p.version = xasprintf("%llu", (unsigned long long)o->version);
-	copy.created = xstrdup(s->created);
 	copy.finalizers = s->finalizers ? json_copy(s->finalizers) : NULL;
 	return copy;
 }

@@ -111,7 +111,8 @@ static void patterns(void **state)
 	assert_true(pattern_is("a*"));
 	assert_true(pattern_is("a?"));
 	assert_true(pattern_is("a[0-9]"));
-	assert_false(pattern_is("a["));
+	assert_true(pattern_is("a["));
+	assert_true(pattern_is("[a-"));
 	assert_false(pattern_is("a]"));
 	assert_false(pattern_is("a-1.b"));
 }

@@ -174,6 +174,27 @@ static void bad_pools_say_why(void **state)
 		  "{}", "gateway 10.0.0.1 is among ips" },
 		{ "{\"subnet\":\"10.0.0.0/24\",\"ipVersion\":6}", "{}",
 		  "spec.ipVersion 6 and subnet 10.0.0.0/24 do not fit" },
+		{ "{\"subnet\":\"10.0.0.0/24\",\"multusName\":[\"a\",\"bad name//x\"]}", "{}",
+		  "multusName: \"bad name//x\" is neither NAME nor NAMESPACE/NAME" },
+		{ "{\"subnet\":\"0.0.0.0/8\",\"ips\":[\"0.0.0.0-0.0.0.9\"]}", "{}",
+		  "ips: 0.0.0.0-0.0.0.9 has the unspecified address, which no pod can use: "
+		  "0.0.0.0" },
+		{ "{\"subnet\":\"127.0.0.0/8\",\"ips\":[\"127.1.0.1\"]}", "{}",
+		  "ips: 127.1.0.1 has loopback addresses, which no pod can use: "
+		  "127.0.0.0-127.255.255.255" },
+		{ "{\"subnet\":\"0.0.0.0/0\",\"ips\":[\"223.0.0.1-224.0.0.0\"]}", "{}",
+		  "ips: 223.0.0.1-224.0.0.0 has multicast addresses, which no pod can use: "
+		  "224.0.0.0-239.255.255.255" },
+		{ "{\"subnet\":\"240.0.0.0/4\",\"ips\":[\"255.255.255.255\"]}", "{}",
+		  "ips: 255.255.255.255 has the broadcast address, which no pod can use: "
+		  "255.255.255.255" },
+		{ "{\"subnet\":\"::/64\",\"ips\":[\"::-::\"]}", "{}",
+		  "ips: :: has the unspecified address, which no pod can use: ::" },
+		{ "{\"subnet\":\"::/64\",\"ips\":[\"::1-::5\"]}", "{}",
+		  "ips: ::1-::5 has the loopback address, which no pod can use: ::1" },
+		{ "{\"subnet\":\"ff02::/64\",\"ips\":[\"ff02::5\"]}", "{}",
+		  "ips: ff02::5 has multicast addresses, which no pod can use: "
+		  "ff00::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff" },
 		{ "{\"subnet\":\"10.0.0.0/24\"}", "{\"allocatedIPs\":\"{oops\"}",
 		  "status.allocatedIPs: not JSON: line 1 column 2: a member name is missing" },
 	};
@@ -184,6 +205,69 @@ static void bad_pools_say_why(void **state)
 
 		assert_non_null(p.bad);
 		assert_string_equal(p.bad, cases[i][2]);
+		pool_release(&p);
+	}
+}
+
+/* Whoever lists a subnet's first and last address wants them; what is excluded is not given. */
+static void edges_are_given(void **state)
+{
+	static const char *const specs[] = {
+		"{\"subnet\":\"10.0.0.0/30\",\"ips\":[\"10.0.0.0-10.0.0.3\"]}",
+		"{\"subnet\":\"0.0.0.0/0\",\"ips\":[\"126.0.0.0-128.0.0.0\"],"
+		"\"excludeIPs\":[\"127.0.0.0-127.255.255.255\"]}",
+		"{\"subnet\":\"::/0\",\"ips\":[\"::2-feff:ffff::\"]}",
+		"{\"subnet\":\"0.0.0.0/0\",\"ips\":[\"0.0.0.1-126.255.255.255\","
+		"\"128.0.0.0-223.255.255.255\",\"240.0.0.0-255.255.255.254\"]}",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(specs); i++) {
+		struct pool p = read_pool(specs[i], "{}");
+
+		if (p.bad)
+			fail_msg("%s: %s", specs[i], p.bad);
+		pool_release(&p);
+	}
+}
+
+/* Refused is only what no network's name can be. */
+static void names_of_networks(void **state)
+{
+	static const struct {
+		const char *name;
+		bool good;
+	} cases[] = {
+		{ "a", true },           { "kube-system/ipvlan-eth0", true },
+		{ "a.b-c.0/d.9", true }, { "0/1", true },
+		{ "a--b", true },        { "", false },
+		{ "/", false },          { "/a", false },
+		{ "a/", false },         { "a/b/c", false },
+		{ "a//b", false },       { "A", false },
+		{ "a_b", false },        { "a b", false },
+		{ "-a", false },         { "a-", false },
+		{ ".a", false },         { "a.", false },
+		{ "a..b", false },       { "a.-b", false },
+		{ "a-.b", false },       { "a-/b", false },
+		{ "\u00e4", false },
+	};
+	AUTO_STR longest = STR_INIT;
+
+	(void)state;
+	for (size_t i = 0; i < 253; i++)
+		str_addc(&longest, 'a');
+	for (size_t i = 0; i < ARRAY_LEN(cases) + 2; i++) {
+		bool row = i < ARRAY_LEN(cases);
+		AUTO_FREE char *spec = NULL;
+		struct pool p;
+
+		if (i == ARRAY_LEN(cases) + 1)
+			str_addc(&longest, 'a');
+		spec = xasprintf("{\"subnet\":\"10.0.0.0/24\",\"multusName\":[\"%s\"]}",
+		                 row ? cases[i].name : longest.data);
+		p = read_pool(spec, "{}");
+		if ((p.bad == NULL) != (row ? cases[i].good : longest.len == 253))
+			fail_msg("%s: %s", spec, p.bad ? p.bad : "fine");
 		pool_release(&p);
 	}
 }
@@ -706,6 +790,8 @@ int main(void)
 		cmocka_unit_test(writes_records_sorted_as_bytes),
 		cmocka_unit_test(foreign_entries_are_kept),
 		cmocka_unit_test(bad_pools_say_why),
+		cmocka_unit_test(edges_are_given),
+		cmocka_unit_test(names_of_networks),
 		cmocka_unit_test(filters),
 		cmocka_unit_test(round_robin),
 		cmocka_unit_test(rests),

@@ -243,6 +243,50 @@ static void decisions(void **state)
 	}
 }
 
+#define ALLOCATED(text) ",\"status\":{\"allocatedIPs\":\"" text "\"}"
+
+/* What would help: each row its own, and nothing where the pool would not serve anyway. */
+static void remedies(void **state)
+{
+	static const struct {
+		const char *spec, *rest, *request, *remedy;
+	} cases[] = {
+		{ "\"ips\":[]", "", "{}", NULL },
+		{ "\"disable\":true", "", "{}", "set spec.disable of IPPool p to false" },
+		{ "\"ips\":[]", "DELETED", "{}",
+		  "name another IPPool than p, or make it again when it is gone: it stays until "
+		  "its addresses are given back" },
+		{ "\"ips\":[\"10.0.0.1-10.0.0.9\"],\"gateway\":\"10.0.0.1\"", "", "{}",
+		  "take the gateway 10.0.0.1 out of spec.ips of IPPool p, or list it in its "
+		  "spec.excludeIPs" },
+		{ "\"ips\":[]", ALLOCATED("{oops"), "{}",
+		  "make status.allocatedIPs of IPPool p a JSON object again" },
+		{ "\"ips\":[]", ALLOCATED("{\\\"x\\\":{}}"), "{}",
+		  "take out of status.allocatedIPs of IPPool p what is no address" },
+		{ "\"ips\":[\"10.0.9.9\"]", "", "{}", "correct the spec of IPPool p" },
+		{ "\"subnet\":\"oops\"", "", "{}", "correct the spec of IPPool p" },
+		/* it would not serve as it should be, either */
+		{ "\"disable\":true,\"nodeName\":[\"other\"]", "", "{}", NULL },
+		{ "\"disable\":true,\"subnet\":\"fd00::/64\"", "", "{}", NULL },
+		{ "\"ips\":[]", NOT_READY("\"status\":\"False\""), "{}", NULL },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct pool p = read_pool("p", cases[i].spec, cases[i].rest);
+		AUTO_FREE char *remedy = NULL;
+		struct asked a;
+
+		ask(&a, cases[i].request);
+		remedy = pool_remedy(&p, &a.r);
+		asked_release(&a);
+		if (!remedy != !cases[i].remedy || (remedy && !streq(remedy, cases[i].remedy)))
+			fail_msg("{%s}%s: %s", cases[i].spec, cases[i].rest,
+			         remedy ? remedy : "(none)");
+		pool_release(&p);
+	}
+}
+
 static void needs(void **state)
 {
 	static const struct {
@@ -500,6 +544,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(decisions),
+		cmocka_unit_test(remedies),
 		cmocka_unit_test(needs),
 		cmocka_unit_test(order),
 		cmocka_unit_test(selectors_against_model),

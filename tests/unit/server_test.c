@@ -110,11 +110,34 @@ static void one_request_per_connection(void **state)
 	server_stop(s);
 }
 
+/* Far more than fits the socket's buffers: the client writes on, and then reads why. */
+static void too_large_a_body(void **state)
+{
+	const size_t len = (size_t)20 * 1024 * 1024;
+	AUTO_FREE char *body = xcalloc(len, 1);
+	struct http_request q = { "POST", "/x", "x", NULL, NULL, NULL, body, len };
+	struct server *s = start(0, 0);
+	struct http *h = http_new(call(s));
+	AUTO_STR answer = STR_INIT;
+	struct http_response resp;
+	struct err e;
+
+	(void)state;
+	if (http_send(h, &q, &resp, NULL, soon(), &e) < 0 ||
+	    http_read_body(h, &answer, soon(), &e) < 0)
+		fail_msg("%s", e.msg);
+	assert_int_equal(resp.status, 413);
+	assert_string_equal(answer.data, "\"the body is too large\"");
+	http_free(h);
+	server_stop(s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_trickling_client_loses_its_place),
 		cmocka_unit_test(one_request_per_connection),
+		cmocka_unit_test(too_large_a_body),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

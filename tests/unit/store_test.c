@@ -6,6 +6,7 @@
  * store_test.c - the conformance of the directory store, and what only it can get wrong.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -110,6 +111,136 @@ static void broken_files_are_left_out(void **state)
 	assert_int_equal(json_count(items), 1);
 	assert_int_equal(store_get(store, STORE_IPPOOL, NULL, "bad", &o, soon(), &e), -1);
 	assert_non_null(strstr(e.msg, "bad.json: not JSON: line 1"));
+}
+
+static void write_pool(const char *file, const char *text)
+{
+	AUTO_FREE char *path = xasprintf("%s/spiderippools/%s.json", folder, file);
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+	close(fd);
+}
+
+static json *list_pools(struct store *s, char **version)
+{
+	json *items = NULL;
+	struct err e;
+
+	if (store_list(s, STORE_IPPOOL, NULL, NULL, &items, version, soon(), &e) < 0)
+		fail_msg("%s", e.msg);
+	return items;
+}
+
+static const char *member(const json *o, const char *key)
+{
+	return json_str_at(o, "metadata", key, NULL);
+}
+
+static void patches(const char *version, bool fine)
+{
+	AUTO_FREE char *text = xasprintf(
+		"{\"metadata\":{\"resourceVersion\":\"%s\"},\"spec\":{\"a\":2}}", version);
+	AUTO_JSON *p = NULL;
+	struct err e;
+
+	assert_int_equal(json_parse(text, strlen(text), 0, &p, &e), 0);
+	assert_int_equal(store_patch(store, STORE_IPPOOL, NULL, "p", false, p, NULL, soon(), &e),
+	                 fine ? 0 : -1);
+	if (!fine)
+		assert_int_equal(e.kind, ERR_CONFLICT);
+}
+
+/* What somebody writes by hand lacks what an object has, until a list meets it. */
+static void files_of_others_are_adopted(void **state)
+{
+	static const char *const metas[] = {
+		"",
+		",\"uid\":\"u\"",
+		",\"uid\":\"u\",\"resourceVersion\":\"oops\"",
+		",\"uid\":\"u\",\"resourceVersion\":\"99999\"", /* another store's */
+		",\"resourceVersion\":\"1\"",
+	};
+	struct err e;
+
+	(void)state;
+	create_pool("a");
+	for (size_t i = 0; i < ARRAY_LEN(metas); i++) {
+		AUTO_FREE char *text =
+			xasprintf("{\"metadata\":{\"name\":\"p\"%s},\"spec\":{\"a\":1}}", metas[i]);
+		AUTO_FREE char *version = NULL;
+		AUTO_JSON *items = NULL;
+		AUTO_JSON *again = NULL;
+		AUTO_JSON *seen = NULL;
+		AUTO_JSON *alone = NULL;
+		struct store *looking;
+		const json *o;
+
+		write_pool("p", text);
+		if (!strstr(metas[i], "Version"))
+			patches("1", false);
+		assert_int_equal(store_open_existing(spec, NULL, &looking, &e), 0);
+		seen = list_pools(looking, NULL);
+		assert_int_equal(json_count(seen), 2);
+		store_close(looking);
+		items = list_pools(store, &version);
+		o = json_next(json_first(items));
+		assert_non_null(o);
+		assert_string_equal(member(o, "name"), "p");
+		assert_non_null(member(o, "creationTimestamp"));
+		assert_true(strstr(metas[i], "uid") ? streq(member(o, "uid"), "u")
+		                                    : strlen(member(o, "uid")) == 36);
+		assert_string_equal(member(o, "resourceVersion"), version);
+		again = list_pools(store, NULL);
+		assert_true(json_equal(again, items));
+		assert_int_equal(store_get(store, STORE_IPPOOL, NULL, "p", &alone, soon(), &e), 0);
+		assert_true(json_equal(alone, o));
+		patches(version, true);
+	}
+}
+
+/* One that is written while somebody watches, and once more over what was adopted. */
+static void files_of_others_are_watched(void **state)
+{
+	AUTO_FREE char *version = NULL;
+	AUTO_JSON *items = NULL;
+	struct store_watch *w = NULL;
+	char *last = NULL;
+	struct err e;
+
+	(void)state;
+	create_pool("a");
+	items = list_pools(store, &version);
+	assert_int_equal(store_watch_open(store, STORE_IPPOOL, NULL, NULL, version, &w, &e), 0);
+	for (int i = 0; i < 3; i++) {
+		enum k8s_event_type type;
+		AUTO_JSON *o = NULL;
+
+		write_pool("p", "{\"metadata\":{\"name\":\"p\"}}");
+		if (store_watch_next(w, &type, &o, mono_in(5000), &e) < 0)
+			fail_msg("%s", e.msg);
+		assert_int_equal(type, i ? K8S_MODIFIED : K8S_ADDED);
+		assert_true(!last || !streq(last, member(o, "resourceVersion")));
+		free(last);
+		last = xstrdup(member(o, "resourceVersion"));
+	}
+	free(last);
+	store_watch_close(w);
+}
+
+/* It would be listed and never be found by its name. */
+static void files_of_other_names_are_left_out(void **state)
+{
+	AUTO_JSON *items = NULL;
+
+	(void)state;
+	create_pool("a");
+	write_pool("p", "{\"metadata\":{\"name\":\"q\"}}");
+	write_pool("r", "{\"metadata\":{}}");
+	write_pool("s", "[]");
+	items = list_pools(store, NULL);
+	assert_int_equal(json_count(items), 1);
 }
 
 static void names_are_no_paths(void **state)
@@ -326,6 +457,9 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(broken_files_are_left_out),
+		T(files_of_others_are_adopted),
+		T(files_of_others_are_watched),
+		T(files_of_other_names_are_left_out),
 		T(names_are_no_paths),
 		T(names_are_no_longer_than_files),
 		T(past_deletions_are_gone),
