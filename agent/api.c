@@ -393,7 +393,6 @@ static void add_ip(struct call *c)
 		say(c, 400, e.msg);
 		return;
 	}
-	endpoints_defer(c->agent->endpoints);
 	inflight_enter(&c->agent->inflight, &entry, id.cid);
 	add_for(c, &id);
 	inflight_leave(&c->agent->inflight, &entry);
@@ -401,7 +400,9 @@ static void add_ip(struct call *c)
 
 static void post_ip(struct call *c)
 {
+	endpoints_request(c->agent->endpoints, true);
 	add_ip(c);
+	endpoints_request(c->agent->endpoints, false);
 	count(c, metrics_allocation);
 }
 
@@ -507,7 +508,6 @@ static void release_call(struct call *c, bool nic)
 		del_later(c, &id, ERR_SYS, "no more files can be opened");
 		return;
 	}
-	endpoints_defer(c->agent->endpoints);
 	pod = pod_key(id.ns, id.name, id.cid);
 	r = ledger_request_new(LEDGER_DEL, pod, id.uid, id.nic, id.cid, deadline, event);
 	r->pool = pool_of(c, &id);
@@ -527,7 +527,9 @@ static void release_call(struct call *c, bool nic)
 
 static void delete_ip(struct call *c)
 {
+	endpoints_request(c->agent->endpoints, true);
 	release_call(c, true);
+	endpoints_request(c->agent->endpoints, false);
 	count(c, metrics_release);
 }
 
@@ -620,7 +622,9 @@ static void release_all(struct call *c)
 
 static void delete_ips(struct call *c)
 {
+	endpoints_request(c->agent->endpoints, true);
 	release_all(c);
+	endpoints_request(c->agent->endpoints, false);
 	count(c, metrics_release);
 }
 

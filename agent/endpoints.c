@@ -23,13 +23,13 @@
 #define PAUSE_MAX_MS 30000
 #define SETTLE_MS 20 /* a pod's NICs together */
 #define QUIET_MS 30  /* the addresses of a burst of ADDs go first: it is over after so long */
-#define HOLD_MS 2000 /* but an endpoint does not wait longer than this */
+#define HOLD_MS 2000 /* then any moment will do without a request, and after as long again any */
 
 /* A pod whose endpoint is not as it should be yet. */
 struct todo {
 	struct todo *next;
 	struct pod_grants *want;
-	struct mono due, latest;
+	struct mono due, hold; /* not before; not because of a burst after */
 	int failures;
 };
 
@@ -41,7 +41,8 @@ struct endpoints {
 	pthread_t thread;
 	struct todo *todos; /* the thread's own, oldest first */
 	atomic_size_t waiting;
-	atomic_llong quiet; /* the burst of requests is over then (ms) */
+	atomic_int requests; /* under way */
+	atomic_llong quiet;  /* the burst of requests is over then (ms) */
 };
 
 static int compare_grants(const void *a, const void *b)
@@ -335,7 +336,7 @@ static void add(struct endpoints *ep, struct pod_grants *g)
 		link = &(*link)->next;
 	if (!*link) {
 		*link = xcalloc(1, sizeof(**link));
-		(*link)->latest = mono_in(HOLD_MS);
+		(*link)->hold = mono_in(HOLD_MS);
 		atomic_fetch_add(&ep->waiting, 1);
 	} else {
 		pod_grants_free((*link)->want);
@@ -357,12 +358,19 @@ static void take(struct endpoints *ep, struct mono until)
 	}
 }
 
+static struct mono later(struct mono a, struct mono b)
+{
+	return a.ms > b.ms ? a : b;
+}
+
+/* When its turn comes, as far as is known now. */
 static struct mono ready_at(struct endpoints *ep, const struct todo *t)
 {
-	struct mono quiet = { atomic_load(&ep->quiet) };
+	struct mono last = { t->hold.ms + HOLD_MS }, quiet = { atomic_load(&ep->quiet) };
 
-	quiet = mono_min(quiet, t->latest);
-	return t->due.ms > quiet.ms ? t->due : quiet;
+	if (atomic_load(&ep->requests) > 0)
+		return later(t->due, last);
+	return later(t->due, mono_min(quiet, t->hold));
 }
 
 /* True when the pod is done with. */
@@ -389,17 +397,26 @@ static void todo_free(struct todo *t)
 	free(t);
 }
 
+static struct mono next_turn(struct endpoints *ep)
+{
+	struct mono until = mono_in(3600 * 1000LL);
+
+	for (const struct todo *t = ep->todos; t; t = t->next)
+		until = mono_min(until, ready_at(ep, t));
+	/* nobody tells us when they are through */
+	if (ep->todos && atomic_load(&ep->requests) > 0)
+		until = mono_min(until, mono_in(QUIET_MS));
+	return until;
+}
+
 static void *endpoints_main(void *arg)
 {
 	struct endpoints *ep = arg;
 
 	while (!queue_closed(&ep->queue)) {
-		struct mono until = mono_in(3600 * 1000LL);
 		struct todo **link = &ep->todos;
 
-		for (const struct todo *t = ep->todos; t; t = t->next)
-			until = mono_min(until, ready_at(ep, t));
-		take(ep, until);
+		take(ep, next_turn(ep));
 		while (*link && !queue_closed(&ep->queue)) {
 			struct todo *t = *link;
 
@@ -428,6 +445,7 @@ int endpoints_start(struct store *s, const char *node, struct endpoints **out, s
 
 	ep->store = s;
 	ep->node = node;
+	atomic_init(&ep->requests, 0);
 	atomic_init(&ep->quiet, mono_now().ms);
 	queue_init(&ep->queue);
 	if (thread_start(&ep->thread, endpoints_main, ep, e) < 0) {
@@ -450,9 +468,10 @@ void endpoints_put(struct endpoints *ep, struct pod_grants *g)
 		pod_grants_free(g);
 }
 
-void endpoints_defer(struct endpoints *ep)
+void endpoints_request(struct endpoints *ep, bool begins)
 {
 	atomic_store(&ep->quiet, mono_in(QUIET_MS).ms);
+	atomic_fetch_add(&ep->requests, begins ? 1 : -1);
 }
 
 size_t endpoints_waiting(struct endpoints *ep)
