@@ -27,10 +27,12 @@
 #include "k8s/ippool.h"
 #include "pool/overlap.h"
 
-#define GATHER_MS 5            /* a batch waits so long for requests that are on their way */
-#define CONFLICT_MAX_MS 1000   /* longest pause after conflicts in a row */
-#define TROUBLE_MAX_MS 2000    /* longest pause while the store does not answer */
-#define ADMIT_AGAIN_MS 30000   /* after a failed admission */
+#define GATHER_MS 5          /* a batch waits so long for requests that are on their way */
+#define NEWS_MS 20           /* after a conflict the news are waited for, before the pool is read */
+#define CONFLICTS_OK 3       /* so many in a row are no reason for a pause besides the turns */
+#define CONFLICT_MAX_MS 1000 /* longest pause after conflicts in a row */
+#define TROUBLE_MAX_MS 2000  /* longest pause while the store does not answer */
+#define ADMIT_AGAIN_MS 30000 /* after a failed admission */
 #define FOREIGN_ADMIT_MS 30000 /* so long, to twice that, other nodes' pools are left to them */
 #define FOREIGN_ADMIT_TRY 20   /* enough to be at the longest pause */
 #define IDLE_MS 60000          /* a pool that is not watched is kept so long */
@@ -204,6 +206,7 @@ static struct slot *apply(struct ledger *l, struct pool_state *state)
 	if (!s) {
 		s = xcalloc(1, sizeof(*s));
 		s->batch_tail = &s->batch;
+		s->turns.self = turns_id(l->config.node);
 		l->slots = xgrow(l->slots, &l->cap_slots, l->n_slots + 1, sizeof(struct slot *));
 		l->slots[l->n_slots++] = s;
 		l->overlaps_stale = true;
@@ -220,6 +223,7 @@ static struct slot *apply(struct ledger *l, struct pool_state *state)
 		if (old.generation != s->at.generation || !streq(old.p.uid, s->at.p.uid))
 			l->overlaps_stale = true;
 		note_bad(s, old.p.bad);
+		turns_saw(&s->turns, &old.p, &s->at.p, mono_now());
 		pool_state_release(&old);
 		/* a plan from an older state would only be refused */
 		if (s->planned && !s->busy)
@@ -319,9 +323,13 @@ static void apply_news(struct ledger *l, struct pool_state *state)
 	struct slot *s = find_slot(l, state->p.name);
 	int c = s ? version_compare(state->p.version, s->at.p.version) : 1;
 
-	if (c == 1)
-		apply(l, state);
-	else if (c == 2)
+	if (c == 1) {
+		s = apply(l, state);
+		if (s->want_news && !s->busy) {
+			s->want_read = s->want_news = false;
+			s->not_before = mono_now();
+		}
+	} else if (c == 2)
 		s->want_read = true;
 }
 
@@ -426,6 +434,9 @@ static bool start_slot(struct ledger *l, struct slot *s)
 	if (s->busy || !mono_passed(s->not_before))
 		return false;
 	if (s->planned) {
+		s->not_before = turns_next(&s->turns, mono_now());
+		if (!mono_passed(s->not_before))
+			return false;
 		failpoint("ledger-unwritten");
 		j = job_new(JOB_WRITE, s);
 		j->patch = ippool_status_patch(&s->next);
@@ -526,8 +537,13 @@ static void slot_failed(struct ledger *l, struct slot *s, const struct job *j)
 	s->failures++;
 	if (j->e.kind == ERR_CONFLICT) {
 		count_conflict(l, s);
-		/* the more are writing, and the longer that takes, the further apart */
-		s->not_before = mono_in(spread_ms(j->took_ms + 1, s->failures, CONFLICT_MAX_MS));
+		turns_lost(&s->turns, mono_now());
+		/* who does not see the turns as others do gets out of their way */
+		s->not_before =
+			mono_in(s->failures < CONFLICTS_OK
+		                        ? told ? 0 : NEWS_MS
+		                        : spread_ms(j->took_ms + 1, s->failures - CONFLICTS_OK,
+		                                    CONFLICT_MAX_MS));
 		log_debug("IPPool %s: somebody else wrote first", s->at.p.name);
 	} else {
 		s->not_before = mono_in(backoff_ms(s->failures, TROUBLE_MAX_MS));
@@ -547,6 +563,7 @@ static void slot_failed(struct ledger *l, struct slot *s, const struct job *j)
 		s->admit_not_before = mono_in(ADMIT_AGAIN_MS);
 		s->want_admit = true;
 	} else if (j->e.kind != ERR_CONFLICT || !told) {
+		s->want_news = j->e.kind == ERR_CONFLICT && !s->want_read;
 		s->want_read = true;
 	}
 	unplan(l, s);
@@ -571,6 +588,7 @@ static void take_next(struct ledger *l, struct slot *s, const struct job *j)
 	s->at.recorded = (int64_t)s->at.p.n_records;
 	IGNORE(json_opt_i64(json_get(j->patch, "status"), "totalIPCount", &s->at.total, NULL));
 	s->touched = l->clock;
+	atomic_store(&l->own[l->n_own++ % ARRAY_LEN(l->own)], version_number(j->version));
 	consider_admission(l, s);
 }
 
@@ -581,11 +599,13 @@ static void slot_done(struct ledger *l, struct slot *s, struct job *j)
 	/* where reading works and writing does not, the pauses must still grow */
 	if (j->op != JOB_READ)
 		s->failures = 0;
-	s->want_read = false;
+	s->want_read = s->want_news = false;
 	s->fresh = j->number;
 	set_trouble(l, NULL);
-	if (write)
+	if (write) {
 		take_next(l, s, j);
+		turns_wrote(&s->turns, j->took_ms, mono_now());
+	}
 	/* an event of a later write may have been quicker than the answer to ours */
 	if (j->n_states && version_compare(j->states[0].p.version, s->at.p.version) != -1)
 		apply(l, &j->states[0]);
@@ -879,16 +899,33 @@ void ledger_pools_listed(struct ledger *l, enum ledger_scope scope, const json *
 	send_news(l, n, MESSAGE_POOLS);
 }
 
+/* The ledger has that version already, and reading thousands of records costs time. */
+static bool is_own_write(struct ledger *l, const json *object)
+{
+	uint64_t version = version_number(json_str_at(object, "metadata", "resourceVersion", NULL));
+
+	for (size_t i = 0; i < ARRAY_LEN(l->own) && version; i++)
+		if (atomic_load(&l->own[i]) == version)
+			return true;
+	return false;
+}
+
 void ledger_pool_event(struct ledger *l, enum ledger_scope scope, enum k8s_event_type type,
                        const json *object)
 {
-	struct news *n = xcalloc(1, sizeof(*n));
-	AUTO_JSON *list = json_new_array();
+	struct news *n;
+	struct err e;
 
-	json_append(list, json_copy(object));
+	if (type == K8S_MODIFIED && is_own_write(l, object))
+		return;
+	n = xcalloc(1, sizeof(*n));
 	n->scope = scope;
 	n->type = type;
-	n->states = pool_states_read(list, &n->n_states);
+	n->states = xcalloc(1, sizeof(*n->states));
+	if (pool_state_read(object, n->states, &e) < 0)
+		log_warn_err(&e, "left out");
+	else
+		n->n_states = 1;
 	send_news(l, n, MESSAGE_POOL);
 }
 

@@ -7,7 +7,9 @@
 #define AGENT_LEDGER_IMPL_H
 
 #include "agent/ledger.h"
+#include "agent/turns.h"
 
+#define OWN_WRITES 32                        /* whose events need not be read */
 #define LEDGER_GIVE_BACK_MS (10 * 60 * 1000) /* so long a failed ADD's addresses are given back */
 
 /* One pool. */
@@ -17,11 +19,13 @@ struct slot {
 	bool planned;
 	bool busy;      /* a job is under way */
 	bool want_read; /* what we know may be stale: read before anything else */
+	bool want_news; /* that, because somebody else wrote: his news will do as well */
 	bool want_admit;
 	uint64_t fresh;                          /* clock of the last read or own write */
 	uint64_t touched;                        /* clock when we were last told anything */
 	struct ledger_part *batch, **batch_tail; /* committed by the next write, or this one */
 	struct mono not_before, admit_not_before;
+	struct turns turns; /* with agents of other nodes */
 	int failures;
 	struct mono idle; /* not watched: when it was read last */
 	char *overlap;    /* why it must not be used beside an older pool, or NULL */
@@ -62,9 +66,11 @@ struct ledger {
 	struct ledger_request *pending, **pending_tail;
 	struct ledger_request *planning; /* those that this round of plan() has not come to */
 	bool rounds_changed;
-	bool again;               /* plan once more, at once */
-	struct mono gather_until; /* of the batch that gathers; ms 0: none does */
-	char *trouble;            /* why the store does not answer, or NULL */
+	bool again;                    /* plan once more, at once */
+	struct mono gather_until;      /* of the batch that gathers; ms 0: none does */
+	char *trouble;                 /* why the store does not answer, or NULL */
+	atomic_ullong own[OWN_WRITES]; /* resourceVersions of the last writes of ours */
+	size_t n_own;
 	atomic_int arriving;
 	atomic_bool synced;
 	atomic_uint needs;

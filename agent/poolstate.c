@@ -154,14 +154,20 @@ bool pool_state_is_for(const struct pool_state *s, const char *node)
  * promises for its own kinds and CRDs that they may be compared); anything else is only equal or
  * not.
  */
+uint64_t version_number(const char *version)
+{
+	uint64_t n;
+
+	return version && parse_u64(version, 1, UINT64_MAX - 1, &n, NULL) == 0 ? n : 0;
+}
+
 int version_compare(const char *a, const char *b)
 {
-	uint64_t x, y;
+	uint64_t x = version_number(a), y = version_number(b);
 
 	if (streq(a, b))
 		return 0;
-	if (parse_u64(a, 0, UINT64_MAX - 1, &x, NULL) < 0 ||
-	    parse_u64(b, 0, UINT64_MAX - 1, &y, NULL) < 0)
+	if (!x || !y)
 		return 2;
 	return x < y ? -1 : 1;
 }

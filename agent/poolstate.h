@@ -45,6 +45,7 @@ json *pool_state_count_patch(const struct pool_state *s);
 bool pool_state_is_for(const struct pool_state *s, const char *node);
 
 /* resourceVersions of one kind: -1 a is older, 0 equal, 1 newer, 2 cannot be told. */
+uint64_t version_number(const char *version); /* 0: it is NULL, or no number */
 int version_compare(const char *a, const char *b);
 
 #endif
