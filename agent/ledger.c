@@ -176,8 +176,9 @@ static bool holds_ours(const struct ledger *l, const struct pool *p)
 }
 
 /*
- * Pools of this node, and those that are still labelled for it.  One of other nodes without labels
- * is seen by every agent: one of its own should give it the labels, and if none does another will.
+ * Pools of this node, those that are still labelled for it, and those that lost that label while
+ * they hold addresses of ours.  One of other nodes without labels is seen by every agent: one of its
+ * own should give it the labels, and if none does another will.
  */
 static void consider_admission(struct ledger *l, struct slot *s)
 {
@@ -186,7 +187,8 @@ static void consider_admission(struct ledger *l, struct slot *s)
 	AUTO_JSON *object = NULL;
 	AUTO_JSON *status = NULL;
 
-	if (!ours && !labelled && (!l->config.scoped || !ledger_is_watched(l, &s->at)))
+	if (!ours && !labelled &&
+	    (!l->config.scoped || (!ledger_is_watched(l, &s->at) && !holds_ours(l, &s->at.p))))
 		return;
 	object = pool_state_admit_patch(&s->at);
 	status = ours ? pool_state_count_patch(&s->at) : NULL;

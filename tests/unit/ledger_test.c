@@ -1493,6 +1493,112 @@ static void wrong_labels(void **state)
 	ledger_request_free(r);
 }
 
+static void await_labels(const char *pool, const char *labels)
+{
+	for (struct mono until = soon();; mono_sleep_until(mono_in(1))) {
+		struct pool_state s = read_pool(pool);
+		AUTO_STR have = STR_INIT;
+
+		json_each(label, s.labels) if (str_starts(json_name(label), POOL_LABEL_NODE))
+			str_addf(&have, "%s%s", have.len ? " " : "",
+		                 json_name(label) + strlen(POOL_LABEL_NODE));
+		pool_state_release(&s);
+		if (streq(have.data, labels))
+			return;
+		if (mono_passed(until))
+			fail_msg("%s", have.data);
+	}
+}
+
+/* What the watch of the labels of this node tells. */
+static void tell_node_pools(void)
+{
+	struct k8s_selector sel = { POOL_LABEL_NODE "master", NULL };
+	AUTO_JSON *items = NULL;
+	AUTO_JSON *none = json_new_array();
+	struct err e;
+
+	if (store_list(faulty.real, STORE_IPPOOL, NULL, &sel, &items, NULL, soon(), &e) < 0)
+		fail_msg("%s", e.msg);
+	ledger_pools_listed(ledger, LEDGER_SCOPE_NODE, items);
+	ledger_pools_listed(ledger, LEDGER_SCOPE_FREE, none);
+}
+
+static void give_pool_to(const char *pool, const char *nodes)
+{
+	AUTO_FREE char *text = xasprintf("{\"spec\":{\"nodeName\":[%s]}}", nodes);
+	AUTO_JSON *p = NULL;
+	struct err e;
+
+	assert_int_equal(json_parse(text, strlen(text), 0, &p, &e), 0);
+	assert_int_equal(
+		store_patch(faulty.real, STORE_IPPOOL, NULL, pool, false, p, NULL, soon(), &e), 0);
+}
+
+static void restart_ledger(void)
+{
+	struct ip_set none = IP_SET_INIT;
+	struct err e;
+
+	ledger_stop(ledger);
+	ledger_free(ledger);
+	if (ledger_start(&config, &ledger, &e) < 0)
+		fail_msg("%s", e.msg);
+	ledger_reserved(ledger, &none);
+}
+
+/* A pool that becomes another node's is told to this one until nothing of it is given here. */
+static void labels_stay_with_records(void **state)
+{
+	static const char theirs[] =
+		"{\"metadata\":{\"name\":\"a\",\"labels\":{\"ipam.spidernet.io/pinned\":\"\","
+		"\"node.ipam.spidernet.io/other\":\"\",\"node.ipam.spidernet.io/nobody\":\"\"}},"
+		"\"spec\":{\"subnet\":\"10.0.0.0/24\",\"ips\":[\"10.0.0.1-10.0.0.4\"],"
+		"\"nodeName\":[\"other\"]},\"status\":{\"allocatedIPs\":\"{"
+		"\\\"10.0.0.1\\\":{\\\"pod\\\":\\\"default/p\\\",\\\"podUid\\\":\\\"uid-p\\\","
+		"\\\"nic\\\":\\\"eth0\\\",\\\"cid\\\":\\\"c\\\",\\\"node\\\":\\\"master\\\"},"
+		"\\\"10.0.0.2\\\":{\\\"pod\\\":\\\"default/q\\\",\\\"podUid\\\":\\\"uid-q\\\","
+		"\\\"node\\\":\\\"no name\\\"}}\"}}";
+	struct ledger_request *r;
+	struct pool_state s;
+	AUTO_JSON *o = NULL;
+	AUTO_JSON *patch = NULL;
+	AUTO_JSON *labels = NULL;
+	struct err e;
+
+	(void)state;
+	/* whoever admits it gives back a label that was lost, and takes no such one away */
+	assert_int_equal(json_parse(theirs, strlen(theirs), 0, &o, &e), 0);
+	assert_int_equal(pool_state_read(o, &s, &e), 0);
+	patch = pool_state_admit_patch(&s);
+	labels = json_copy(json_at(patch, "metadata", "labels", NULL));
+	assert_int_equal(json_count(labels), 2);
+	assert_string_equal(json_str_at(labels, "node.ipam.spidernet.io/master", NULL), "");
+	assert_true(json_is_null(json_get(labels, "node.ipam.spidernet.io/nobody")));
+	pool_state_release(&s);
+
+	make_pool("b", "10.0.1.1-10.0.1.5", ",\"nodeName\":[\"master\"]");
+	label("b", "\"ipam.spidernet.io/pinned\":\"\",\"node.ipam.spidernet.io/master\":\"\"");
+	tell_node_pools();
+	add_gives("p", "c", "10.0.1.1/16");
+	give_pool_to("b", "\"other\"");
+	tell_node_pools();
+	await_labels("b", "master other");
+	/* it is found again after a restart, and nothing is given of it */
+	restart_ledger();
+	tell_node_pools();
+	add_fails(request(LEDGER_ADD, "q", "d", 5000), ERR_NO_POOL,
+	          "no IPPool available, all IPv4 IPPools [b] of eth0 filtered out: [b is not for "
+	          "node master]");
+	r = run(request(LEDGER_HELD, "", "", 5000));
+	assert_int_equal(r->n_held, 1);
+	ledger_request_free(r);
+	/* with the last address the label goes */
+	del("p", "c", "10.0.1.1");
+	await_labels("b", "other");
+	assert_int_equal(records("b"), 0);
+}
+
 static struct ledger_request *names_both(const char *pod, const char *cid)
 {
 	struct ledger_request *r = request(LEDGER_ADD, pod, cid, 5000);
@@ -1584,6 +1690,7 @@ int main(void)
 		TEST(patterns),
 		TEST(unreadable_records),
 		cmocka_unit_test_setup_teardown(wrong_labels, setup_scoped, teardown),
+		cmocka_unit_test_setup_teardown(labels_stay_with_records, setup_scoped, teardown),
 		cmocka_unit_test_setup_teardown(pools_of_others_are_named, setup_scoped, teardown),
 		cmocka_unit_test(versions),
 	};
