@@ -121,9 +121,18 @@ static json *label_patch(const struct pool_state *s)
 	return patch;
 }
 
+/* That an address is held back ends with its pool. */
+static bool holds_any(const struct pool *p)
+{
+	for (size_t i = 0; i < p->n_records; i++)
+		if (!*p->records[i].conflict)
+			return true;
+	return false;
+}
+
 json *pool_state_admit_patch(const struct pool_state *s)
 {
-	bool want = !s->p.terminating || s->p.n_records, have = has_finalizer(s);
+	bool want = !s->p.terminating || holds_any(&s->p), have = has_finalizer(s);
 	/* an object that is being deleted takes no new finalizers, and keeps its version */
 	bool finalizer = s->p.terminating ? have && !want : !have;
 	bool version = !s->p.terminating && !s->has_version;

@@ -433,6 +433,57 @@ static void admission_fills_in(void **state)
 	pool_state_release(&s);
 }
 
+static void delete_pool(const char *name)
+{
+	AUTO_JSON *items = NULL;
+	struct err e;
+
+	if (store_delete(faulty.real, STORE_IPPOOL, NULL, name, NULL, NULL, soon(), &e) < 0 ||
+	    store_list(faulty.real, STORE_IPPOOL, NULL, NULL, &items, NULL, soon(), &e) < 0)
+		fail_msg("%s", e.msg);
+	ledger_pools_listed(ledger, LEDGER_SCOPE_ALL, items);
+}
+
+static void await_gone(const char *name)
+{
+	struct mono until = soon();
+	AUTO_JSON *o = NULL;
+
+	while (store_get(faulty.real, STORE_IPPOOL, NULL, name, &o, soon(), NULL) == 0) {
+		json_free(o);
+		o = NULL;
+		assert_false(mono_passed(until));
+		mono_sleep_until(mono_in(1));
+	}
+}
+
+static void set_records(const char *pool, const char *text)
+{
+	AUTO_JSON *patch = json_new_object();
+	struct err e;
+
+	json_set_str(json_ensure_object(patch, "status"), "allocatedIPs", text);
+	if (store_patch(faulty.real, STORE_IPPOOL, NULL, pool, true, patch, NULL, soon(), &e) < 0)
+		fail_msg("%s", e.msg);
+}
+
+/* Nobody frees an address that is only held back. */
+static void deleted_with_what_is_held_back(void **state)
+{
+	(void)state;
+	make_pool("a", "10.0.0.1-10.0.0.3", "");
+	set_records("a",
+	            "{\"10.0.0.2\":{\"pod\":\"\",\"podUid\":\"\",\"node\":\"master\","
+	            "\"conflict\":\"somebody\",\"since\":1700000000}}");
+	tell("a");
+	add_gives("p", "c", "10.0.0.1/16");
+	delete_pool("a");
+	add_gives("p", "c", "10.0.0.1/16");
+	assert_int_equal(records("a"), 2);
+	del("p", "c", "10.0.0.1");
+	await_gone("a");
+}
+
 static void group_commit(void **state)
 {
 	struct ledger_request *r[100];
@@ -1654,6 +1705,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(admission_fills_in),
+		TEST(deleted_with_what_is_held_back),
 		TEST(group_commit),
 		TEST(batch_waits_for_arrivals),
 		TEST(conflicts_are_retried),
