@@ -141,6 +141,19 @@ static void note_bad(const struct slot *s, const char *before)
 		log_info("IPPool %s is usable again", s->at.p.name);
 }
 
+static bool is_stuck(const struct pool *p)
+{
+	return p->terminating && p->unreadable;
+}
+
+static void note_stuck(const struct pool *p)
+{
+	log_warn("IPPool %s is being deleted, and stays: who holds its addresses cannot be read. "
+	         "Remedy: make its status.allocatedIPs a JSON object again, or null when nothing "
+	         "of it is in use",
+	         p->name);
+}
+
 static bool in_scope(const struct ledger *l, const struct pool_state *s, enum ledger_scope scope)
 {
 	switch (scope) {
@@ -212,6 +225,8 @@ static struct slot *apply(struct ledger *l, struct pool_state *state)
 		rounds_get(l->config.rounds, &state->p);
 		s->at = *state;
 		note_bad(s, NULL);
+		if (is_stuck(&s->at.p))
+			note_stuck(&s->at.p);
 	} else {
 		struct pool_state old = s->at;
 		uint64_t before = old.p.rest_order;
@@ -222,6 +237,8 @@ static struct slot *apply(struct ledger *l, struct pool_state *state)
 		if (old.generation != s->at.generation || !streq(old.p.uid, s->at.p.uid))
 			l->overlaps_stale = true;
 		note_bad(s, old.p.bad);
+		if (is_stuck(&s->at.p) && !is_stuck(&old.p))
+			note_stuck(&s->at.p);
 		pool_state_release(&old);
 		/* a plan from an older state would only be refused */
 		if (s->planned && !s->busy)

@@ -121,25 +121,26 @@ static json *label_patch(const struct pool_state *s)
 	return patch;
 }
 
-/* That an address is held back ends with its pool. */
+/* That an address is held back ends with its pool; what cannot be read may be anything. */
 static bool holds_any(const struct pool *p)
 {
 	for (size_t i = 0; i < p->n_records; i++)
 		if (!*p->records[i].conflict)
 			return true;
-	return false;
+	return p->unreadable;
 }
 
 json *pool_state_admit_patch(const struct pool_state *s)
 {
 	bool want = !s->p.terminating || holds_any(&s->p), have = has_finalizer(s);
 	/* an object that is being deleted takes no new finalizers, and keeps its version */
-	bool finalizer = s->p.terminating ? have && !want : !have;
-	bool version = !s->p.terminating && !s->has_version;
-	AUTO_JSON *labels = label_patch(s);
+	bool finalizer = s->p.terminating ? have && !want : !have && !s->p.bad;
+	bool version = !s->p.terminating && !s->p.bad && !s->has_version;
+	/* whose it is may be what cannot be read */
+	AUTO_JSON *labels = s->p.bad ? NULL : label_patch(s);
 	json *patch, *list;
 
-	if (s->p.bad || (!finalizer && !version && !json_first(labels)))
+	if (!finalizer && !version && !json_first(labels))
 		return NULL;
 	patch = with_version(s);
 	if (json_first(labels))

@@ -433,15 +433,23 @@ static void admission_fills_in(void **state)
 	pool_state_release(&s);
 }
 
-static void delete_pool(const char *name)
+static void tell_all(void)
 {
 	AUTO_JSON *items = NULL;
 	struct err e;
 
-	if (store_delete(faulty.real, STORE_IPPOOL, NULL, name, NULL, NULL, soon(), &e) < 0 ||
-	    store_list(faulty.real, STORE_IPPOOL, NULL, NULL, &items, NULL, soon(), &e) < 0)
+	if (store_list(faulty.real, STORE_IPPOOL, NULL, NULL, &items, NULL, soon(), &e) < 0)
 		fail_msg("%s", e.msg);
 	ledger_pools_listed(ledger, LEDGER_SCOPE_ALL, items);
+}
+
+static void delete_pool(const char *name)
+{
+	struct err e;
+
+	if (store_delete(faulty.real, STORE_IPPOOL, NULL, name, NULL, NULL, soon(), &e) < 0)
+		fail_msg("%s", e.msg);
+	tell_all();
 }
 
 static void await_gone(const char *name)
@@ -482,6 +490,37 @@ static void deleted_with_what_is_held_back(void **state)
 	assert_int_equal(records("a"), 2);
 	del("p", "c", "10.0.0.1");
 	await_gone("a");
+}
+
+/* What is wrong with a pool holds up nobody who deletes it, as long as its records can be read. */
+static void broken_and_deleted(void **state)
+{
+	(void)state;
+	make_pool("none", "10.0.0.1-10.0.0.3", ",\"excludeIPs\":[\"oops\"]");
+	make_pool("some", "10.0.1.1-10.0.1.3", ",\"excludeIPs\":[\"oops\"]");
+	make_pool("odd", "10.0.2.1-10.0.2.3", "");
+	make_pool("z", "10.0.4.1", "");
+	set_records("some",
+	            "{\"10.0.1.2\":{\"pod\":\"default/p\",\"podUid\":\"uid-p\",\"nic\":\"eth0\","
+	            "\"cid\":\"c\",\"node\":\"master\"}}");
+	set_records("odd", "{\"ten\":{\"pod\":\"default/p\"}}");
+	tell("z");
+	delete_pool("none");
+	await_gone("none");
+	delete_pool("odd");
+	await_gone("odd");
+	delete_pool("some");
+	assert_int_equal(records("some"), 1);
+	del("p", "c", "10.0.1.2");
+	await_gone("some");
+	make_pool("dark", "10.0.3.1-10.0.3.3", "");
+	set_records("dark", "{garbage");
+	delete_pool("dark");
+	add_gives("q", "d", "10.0.4.1/16");
+	assert_int_equal(records("dark"), 0);
+	set_records("dark", "");
+	tell_all();
+	await_gone("dark");
 }
 
 static void group_commit(void **state)
@@ -1705,6 +1744,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(admission_fills_in),
+		TEST(broken_and_deleted),
 		TEST(deleted_with_what_is_held_back),
 		TEST(group_commit),
 		TEST(batch_waits_for_arrivals),
