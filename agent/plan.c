@@ -87,6 +87,12 @@ static struct pool_request question(const struct ledger *l, const struct ledger_
 	};
 }
 
+/* What else is wrong with a pool does not matter to who has an address of it. */
+static bool can_give_again(const struct pool *p, const struct pool_record *have)
+{
+	return have && p->subnet.ip.family && cidr_contains(p->subnet, have->ip);
+}
+
 /* The address the request has already: of that NIC in any pool, else one that the original recorded
  * without a NIC. */
 static struct pool_record *find_own(struct ledger *l, const struct pool_request *q, bool exact,
@@ -94,9 +100,9 @@ static struct pool_record *find_own(struct ledger *l, const struct pool_request 
 {
 	for (size_t i = 0; i < l->n_slots; i++) {
 		struct slot *s = l->slots[i];
-		struct pool_record *have = s->at.p.bad ? NULL : pool_find_own(view(s), q);
+		struct pool_record *have = pool_find_own(view(s), q);
 
-		if (!have || (exact && !*have->nic))
+		if (!can_give_again(&s->at.p, have) || (exact && !*have->nic))
 			continue;
 		*where = s;
 		return have;
@@ -110,9 +116,9 @@ static struct pool_record *find_kept(struct ledger *l, const struct pool_request
 {
 	for (size_t i = 0; i < l->n_slots; i++) {
 		struct slot *s = l->slots[i];
-		struct pool_record *have = s->at.p.bad ? NULL : pool_find_kept(view(s), q);
+		struct pool_record *have = pool_find_kept(view(s), q);
 
-		if (!have)
+		if (!can_give_again(&s->at.p, have))
 			continue;
 		*where = s;
 		return have;

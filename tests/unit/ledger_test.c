@@ -443,6 +443,18 @@ static void tell_all(void)
 	ledger_pools_listed(ledger, LEDGER_SCOPE_ALL, items);
 }
 
+static void spoil(const char *pool, const char *spec)
+{
+	AUTO_FREE char *text = xasprintf("{\"spec\":{%s}}", spec);
+	AUTO_JSON *p = NULL;
+	struct err e;
+
+	if (json_parse(text, strlen(text), 0, &p, &e) < 0 ||
+	    store_patch(faulty.real, STORE_IPPOOL, NULL, pool, false, p, NULL, soon(), &e) < 0)
+		fail_msg("%s", e.msg);
+	tell_all();
+}
+
 static void delete_pool(const char *name)
 {
 	struct err e;
@@ -521,6 +533,32 @@ static void broken_and_deleted(void **state)
 	set_records("dark", "");
 	tell_all();
 	await_gone("dark");
+}
+
+/* Who has an address of a pool that is broken since has it on; nobody else gets one. */
+static void broken_and_in_use(void **state)
+{
+	(void)state;
+	make_pool("a", "10.0.0.1-10.0.0.3", "");
+	make_pool("b", "10.0.1.1-10.0.1.3", "");
+	spoil("b", "\"default\":false");
+	tell("a");
+	add_gives("p", "c1", "10.0.0.1/16");
+	spoil("a", "\"excludeIPs\":[\"oops\"]");
+	add_gives("p", "c2", "10.0.0.1/16");
+	add_fails(request(LEDGER_ADD, "q", "d", 5000), ERR_NO_POOL,
+	          "no IPPool available, all IPv4 IPPools [a] of eth0 filtered out: [a is not ready: "
+	          "spec.excludeIPs: range \"oops\": \"oops\" is not an IP address]");
+	/* without its subnet nobody knows what the address means, nor in another one */
+	spoil("a", "\"subnet\":\"oops\"");
+	add_fails(request(LEDGER_ADD, "p", "c3", 5000), ERR_NO_POOL,
+	          "no IPPool available, all IPv4 IPPools [a] of eth0 filtered out: [a is not ready: "
+	          "spec.subnet: \"oops\" is not an IP prefix such as 10.0.0.0/8]");
+	spoil("b", "\"default\":true");
+	spoil("a", "\"subnet\":\"10.9.0.0/16\"");
+	add_gives("p", "c3", "10.0.1.1/16");
+	del("p", "c3", "10.0.1.1");
+	del("p", "c2", "10.0.0.1");
 }
 
 static void group_commit(void **state)
@@ -1745,6 +1783,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(admission_fills_in),
 		TEST(broken_and_deleted),
+		TEST(broken_and_in_use),
 		TEST(deleted_with_what_is_held_back),
 		TEST(group_commit),
 		TEST(batch_waits_for_arrivals),
