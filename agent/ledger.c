@@ -70,7 +70,7 @@ static void close_part(struct ledger *l, const struct slot *s, struct ledger_par
 	struct ledger_request *r = part->request;
 
 	part->state = written ? PART_DONE : PART_NONE;
-	if (written && r->op == LEDGER_ADD && part - r->parts < FAMILIES)
+	if (written && r->op == LEDGER_ADD)
 		r->grants[r->n_grants++] = ledger_grant(&s->at.p, part->ip, r->nic);
 	if (--r->open == 0)
 		ledger_pend(l, r);
@@ -148,10 +148,11 @@ static bool is_stuck(const struct pool *p)
 
 static void note_stuck(const struct pool *p)
 {
-	log_warn("IPPool %s is being deleted, and stays: who holds its addresses cannot be read. "
-	         "Remedy: make its status.allocatedIPs a JSON object again, or null when nothing "
-	         "of it is in use",
-	         p->name);
+	log_warn(
+		"IPPool %s is being deleted, and stays: who holds its addresses cannot be read. "
+		"Remedy: make its status.allocatedIPs a JSON object again, or null when nothing "
+		"of it is in use",
+		p->name);
 }
 
 static bool in_scope(const struct ledger *l, const struct pool_state *s, enum ledger_scope scope)
@@ -190,8 +191,8 @@ static bool holds_ours(const struct ledger *l, const struct pool *p)
 
 /*
  * Pools of this node, those that are still labelled for it, and those that lost that label while
- * they hold addresses of ours.  One of other nodes without labels is seen by every agent: one of its
- * own should give it the labels, and if none does another will.
+ * they hold addresses of ours.  One of other nodes without labels is seen by every agent: one of
+ * its own should give it the labels, and if none does another will.
  */
 static void consider_admission(struct ledger *l, struct slot *s)
 {

@@ -110,29 +110,11 @@ static struct pool_record *find_own(struct ledger *l, const struct pool_request 
 	return NULL;
 }
 
-/* One that the pod's name has kept, of an earlier pod. */
-static struct pool_record *find_kept(struct ledger *l, const struct pool_request *q,
-                                     struct slot **where)
-{
-	for (size_t i = 0; i < l->n_slots; i++) {
-		struct slot *s = l->slots[i];
-		struct pool_record *have = pool_find_kept(view(s), q);
-
-		if (!can_give_again(&s->at.p, have))
-			continue;
-		*where = s;
-		return have;
-	}
-	return NULL;
-}
-
 /* What is to happen for one family of an ADD, once it can happen for all. */
 struct intent {
 	struct slot *s;
 	struct ip ip;
 	enum { HAS_IT, KEEPS_IT, TAKES_IT } what;
-	struct slot *outdated; /* where an address that was kept is given back, or NULL */
-	struct ip old;
 };
 
 static enum verdict intend_own(struct ledger_request *r, struct slot *s,
@@ -248,12 +230,25 @@ static void find_candidates(struct ledger *l, const struct ledger_request *r, in
 	qsort(c->v, c->n, sizeof(struct slot *), compare_slots);
 }
 
-static bool is_candidate(const struct candidates *c, const struct slot *s)
+/*
+ * One that the pod's name has kept, of an earlier pod, in one of the pools that it asks for now.
+ * What it kept in others stays until the
+ * collector knows that the earlier pod's container does not run any more.
+ */
+static struct pool_record *find_kept(const struct candidates *c, const struct pool_request *q,
+                                     struct slot **where)
 {
-	for (size_t i = 0; i < c->n; i++)
-		if (c->v[i] == s)
-			return true;
-	return false;
+	for (size_t i = 0; i < c->n; i++) {
+		struct slot *s = c->v[i];
+		struct pool_record *have = pool_find_kept(view(s), q);
+		AUTO_STR why = STR_INIT;
+
+		if (!can_give_again(&s->at.p, have) || !serves(s, q, &why))
+			continue;
+		*where = s;
+		return have;
+	}
+	return NULL;
 }
 
 /* "No" needs a list of all pools that is younger than the request. */
@@ -480,16 +475,9 @@ static enum verdict intend(struct ledger *l, struct ledger_request *r, int f,
 		                    c->missing, r->choice.source ? r->choice.source : "request",
 		                    r->nic));
 	}
-	own = r->keep ? find_kept(l, &q, &s) : NULL;
-	if (own && is_candidate(c, s) && serves(s, &q, &(struct str)STR_INIT))
+	own = r->keep ? find_kept(c, &q, &s) : NULL;
+	if (own)
 		return intend_own(r, s, own, in);
-	if (own) {
-		/* other pools are asked for now, or this node is not that one's */
-		if (is_blocked(s))
-			return wait_for_slot(r, s);
-		in->outdated = s;
-		in->old = own->ip;
-	}
 	own = find_own(l, &q, false, &s);
 	if (own)
 		return intend_own(r, s, own, in);
@@ -499,14 +487,7 @@ static enum verdict intend(struct ledger *l, struct ledger_request *r, int f,
 static void carry_out(struct ledger *l, struct ledger_request *r, int f, const struct intent *in)
 {
 	struct pool_request q = question(l, r, f);
-	const struct pool_record *old;
 
-	if (in->outdated) {
-		old = pool_find(change(in->outdated), in->old);
-		if (old)
-			pool_remove_record(&in->outdated->next, old);
-		join(in->outdated, &r->parts[FAMILIES + f], in->old);
-	}
 	if (in->what == HAS_IT) {
 		r->parts[f].state = PART_DONE;
 		r->grants[r->n_grants++] = ledger_grant(&in->s->at.p, in->ip, r->nic);

@@ -546,14 +546,16 @@ static void broken_and_in_use(void **state)
 	add_gives("p", "c1", "10.0.0.1/16");
 	spoil("a", "\"excludeIPs\":[\"oops\"]");
 	add_gives("p", "c2", "10.0.0.1/16");
-	add_fails(request(LEDGER_ADD, "q", "d", 5000), ERR_NO_POOL,
-	          "no IPPool available, all IPv4 IPPools [a] of eth0 filtered out: [a is not ready: "
-	          "spec.excludeIPs: range \"oops\": \"oops\" is not an IP address]");
+	add_fails(
+		request(LEDGER_ADD, "q", "d", 5000), ERR_NO_POOL,
+		"no IPPool available, all IPv4 IPPools [a] of eth0 filtered out: [a is not ready: "
+		"spec.excludeIPs: range \"oops\": \"oops\" is not an IP address]");
 	/* without its subnet nobody knows what the address means, nor in another one */
 	spoil("a", "\"subnet\":\"oops\"");
-	add_fails(request(LEDGER_ADD, "p", "c3", 5000), ERR_NO_POOL,
-	          "no IPPool available, all IPv4 IPPools [a] of eth0 filtered out: [a is not ready: "
-	          "spec.subnet: \"oops\" is not an IP prefix such as 10.0.0.0/8]");
+	add_fails(
+		request(LEDGER_ADD, "p", "c3", 5000), ERR_NO_POOL,
+		"no IPPool available, all IPv4 IPPools [a] of eth0 filtered out: [a is not ready: "
+		"spec.subnet: \"oops\" is not an IP prefix such as 10.0.0.0/8]");
 	spoil("b", "\"default\":true");
 	spoil("a", "\"subnet\":\"10.9.0.0/16\"");
 	add_gives("p", "c3", "10.0.1.1/16");
@@ -1417,6 +1419,32 @@ static void set_gives(const char *pod, const char *uid, const char *cid, const c
 	ledger_request_free(r);
 }
 
+static struct ledger_request *named_of_set(const char *pod, const char *uid, const char *cid,
+                                           const char *pool)
+{
+	struct ledger_request *r = of_set(pod, uid, cid);
+
+	r->choice.named = true;
+	r->choice.pools[V4] = xcalloc(1, sizeof(char *));
+	r->choice.pools[V4][r->choice.n[V4]++] = xstrdup(pool);
+	run(r);
+	if (r->kind)
+		fail_msg("%s", r->text);
+	return r;
+}
+
+static void frees(const char *uid, const char *cid, const char *address)
+{
+	struct ledger_request *r =
+		ledger_request_new(LEDGER_FREE, "", uid, "", cid, mono_in(5000), event);
+
+	assert_int_equal(ip_parse(address, &r->addresses[V4], NULL), 0);
+	run(r);
+	assert_int_equal(r->kind, ERR_NONE);
+	assert_int_equal(r->n_grants, 1);
+	ledger_request_free(r);
+}
+
 static void kept_addresses(void **state)
 {
 	struct ledger_request *r;
@@ -1434,33 +1462,33 @@ static void kept_addresses(void **state)
 	/* a late DEL of the earlier one as well */
 	del("web-0", "c1", NULL);
 	assert_int_equal(records("a"), 2);
-	/* other pools are asked for: a new address, and the old one goes back */
+	/* other pools are asked for: a new address, and the old one stays until somebody knows that
+	 * its container is gone */
 	del("web-0", "c3", NULL);
-	r = of_set("web-0", "u4", "c4");
-	r->choice.named = true;
-	r->choice.pools[V4] = xcalloc(1, sizeof(char *));
-	r->choice.pools[V4][r->choice.n[V4]++] = xstrdup("b");
-	run(r);
-	assert_int_equal(r->kind, ERR_NONE);
+	r = named_of_set("web-0", "u4", "c4", "b");
 	assert_string_equal(r->grants[0].pool, "b");
 	ledger_request_free(r);
-	assert_int_equal(records("a"), 1);
+	assert_int_equal(records("a"), 2);
 	assert_int_equal(records("b"), 1);
 	/* given back when the set has gone, which somebody else finds out */
 	r = request(LEDGER_HELD, "", "", 5000);
 	run(r);
-	assert_int_equal(r->n_held, 2);
-	assert_string_equal(r->held[0].pool, "a");
-	assert_string_equal(r->held[0].record.cid, "c2");
-	assert_int_equal(r->held[0].record.keep, POOL_KEEP_STATEFULSET);
+	assert_int_equal(r->n_held, 3);
+	assert_string_equal(r->held[1].pool, "a");
+	assert_string_equal(r->held[1].record.cid, "c2");
+	assert_int_equal(r->held[1].record.keep, POOL_KEEP_STATEFULSET);
 	ledger_request_free(r);
-	r = ledger_request_new(LEDGER_FREE, "", "u2", "", "c2", mono_in(5000), event);
-	assert_int_equal(ip_parse("10.0.0.2", &r->addresses[V4], NULL), 0);
-	run(r);
-	assert_int_equal(r->kind, ERR_NONE);
-	assert_int_equal(r->n_grants, 1);
+	frees("u2", "c2", "10.0.0.2");
+	assert_int_equal(records("a"), 1);
+	/* of two that it kept, that of the pools it asks for */
+	set_gives("web-0", "u5", "c5", "10.0.0.1");
+	r = named_of_set("web-0", "u6", "c6", "b");
+	assert_string_equal(r->grants[0].pool, "b");
+	assert_string_equal(ip_str(r->grants[0].address.ip).s, "10.0.1.1");
 	ledger_request_free(r);
+	frees("u5", "c5", "10.0.0.1");
 	assert_int_equal(records("a"), 0);
+	assert_int_equal(records("b"), 1);
 }
 
 static void somebody_elses_address(void **state)
