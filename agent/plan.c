@@ -232,7 +232,7 @@ static void find_candidates(struct ledger *l, const struct ledger_request *r, in
 
 /*
  * One that the pod's name has kept, of an earlier pod, in one of the pools that it asks for now.
- * What it kept in others stays until the
+ * That nothing new is given there does not matter.  What it kept in others stays until the
  * collector knows that the earlier pod's container does not run any more.
  */
 static struct pool_record *find_kept(const struct candidates *c, const struct pool_request *q,
@@ -243,7 +243,7 @@ static struct pool_record *find_kept(const struct candidates *c, const struct po
 		struct pool_record *have = pool_find_kept(view(s), q);
 		AUTO_STR why = STR_INIT;
 
-		if (!can_give_again(&s->at.p, have) || !serves(s, q, &why))
+		if (!can_give_again(&s->at.p, have) || !pool_is_meant_for(&s->at.p, q, &why))
 			continue;
 		*where = s;
 		return have;

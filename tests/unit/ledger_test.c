@@ -1445,6 +1445,30 @@ static void frees(const char *uid, const char *cid, const char *address)
 	ledger_request_free(r);
 }
 
+/* Nothing new is given of a pool that is closed; what was kept there is nothing new. */
+static void kept_in_closed_pools(void **state)
+{
+	(void)state;
+	make_pool("a", "10.0.0.1-10.0.0.9", "");
+	tell("a");
+	set_gives("web-0", "u1", "c1", "10.0.0.1");
+	spoil("a", "\"disable\":true");
+	set_gives("web-0", "u2", "c2", "10.0.0.1");
+	add_fails(of_set("web-1", "u3", "c3"), ERR_NO_POOL,
+	          "no IPPool available, all IPv4 IPPools [a] of eth0 filtered out: [a is "
+	          "disabled]");
+	spoil("a", "\"disable\":false,\"excludeIPs\":[\"oops\"]");
+	set_gives("web-0", "u4", "c4", "10.0.0.1");
+	delete_pool("a");
+	set_gives("web-0", "u5", "c5", "10.0.0.1");
+	/* what the pool is not meant for does not count */
+	spoil("a", "\"excludeIPs\":null,\"nodeName\":[\"other\"]");
+	add_fails(of_set("web-0", "u6", "c6"), ERR_NO_POOL,
+	          "no IPPool available, all IPv4 IPPools [a] of eth0 filtered out: [a is being "
+	          "deleted]");
+	assert_int_equal(records("a"), 1);
+}
+
 static void kept_addresses(void **state)
 {
 	struct ledger_request *r;
@@ -1844,6 +1868,7 @@ int main(void)
 		TEST(late_address_goes_back),
 		TEST(the_same_container_again),
 		TEST(kept_addresses),
+		TEST(kept_in_closed_pools),
 		TEST(somebody_elses_address),
 		TEST(node_addresses),
 		TEST(patterns),
