@@ -214,7 +214,8 @@ static char *call(const char *socket, const char *method, const char *path, cons
 	    http_read_body(h, &text, soon(), &e) < 0)
 		fail_msg("%s %s: %s", method, path, e.msg);
 	http_free(h);
-	*status = resp.status;
+	/* negative: with the advice to try again */
+	*status = resp.retry_after_s < 0 ? resp.status : -resp.status;
 	return str_take(&text);
 }
 
@@ -239,7 +240,7 @@ static void await_healthy(const struct node *n)
 
 		assert_false(mono_passed(until));
 		if (status != 200) {
-			assert_int_equal(status, 503);
+			assert_int_equal(status, -500);
 			assert_string_equal(text, "\"the agent has not read the store yet\"");
 			mono_sleep_until(mono_in(2));
 		}
@@ -806,7 +807,7 @@ static void store_away(void **state)
 	take_store_away();
 	want = xasprintf("\"read pod default/b: the store %s is not there\"", store_path);
 	body = identity("b", "uid-b", "c2", "eth0", "");
-	expect(&master, "POST", "/v1/ipam/ip", body, 503, want);
+	expect(&master, "POST", "/v1/ipam/ip", body, -500, want);
 	/* a DEL is queued, in the time a plugin has */
 	started = mono_now();
 	del(&master, "a", "c1", "eth0");
@@ -976,21 +977,21 @@ static void bad_requests(void **state)
 	(void)state;
 	start_node(&master);
 	await_healthy(&master);
-	expect(&master, "POST", "/v1/ipam/ip", no_nic, 400, "\"ifName: missing\"");
-	expect(&master, "DELETE", "/v1/ipam/ip", no_nic, 400, "\"ifName: missing\"");
-	expect(&master, "POST", "/v1/ipam/ip", "[]", 400, "\"body: not an object\"");
-	expect(&master, "POST", "/v1/ipam/ip", twice, 400,
+	expect(&master, "POST", "/v1/ipam/ip", no_nic, 500, "\"ifName: missing\"");
+	expect(&master, "DELETE", "/v1/ipam/ip", no_nic, 500, "\"ifName: missing\"");
+	expect(&master, "POST", "/v1/ipam/ip", "[]", 500, "\"body: not an object\"");
+	expect(&master, "POST", "/v1/ipam/ip", twice, 500,
 	       "\"wrong input: network configuration: default_ipv4_ippool: IPPool x is "
 	       "duplicated\"");
-	expect(&master, "POST", "/v1/ipam/ip", half, 400,
+	expect(&master, "POST", "/v1/ipam/ip", half, 500,
 	       "\"podName: empty, while podNamespace is not\"");
-	expect(&master, "POST", "/v1/ipam/ip", slash, 400, "\"podName: not a name\"");
-	expect(&master, "POST", "/v1/ipam/ip", empty, 400, "\"containerID: empty\"");
-	expect(&master, "POST", "/v1/ipam/ip", type, 400, NULL);
-	expect(&master, "POST", "/v1/ipam/ip", longer, 400, "\"ifName: longer than 15 bytes\"");
-	expect(&master, "POST", "/v1/ipam/ip", far, 400,
+	expect(&master, "POST", "/v1/ipam/ip", slash, 500, "\"podName: not a name\"");
+	expect(&master, "POST", "/v1/ipam/ip", empty, 500, "\"containerID: empty\"");
+	expect(&master, "POST", "/v1/ipam/ip", type, 500, NULL);
+	expect(&master, "POST", "/v1/ipam/ip", longer, 500, "\"ifName: longer than 15 bytes\"");
+	expect(&master, "POST", "/v1/ipam/ip", far, 500,
 	       "\"netNamespace: longer than 4095 bytes\"");
-	expect(&master, "POST", "/v1/ipam/ip", "{", 400, NULL);
+	expect(&master, "POST", "/v1/ipam/ip", "{", 500, NULL);
 	expect(&master, "GET", "/v1/ipam/ip", NULL, 405, "\"not with this method\"");
 	expect(&master, "GET", "/v1/ipam", NULL, 404, "\"no such path\"");
 	expect(&master, "GET", "/v1/workloadendpoint?podName=x", NULL, 400,
@@ -1219,9 +1220,9 @@ static void metrics(void **state)
 	add_fails(&master, "c", "c3", "eth0", ",\"defaultIPv4IPPool\":[\"no\"]",
 	          "\"no IPPool available, IPPool no, which the network configuration names for "
 	          "eth0, does not exist\"");
-	expect(&master, "POST", "/v1/ipam/ip", "{}", 400, "\"containerID: missing\"");
+	expect(&master, "POST", "/v1/ipam/ip", "{}", 500, "\"containerID: missing\"");
 	del(&master, "b", "c2", "eth0");
-	expect(&master, "DELETE", "/v1/ipam/ips", "{}", 400, "\"containerID: missing\"");
+	expect(&master, "DELETE", "/v1/ipam/ips", "{}", 500, "\"containerID: missing\"");
 
 	text = scrape(&master, "GET", 200);
 	has_line(text, "spiderpool_ipam_allocation_counts_total 5");
