@@ -19,8 +19,10 @@
 #include "agent/wants.h"
 #include "base/failpoint.h"
 #include "base/log.h"
+#include "cni/check.h"
 #include "cni/state.h"
 #include "http/url.h"
+#include "net/link.h"
 
 #define REASON_MAX 200 /* bytes of why an address is held back */
 #define TAKE_BACK_MS 60000
@@ -97,8 +99,13 @@ static int read_identity(const json *body, bool nic, struct identity *id, struct
 		return err_set(e, ERR_PROTO, "%s: empty, while %s is not",
 		               *id->ns ? "podName" : "podNamespace",
 		               *id->ns ? "podNamespace" : "podName");
-	if (check_word("containerID", id->cid, e) < 0 || check_word("ifName", id->nic, e) < 0 ||
-	    check_word("podNamespace", id->ns, e) < 0 || check_word("podName", id->name, e) < 0)
+	/* what the state files cannot be named by must not reach the ledger */
+	if (check_id("containerID", id->cid, e) < 0)
+		return -1;
+	if (nic && link_check_name(id->nic, e) < 0)
+		return err_wrap(e, "ifName");
+	if (check_word("ifName", id->nic, e) < 0 || check_word("podNamespace", id->ns, e) < 0 ||
+	    check_word("podName", id->name, e) < 0)
 		return -1;
 	return check_word("podUID", id->uid, e);
 }
@@ -596,12 +603,13 @@ static bool may_release(struct call *c, const struct identity *id)
 
 static void release_all(struct call *c)
 {
+	/* ours says which NIC it is about; the original means all */
+	bool nic = json_get(c->body, "ifName") != NULL, release;
 	const json *conflicts;
 	struct identity id;
 	struct err e;
-	bool release;
 
-	if (read_identity(c->body, false, &id, &e) < 0 ||
+	if (read_identity(c->body, nic, &id, &e) < 0 ||
 	    read_conflicts(c->body, &conflicts, &release, &e) < 0) {
 		say(c, 500, e.msg);
 		return;
@@ -615,8 +623,7 @@ static void release_all(struct call *c)
 		IGNORE(ip_parse(json_str_at(item, "address", NULL), &ip, NULL)); /* as before */
 		hold_back(c, &id, ip, json_str_at(item, "reason", NULL));
 	}
-	/* ours says which NIC it is about; the original means all */
-	release_call(c, json_get(c->body, "ifName") != NULL);
+	release_call(c, nic);
 }
 
 static void delete_ips(struct call *c)

@@ -965,6 +965,8 @@ static void bad_requests(void **state)
 	AUTO_FREE char *half = identity("", "u", "c", "eth0", "");
 	AUTO_FREE char *slash = identity("a/b", "u", "c", "eth0", "");
 	AUTO_FREE char *empty = identity("a", "u", "", "eth0", "");
+	AUTO_FREE char *id = identity("a", "u", "c:1", "eth0", "");
+	AUTO_FREE char *dots = identity("a", "u", "c", "..", "");
 	AUTO_FREE char *type = identity("a", "u", "c", "eth0", ",\"cleanGateway\":1");
 	AUTO_FREE char *longer = identity("a", "u", "c", "eth0123456789abc", "");
 	AUTO_FREE char *huge = xmalloc(70001);
@@ -987,6 +989,13 @@ static void bad_requests(void **state)
 	       "\"podName: empty, while podNamespace is not\"");
 	expect(&master, "POST", "/v1/ipam/ip", slash, 500, "\"podName: not a name\"");
 	expect(&master, "POST", "/v1/ipam/ip", empty, 500, "\"containerID: empty\"");
+	expect(&master, "POST", "/v1/ipam/ip", id, 500,
+	       "\"containerID \\\"c:1\\\" may hold letters, digits, \\\"_\\\", \\\".\\\" and "
+	       "\\\"-\\\" and begins with a letter or digit\"");
+	expect(&master, "DELETE", "/v1/ipam/ip", id, 500, NULL);
+	expect(&master, "POST", "/v1/ipam/ip", dots, 500,
+	       "\"ifName: \\\"..\\\" is not an interface name\"");
+	expect(&master, "DELETE", "/v1/ipam/ips", dots, 500, NULL);
 	expect(&master, "POST", "/v1/ipam/ip", type, 500, NULL);
 	expect(&master, "POST", "/v1/ipam/ip", longer, 500, "\"ifName: longer than 15 bytes\"");
 	expect(&master, "POST", "/v1/ipam/ip", far, 500,
