@@ -16,6 +16,7 @@
 #include "pool/pattern.h"
 
 #define REMEDY_MAX 256 /* bytes, after which no further pool's is told */
+#define MISSING_MAX 16 /* so many names of pools that do not exist are told */
 
 enum verdict {
 	VERDICT_WAIT,  /* stays pending */
@@ -174,7 +175,7 @@ static int compare_slots(const void *a, const void *b)
 struct candidates {
 	struct slot **v;
 	size_t n;
-	const char *missing; /* a named one that is not there */
+	bool missing; /* a named one is not there */
 };
 
 static void add_candidate(struct candidates *c, struct slot *s)
@@ -211,7 +212,7 @@ static void find_candidates(struct ledger *l, const struct ledger_request *r, in
 	int family = f == V4 ? 4 : 6;
 
 	*c = (struct candidates){ xcalloc(l->n_slots + r->choice.n[f] + 1, sizeof(struct slot *)),
-		                  0, NULL };
+		                  0, false };
 	for (size_t i = 0; r->choice.named && i < r->choice.n[f]; i++) {
 		struct slot *s = find(l, r->choice.pools[f][i]);
 
@@ -220,7 +221,7 @@ static void find_candidates(struct ledger *l, const struct ledger_request *r, in
 		else if (pattern_is(r->choice.pools[f][i]))
 			add_matching(l, family, r->choice.pools[f][i], c);
 		else
-			c->missing = r->choice.pools[f][i];
+			c->missing = true;
 	}
 	if (r->choice.named)
 		return;
@@ -452,11 +453,69 @@ static enum verdict try_candidates(struct ledger *l, struct ledger_request *r, i
 	return refuse(l, r, f, c, filtered.data, used.data);
 }
 
+/* Why the named ones that are there would not do. */
+static void say_filtered(struct ledger *l, const struct ledger_request *r,
+                         const struct candidates *all, struct str *out)
+{
+	for (int f = 0; f < FAMILIES; f++) {
+		struct pool_request q = question(l, r, f);
+
+		for (size_t i = 0; i < all[f].n && r->enabled[f]; i++)
+			serves(all[f].v[i], &q, out);
+	}
+}
+
+/* The names, of either family, that are not there; as many as one may ask for.  False: it is not
+ * known yet of one. */
+static bool name_missing(struct ledger *l, struct ledger_request *r, struct str *out, size_t *n)
+{
+	bool known = true;
+
+	*n = 0;
+	for (int f = 0; f < FAMILIES; f++)
+		for (size_t i = 0; i < r->choice.n[f] && r->enabled[f]; i++) {
+			const char *name = r->choice.pools[f][i];
+
+			if (pattern_is(name) || find(l, name) || ++*n > MISSING_MAX)
+				continue;
+			known &= !l->config.scoped || ledger_is_absent(l, name, r->seen);
+			str_addf(out, "%s%s", *n > 1 ? ", " : "", name);
+		}
+	return known;
+}
+
+static enum verdict refuse_missing(struct ledger *l, struct ledger_request *r,
+                                   const struct candidates *all)
+{
+	const char *source = r->choice.source ? r->choice.source : "request";
+	AUTO_STR filtered = STR_INIT;
+	AUTO_STR names = STR_INIT;
+	size_t n;
+
+	if (!name_missing(l, r, &names, &n))
+		return wait_for(r,
+		                xasprintf("whether there is IPPool %s is being read", names.data));
+	if (!l->config.scoped && need_list(l, r))
+		return wait_for_list(r);
+	if (n > MISSING_MAX)
+		str_add(&names, ", ..."); /* of the others it is not known yet */
+	say_filtered(l, r, all, &filtered);
+	free(r->remedy);
+	r->remedy = xasprintf("make IPPool %s, or correct the %s", names.data, source);
+	return no(l, r, ERR_NO_POOL,
+	          xasprintf("no IPPool available, IPPool%s %s, which the %s names for %s, do%s not "
+	                    "exist%s%s%s",
+	                    n > 1 ? "s" : "", names.data, source, r->nic, n > 1 ? "" : "es",
+	                    filtered.len ? "; filtered out: [" : "", filtered.data,
+	                    filtered.len ? "]" : ""));
+}
+
 /* BATCH: *in says what to do. */
 static enum verdict intend(struct ledger *l, struct ledger_request *r, int f,
-                           const struct candidates *c, struct intent *in)
+                           const struct candidates *all, struct intent *in)
 {
 	struct pool_request q = question(l, r, f);
+	const struct candidates *c = &all[f];
 	struct pool_record *own;
 	struct slot *s = NULL;
 
@@ -464,17 +523,8 @@ static enum verdict intend(struct ledger *l, struct ledger_request *r, int f,
 	own = find_own(l, &q, true, &s);
 	if (own)
 		return intend_own(r, s, own, in);
-	if (c->missing) {
-		if (l->config.scoped && !ledger_is_absent(l, c->missing, r->seen))
-			return wait_for(r, xasprintf("IPPool %s is being read", c->missing));
-		if (!l->config.scoped && need_list(l, r))
-			return wait_for_list(r);
-		return no(l, r, ERR_NO_POOL,
-		          xasprintf("no IPPool available, IPPool %s, which the %s names for %s, "
-		                    "does not exist",
-		                    c->missing, r->choice.source ? r->choice.source : "request",
-		                    r->nic));
-	}
+	if (c->missing)
+		return refuse_missing(l, r, all);
 	own = r->keep ? find_kept(c, &q, &s) : NULL;
 	if (own)
 		return intend_own(r, s, own, in);
@@ -608,7 +658,7 @@ static enum verdict plan_families(struct ledger *l, struct ledger_request *r,
 		if (!wanted || r->parts[f].state == PART_DONE)
 			continue;
 		todo[f] = true;
-		v = intend(l, r, f, &c[f], &in[f]);
+		v = intend(l, r, f, c, &in[f]);
 		if (v != VERDICT_BATCH)
 			return v;
 	}

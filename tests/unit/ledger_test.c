@@ -173,6 +173,8 @@ static void hold_lists(bool on)
 
 static const struct store_ops faulty_ops = { .get = f_get, .list = f_list, .patch = f_patch };
 
+#define MANY 100 /* names and a NULL */
+
 /* The fixture. */
 static char folder[64];
 static struct ledger *ledger;
@@ -1601,6 +1603,64 @@ static void patterns(void **state)
 	          "for eth0");
 }
 
+static struct ledger_request *names(const char *const *v4, const char *v6)
+{
+	struct ledger_request *r = request(LEDGER_ADD, "q", "q", 5000);
+
+	r->choice.named = true;
+	r->choice.source = "annotation x";
+	r->choice.pools[V4] = xcalloc(MANY, sizeof(char *));
+	for (; *v4; v4++)
+		r->choice.pools[V4][r->choice.n[V4]++] = xstrdup(*v4);
+	r->choice.pools[V6] = xcalloc(1, sizeof(char *));
+	if (v6)
+		r->choice.pools[V6][r->choice.n[V6]++] = xstrdup(v6);
+	return r;
+}
+
+/* Whoever corrects one name should not be told of the next one only then. */
+static void all_missing_are_named(void **state)
+{
+	static const char *const some[] = { "off", "no1", "a", "*x", "no2", NULL };
+	static const char *many[MANY] = { NULL };
+	static char text[MANY][4];
+	struct ledger_request *r;
+
+	(void)state;
+	make_pool("a", "10.0.0.1-10.0.0.9", "");
+	make_pool("off", "10.0.1.1", ",\"disable\":true");
+	if (config.scoped) {
+		AUTO_JSON *none = json_new_array();
+
+		ledger_pools_listed(ledger, LEDGER_SCOPE_NODE, none);
+		ledger_pools_listed(ledger, LEDGER_SCOPE_FREE, none);
+	} else {
+		tell("a");
+	}
+	r = names(some, "no6");
+	run(r);
+	assert_int_equal(r->kind, ERR_NO_POOL);
+	assert_string_equal(r->text,
+	                    "no IPPool available, IPPools no1, no2, no6, which the annotation x "
+	                    "names for eth0, do not exist; filtered out: [off is disabled]");
+	assert_string_equal(r->remedy, "make IPPool no1, no2, no6, or correct the annotation x");
+	ledger_request_free(r);
+	/* of a family that is not asked for nothing is said */
+	r = names(some + 2, "no6");
+	r->enabled[V6] = false;
+	add_fails(r, ERR_NO_POOL,
+	          "no IPPool available, IPPool no2, which the annotation x names for eth0, does "
+	          "not exist");
+	for (int i = 0; i < MANY - 1; i++) {
+		snprintf(text[i], sizeof(text[i]), "n%d", i);
+		many[i] = text[i];
+	}
+	add_fails(names(many, NULL), ERR_NO_POOL,
+	          "no IPPool available, IPPools n0, n1, n2, n3, n4, n5, n6, n7, n8, n9, n10, n11, "
+	          "n12, n13, n14, n15, ..., which the annotation x names for eth0, do not "
+	          "exist");
+}
+
 /* A status that is no JSON says nothing of who holds what: no DEL may call itself done. */
 static void unreadable_records(void **state)
 {
@@ -1873,6 +1933,8 @@ int main(void)
 		TEST(node_addresses),
 		TEST(patterns),
 		TEST(unreadable_records),
+		TEST(all_missing_are_named),
+		cmocka_unit_test_setup_teardown(all_missing_are_named, setup_scoped, teardown),
 		cmocka_unit_test_setup_teardown(wrong_labels, setup_scoped, teardown),
 		cmocka_unit_test_setup_teardown(labels_stay_with_records, setup_scoped, teardown),
 		cmocka_unit_test_setup_teardown(pools_of_others_are_named, setup_scoped, teardown),
