@@ -517,6 +517,14 @@ static void refuse_batch(struct ledger *l, struct slot *s, const struct err *e)
 		if (!r->text) {
 			r->text = xasprintf("write IPPool %s: %s", s->at.p.name, e->msg);
 			r->kind = e->kind;
+			free(r->remedy);
+			r->remedy = e->kind == ERR_CONFIG
+			                    ? xasprintf(
+						      "see what the API server does not take "
+						      "of the pool: kubectl get spiderippool "
+						      "%s -o yaml",
+						      s->at.p.name)
+			                    : NULL;
 		}
 		close_part(l, s, part, false);
 		part = next;

@@ -141,7 +141,11 @@ char *pool_remedy(const struct pool *p, const struct pool_request *r)
 			"take the gateway %s out of spec.ips of IPPool %s, or list it in "
 			"its spec.excludeIPs",
 			ip_str(p->gateway).s, p->name);
-	return p->bad ? xasprintf("correct the spec of IPPool %s", p->name) : NULL;
+	if (p->bad)
+		return xasprintf("correct the spec of IPPool %s", p->name);
+	return p->not_ready
+	               ? xasprintf("mend why the condition Ready of IPPool %s is False", p->name)
+	               : NULL;
 }
 
 bool pool_is_for(const struct pool *p, const char *node)

@@ -1346,6 +1346,43 @@ static void events_tell_what_helps(void **state)
 	                      "addresses that IPPool young shares with an older one out of either");
 }
 
+/* What is wrong is named in full, and where to correct it. */
+static void events_tell_what_to_correct(void **state)
+{
+	(void)state;
+	make_guide();
+	make_pod("a", "uid-a", "master", "\"ipam.spidernet.io/ippools\":\"[1]\"");
+	make_pod("b", "uid-b", "master", "\"x\":\"y\"");
+	make_pod("c", "uid-c", "master",
+	         "\"ipam.spidernet.io/ippool\":\"{\\\"ipv4\\\":[\\\"p\\\"]}\","
+	         "\"ipam.spidernet.io/routes\":\"{}\"");
+	create(STORE_NAMESPACE,
+	       "{\"metadata\":{\"name\":\"default\",\"annotations\":{"
+	       "\"ipam.spidernet.io/default-ipv4-ippool\":\"{}\"}}}");
+	start_node(&master);
+	await_healthy(&master);
+	add_fails(&master, "a", "c1", "eth0", "", NULL);
+	await_event("a",
+	            "wrong input: annotation ipam.spidernet.io/ippools: not a list of objects. "
+	            "Remedy: correct the annotation ipam.spidernet.io/ippools, in the template of "
+	            "the pod's workload, or: kubectl annotate --overwrite -n default pod a "
+	            "ipam.spidernet.io/ippools=VALUE");
+	add_fails(&master, "b", "c2", "eth0", "", NULL);
+	await_event(
+		"b",
+		"wrong input: namespace annotation ipam.spidernet.io/default-ipv4-ippool: not a "
+		"list of names of IPPools. Remedy: correct the namespace annotation "
+		"ipam.spidernet.io/default-ipv4-ippool: kubectl annotate --overwrite namespace "
+		"default ipam.spidernet.io/default-ipv4-ippool=VALUE");
+	add_fails(&master, "c", "c3", "eth0", "", NULL);
+	await_event(
+		"c",
+		"wrong input: annotation ipam.spidernet.io/routes: not a list. Remedy: correct "
+		"the annotation ipam.spidernet.io/routes, in the template of the pod's workload, "
+		"or: kubectl annotate --overwrite -n default pod c "
+		"ipam.spidernet.io/routes=VALUE");
+}
+
 /* A route is said to be of no use when all the pod's NICs are there, and not before. */
 static void events_tell_of_routes(void **state)
 {
@@ -1480,6 +1517,7 @@ int main(void)
 		TEST(metrics),
 		TEST(events_tell),
 		TEST(events_tell_what_helps),
+		TEST(events_tell_what_to_correct),
 		TEST(events_tell_of_routes),
 		TEST(client_hangs_up),
 		cmocka_unit_test(networks),

@@ -565,6 +565,25 @@ static void broken_and_in_use(void **state)
 	del("p", "c2", "10.0.0.1");
 }
 
+/* The server does not take it, and never will; who may say what helps does. */
+static void refused_writes(void **state)
+{
+	struct ledger_request *r;
+
+	(void)state;
+	make_pool("a", "10.0.0.1-10.0.0.3", "");
+	tell("a");
+	refuse(ERR_CONFIG);
+	r = run(request(LEDGER_ADD, "p", "c", 5000));
+	assert_int_equal(r->kind, ERR_CONFIG);
+	assert_string_equal(r->text, "write IPPool a: the store is out of order");
+	assert_string_equal(r->remedy,
+	                    "see what the API server does not take of the pool: kubectl get "
+	                    "spiderippool a -o yaml");
+	ledger_request_free(r);
+	refuse(ERR_NONE);
+}
+
 static void group_commit(void **state)
 {
 	struct ledger_request *r[100];
@@ -1897,6 +1916,7 @@ int main(void)
 		TEST(broken_and_deleted),
 		TEST(broken_and_in_use),
 		TEST(deleted_with_what_is_held_back),
+		TEST(refused_writes),
 		TEST(group_commit),
 		TEST(batch_waits_for_arrivals),
 		TEST(conflicts_are_retried),
