@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * api.c - the agent's HTTP API, /v1: paths, bodies and answers of Spiderpool 1.2's, so
- * that either's plugins work with either's agent.  An error is a status and a bare JSON string.
+ * that either's plugins work with either's agent.  An error is a status and a bare JSON string. The
+ * original's plugin shows the string of documented statuses only, which for most is 500; ours
+ * learns from a Retry-After that the same may work in a moment.
  *
  * Each request runs on its connection's thread from start to finish.
  */
@@ -17,11 +19,14 @@
 #include "agent/wants.h"
 #include "base/failpoint.h"
 #include "base/log.h"
+#include "cni/check.h"
 #include "cni/state.h"
 #include "http/url.h"
+#include "net/link.h"
 
 #define REASON_MAX 200 /* bytes of why an address is held back */
 #define TAKE_BACK_MS 60000
+#define RETRY_S 1
 #define GRACE_MS 500 /* more than the ledger's own deadline */
 
 /* One request and what its answer is made of. */
@@ -94,8 +99,13 @@ static int read_identity(const json *body, bool nic, struct identity *id, struct
 		return err_set(e, ERR_PROTO, "%s: empty, while %s is not",
 		               *id->ns ? "podName" : "podNamespace",
 		               *id->ns ? "podNamespace" : "podName");
-	if (check_word("containerID", id->cid, e) < 0 || check_word("ifName", id->nic, e) < 0 ||
-	    check_word("podNamespace", id->ns, e) < 0 || check_word("podName", id->name, e) < 0)
+	/* what the state files cannot be named by must not reach the ledger */
+	if (check_id("containerID", id->cid, e) < 0)
+		return -1;
+	if (nic && link_check_name(id->nic, e) < 0)
+		return err_wrap(e, "ifName");
+	if (check_word("ifName", id->nic, e) < 0 || check_word("podNamespace", id->ns, e) < 0 ||
+	    check_word("podName", id->name, e) < 0)
 		return -1;
 	return check_word("podUID", id->uid, e);
 }
@@ -262,12 +272,9 @@ static void take_back(const struct call *c, const struct ledger_request *r)
 		ledger_request_free(back);
 }
 
-/* 503: it may work in a moment; 400: what was asked for makes no sense. */
-static int status_of(enum err_kind k)
+static bool may_work_soon(enum err_kind k)
 {
-	if (k == ERR_CONFIG || k == ERR_PROTO)
-		return 400;
-	return k == ERR_TIMEOUT || k == ERR_UNREACHABLE || k == ERR_THROTTLED ? 503 : 500;
+	return k == ERR_TIMEOUT || k == ERR_UNREACHABLE || k == ERR_THROTTLED;
 }
 
 /* Of f the pod is filled in here. */
@@ -276,7 +283,8 @@ static void add_failed(struct call *c, const char *pod, const struct identity *i
 {
 	log_warn("ADD pod=%s nic=%s cid=%.13s ms=%d: %s", pod, id->nic, id->cid, elapsed(c),
 	         f.text);
-	say(c, status_of(f.kind), f.text);
+	say(c, 500, f.text);
+	c->answer->retry_after_s = may_work_soon(f.kind) ? RETRY_S : 0;
 	c->failed = f.kind;
 	f.ns = id->ns;
 	f.name = id->name;
@@ -390,7 +398,7 @@ static void add_ip(struct call *c)
 	struct err e;
 
 	if (read_identity(c->body, true, &id, &e) < 0) {
-		say(c, 400, e.msg);
+		say(c, 500, e.msg);
 		return;
 	}
 	inflight_enter(&c->agent->inflight, &entry, id.cid);
@@ -500,7 +508,7 @@ static void release_call(struct call *c, bool nic)
 	struct err e;
 
 	if (read_identity(c->body, nic, &id, &e) < 0) {
-		say(c, 400, e.msg);
+		say(c, 500, e.msg);
 		return;
 	}
 	event = eventfd(0, EFD_CLOEXEC);
@@ -597,14 +605,15 @@ static bool may_release(struct call *c, const struct identity *id)
 
 static void release_all(struct call *c)
 {
+	/* ours says which NIC it is about; the original means all */
+	bool nic = json_get(c->body, "ifName") != NULL, release;
 	const json *conflicts;
 	struct identity id;
 	struct err e;
-	bool release;
 
-	if (read_identity(c->body, false, &id, &e) < 0 ||
+	if (read_identity(c->body, nic, &id, &e) < 0 ||
 	    read_conflicts(c->body, &conflicts, &release, &e) < 0) {
-		say(c, 400, e.msg);
+		say(c, 500, e.msg);
 		return;
 	}
 	if (release && !may_release(c, &id))
@@ -616,8 +625,7 @@ static void release_all(struct call *c)
 		IGNORE(ip_parse(json_str_at(item, "address", NULL), &ip, NULL)); /* as before */
 		hold_back(c, &id, ip, json_str_at(item, "reason", NULL));
 	}
-	/* ours says which NIC it is about; the original means all */
-	release_call(c, json_get(c->body, "ifName") != NULL);
+	release_call(c, nic);
 }
 
 static void delete_ips(struct call *c)
@@ -751,8 +759,10 @@ static void get_coordinator(struct call *c)
 
 static void get_healthy(struct call *c)
 {
-	if (!agent_synced(c->agent))
-		say(c, 503, "the agent has not read the store yet");
+	if (agent_synced(c->agent))
+		return;
+	say(c, 500, "the agent has not read the store yet");
+	c->answer->retry_after_s = RETRY_S;
 }
 
 static void get_liveness(struct call *c)
@@ -826,7 +836,7 @@ static bool parse_body(struct call *c, enum body_kind kind)
 		err_fill(&e, ERR_PROTO, "body: not an object");
 	else
 		return true;
-	say(c, 400, e.msg);
+	say(c, 500, e.msg);
 	return false;
 }
 

@@ -77,12 +77,37 @@ static void note_release(struct note *n)
 	free(n->name);
 }
 
+/* What says something else than it should: its text begins so, then names it. */
+#define WRONG "wrong input: "
+
+static char *correct(const struct letter *l)
+{
+	const char *what = l->text + strlen(WRONG);
+	const char *key = strchr(what, ' ');
+	int n = (int)strcspn(what, ":");
+
+	if (str_starts(what, "namespace annotation "))
+		return xasprintf(
+			"correct the %.*s: kubectl annotate --overwrite namespace %s "
+			"%.*s=VALUE",
+			n, what, l->ns, n - (int)strlen("namespace annotation "),
+			what + strlen("namespace annotation "));
+	if (str_starts(what, "annotation "))
+		return xasprintf(
+			"correct the %.*s, in the template of the pod's workload, or: "
+			"kubectl annotate --overwrite -n %s pod %s %.*s=VALUE",
+			n, what, l->ns, l->name, n - (int)(key + 1 - what), key + 1);
+	return xasprintf("correct the %.*s", n, what);
+}
+
 /* What helps; "" when that is not for us to say. */
 static char *remedy(const struct events *ev, const struct letter *l)
 {
 	if (l->remedy)
 		return xstrdup(l->remedy);
 	switch (l->kind) {
+	case ERR_CONFIG:
+		return str_starts(l->text, WRONG) ? correct(l) : xstrdup("");
 	case ERR_EXHAUSTED:
 		return xstrdup(
 			"add addresses to one of these IPPools, or delete pods that use "
@@ -94,7 +119,13 @@ static char *remedy(const struct events *ev, const struct letter *l)
 			ev->config.node, l->network ? " and network " : "",
 			l->network ? l->network : "");
 	case ERR_FORBIDDEN:
-		return xstrdup("give the agent the rights of its ClusterRole");
+		return xstrdup(
+			"give the agent the rights of its ClusterRole, spiderpool-agent: "
+			"kubectl apply -f deploy/20-rbac.yaml");
+	case ERR_IDENTITY:
+		return xstrdup(
+			"see whether the ServiceAccount of the agent's pod exists, and make "
+			"that pod anew");
 	case ERR_TIMEOUT:
 	case ERR_CONFLICT:
 	case ERR_THROTTLED:

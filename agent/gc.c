@@ -26,6 +26,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "cni/state.h"
+#include "k8s/endpoint.h"
 
 #define READ_MS 5000
 #define LEDGER_MS 10000
@@ -36,7 +37,9 @@ struct gc {
 	struct gc_config config;
 	struct pause pause;
 	pthread_t thread;
-	struct attachment *attachments; /* as they were read in this round */
+	int event;                         /* of what the ledger is asked */
+	const struct ledger_request *held; /* in this round: what was given on this node */
+	struct attachment *attachments;    /* as they were read in this round */
 	size_t n_attachments;
 	bool have_attachments, bad_attachments;
 	bool marked;       /* the mark of look_for_mark() was there */
@@ -66,7 +69,8 @@ enum evidence {
 	LIVES,
 	DEAD,
 	UNKNOWN,
-	ELSEWHERE /* a kept name's next pod is on a node that the pool does not serve */
+	ELSEWHERE /* a kept name's next pod has another address, or is on a node that the pool does
+	           * not serve */
 };
 
 static bool is_kept(const struct gc *g, enum pool_keep keep)
@@ -193,7 +197,108 @@ static enum evidence attachment_of(struct gc *g, const struct pool_record *r)
 	return found == DEAD ? attachment_of_pod(g, r, found) : found;
 }
 
-/* Then that node's agent sees the record: it takes it over, or gives it back. */
+/* One of the answers that come in a moment. */
+static void await_answer(int event)
+{
+	uint64_t one;
+
+	while (read(event, &one, sizeof(one)) < 0 && errno == EINTR)
+		;
+}
+
+/* Waits for n answers; how many came in time. */
+static size_t await_answers(int event, size_t n)
+{
+	struct mono until = mono_in(LEDGER_MS + 1000);
+	struct pollfd p = { event, POLLIN, 0 };
+	size_t got = 0;
+
+	while (got < n && !mono_passed(until))
+		if (poll(&p, 1, mono_left_ms(until)) > 0) {
+			await_answer(event);
+			got++;
+		}
+	return got;
+}
+
+/* NULL: there was none in time, and the request is the ledger's. */
+static struct ledger_request *answer_to(int event, struct ledger_request *q)
+{
+	if (await_answers(event, 1) == 0) {
+		if (ledger_abandon(q, false))
+			return NULL;
+		await_answer(event);
+	}
+	return q;
+}
+
+static struct ledger_request *ask(const struct gc *g, enum ledger_op op, const char *pod,
+                                  const char *uid)
+{
+	struct ledger_request *q =
+		ledger_request_new(op, pod, uid, "", "", mono_in(LEDGER_MS), g->event);
+
+	if (!ledger_submit(g->config.ledger, q)) {
+		ledger_request_free(q);
+		return NULL;
+	}
+	return answer_to(g->event, q);
+}
+
+static bool is_another(const struct pool_record *r, const char *nic, struct ip ip)
+{
+	return streq(nic, r->nic) && ip.family == r->ip.family && !ip_equal(ip, r->ip);
+}
+
+/* In the pools of which this agent is told. */
+static bool is_given_another(const struct gc *g, const struct pool_record *r, const char *uid)
+{
+	struct ledger_request *q = ask(g, LEDGER_QUERY, r->pod, uid);
+	bool found = false;
+
+	for (size_t i = 0; q && q->kind == ERR_NONE && i < q->pod_grants->n && !found; i++)
+		found = is_another(r, q->pod_grants->v[i].nic, q->pod_grants->v[i].address.ip);
+	ledger_request_free(q);
+	return found;
+}
+
+/* Of a pod on another node, whose pools may not be known here. */
+static bool endpoint_has_another(const struct gc *g, const struct pool_record *r, const char *ns,
+                                 const char *name, const char *uid)
+{
+	AUTO_JSON *object = NULL;
+	struct endpoint ep;
+	bool found = false;
+
+	if (store_get(g->config.store, STORE_ENDPOINT, ns, name, &object, mono_in(READ_MS), NULL) <
+	            0 ||
+	    endpoint_read(object, &ep, NULL) < 0)
+		return false;
+	for (size_t i = 0; i < ep.n_ips && streq(ep.pod_uid, uid) && !found; i++)
+		found = is_another(r, ep.ips[i].interface,
+		                   r->ip.family == 4 ? ep.ips[i].ipv4.ip : ep.ips[i].ipv6.ip);
+	endpoint_release(&ep);
+	return found;
+}
+
+/* Another container of the same machine runs here, with another address. */
+static bool machine_has_another(struct gc *g, const struct pool_record *r)
+{
+	const char *doubt = g->doubt;
+	bool found = false;
+
+	for (size_t i = 0; g->held && i < g->held->n_held && !found; i++) {
+		const struct pool_record *other = &g->held->held[i].record;
+
+		found = other->keep == r->keep && streq(other->pod, r->pod) &&
+		        !streq(other->uid, r->uid) && is_another(r, other->nic, other->ip) &&
+		        attachment_of(g, other) == LIVES;
+	}
+	g->doubt = doubt;
+	return found;
+}
+
+/* Then that node's agent sees the record: it takes it over. */
 static bool pool_serves_node(const struct gc *g, const char *pool, const char *node)
 {
 	AUTO_JSON *object = NULL;
@@ -235,11 +340,16 @@ static enum evidence pod_of(const struct gc *g, const struct ledger_held *h, con
 		return pod_has_ended(pod) ? DEAD : LIVES;
 	if (!is_kept(g, r->keep))
 		return DEAD;
-	/* the next pod of that name will find it here, unless it is where nobody looks for it */
+	/* the next pod of that name will find it here, unless it asks for other pools or is where
+	 * nobody looks for it */
+	if (is_given_another(g, r, uid))
+		return ELSEWHERE;
 	node = json_str_at(pod, "spec", "nodeName", NULL);
-	if (!node || streq(node, g->config.node) || pool_serves_node(g, h->pool, node))
+	if (!node || streq(node, g->config.node))
 		return LIVES;
-	return ELSEWHERE;
+	return endpoint_has_another(g, r, ns, name, uid) || !pool_serves_node(g, h->pool, node)
+	               ? ELSEWHERE
+	               : LIVES;
 }
 
 static bool keeper_is_gone(const struct gc *g, const struct pool_record *r, const char *ns,
@@ -257,7 +367,7 @@ static bool keeper_is_gone(const struct gc *g, const struct pool_record *r, cons
 }
 
 /* A virtual machine's pod has another name than its record: what counts is the machine. */
-static bool pod_is_gone(const struct gc *g, const struct ledger_held *h)
+static bool pod_is_gone(struct gc *g, const struct ledger_held *h)
 {
 	const struct pool_record *r = &h->record;
 	AUTO_FREE char *ns = NULL;
@@ -267,7 +377,7 @@ static bool pod_is_gone(const struct gc *g, const struct ledger_held *h)
 	if (!pod_key_split(r->pod, &ns, &name))
 		return false;
 	if (r->keep == POOL_KEEP_VMI && is_kept(g, r->keep))
-		return keeper_is_gone(g, r, ns, name);
+		return machine_has_another(g, r) || keeper_is_gone(g, r, ns, name);
 	pod = pod_of(g, h, ns, name);
 	return pod == ELSEWHERE || (pod == DEAD && keeper_is_gone(g, r, ns, name));
 }
@@ -346,7 +456,7 @@ static void suspect_release(struct gc *g, struct suspect *s)
 }
 
 /* True when it was left behind; then *s is to be released. */
-static bool suspect(struct gc *g, int event, const struct ledger_held *h, struct suspect *s)
+static bool suspect(struct gc *g, const struct ledger_held *h, struct suspect *s)
 {
 	const struct pool_record *r = &h->record;
 
@@ -354,48 +464,13 @@ static bool suspect(struct gc *g, int event, const struct ledger_held *h, struct
 		return false;
 	s->held = h;
 	s->request = ledger_request_new(LEDGER_FREE, r->pod, r->uid, r->nic, r->cid,
-	                                mono_in(READ_MS), event);
+	                                mono_in(READ_MS), g->event);
 	s->request->addresses[r->ip.family == 4 ? V4 : V6] = r->ip;
 	inflight_watch(g->config.inflight, &s->watch, r->cid, &s->request->withdrawn);
 	if (is_left_behind(g, h))
 		return true;
 	suspect_release(g, s);
 	return false;
-}
-
-/* One of the answers that come in a moment. */
-static void await_answer(int event)
-{
-	uint64_t one;
-
-	while (read(event, &one, sizeof(one)) < 0 && errno == EINTR)
-		;
-}
-
-/* Waits for n answers; how many came in time. */
-static size_t await_answers(int event, size_t n)
-{
-	struct mono until = mono_in(LEDGER_MS + 1000);
-	struct pollfd p = { event, POLLIN, 0 };
-	size_t got = 0;
-
-	while (got < n && !mono_passed(until))
-		if (poll(&p, 1, mono_left_ms(until)) > 0) {
-			await_answer(event);
-			got++;
-		}
-	return got;
-}
-
-/* NULL: there was none in time, and the request is the ledger's. */
-static struct ledger_request *answer_to(int event, struct ledger_request *q)
-{
-	if (await_answers(event, 1) == 0) {
-		if (ledger_abandon(q, false))
-			return NULL;
-		await_answer(event);
-	}
-	return q;
 }
 
 /* True when it is freed, by this or by somebody else. */
@@ -434,7 +509,7 @@ static bool give_up(struct gc *g, struct suspect *s)
 }
 
 /* All at once, so that they share writes; how many are freed. */
-static size_t free_all(struct gc *g, int event, struct suspect *list, size_t n)
+static size_t free_all(struct gc *g, struct suspect *list, size_t n)
 {
 	size_t sent = 0, freed = 0, got;
 
@@ -443,27 +518,15 @@ static size_t free_all(struct gc *g, int event, struct suspect *list, size_t n)
 		if (!ledger_submit(g->config.ledger, list[sent].request))
 			break;
 	}
-	got = await_answers(event, sent);
+	got = await_answers(g->event, sent);
 	if (got < sent)
 		for (size_t i = 0; i < sent; i++)
 			got += give_up(g, &list[i]);
 	for (; got < sent; got++)
-		await_answer(event);
+		await_answer(g->event);
 	for (size_t i = 0; i < sent; i++)
 		freed += settle(g, list[i].held, list[i].request);
 	return freed;
-}
-
-static struct ledger_request *ask(struct gc *g, enum ledger_op op, int event)
-{
-	struct ledger_request *q =
-		ledger_request_new(op, "", "", "", "", mono_in(LEDGER_MS), event);
-
-	if (!ledger_submit(g->config.ledger, q)) {
-		ledger_request_free(q);
-		return NULL;
-	}
-	return answer_to(event, q);
 }
 
 /*
@@ -506,7 +569,7 @@ static void look_for_mark(struct gc *g, const struct ledger_request *held)
  * The ledger has no address of that container.  If the pod is gone, what the pool named by the
  * record says is still asked: it may have become other nodes' while we were not there.
  */
-static bool release_unwatched(struct gc *g, int event, const struct attachment *a)
+static bool release_unwatched(struct gc *g, const struct attachment *a)
 {
 	AUTO_FREE char *pod = pod_key(a->pod_namespace, a->pod_name, a->container_id);
 	struct ledger_held h = {
@@ -524,13 +587,13 @@ static bool release_unwatched(struct gc *g, int event, const struct attachment *
 	if (seems_alive(g, &h.record) || !pod_is_gone(g, &h))
 		return false;
 	q = ledger_request_new(LEDGER_DEL, pod, a->pod_uid, a->ifname, a->container_id,
-	                       mono_in(LEDGER_MS), event);
+	                       mono_in(LEDGER_MS), g->event);
 	q->pool = xstrdup(a->pool);
 	if (!ledger_submit(g->config.ledger, q)) {
 		ledger_request_free(q);
 		return false;
 	}
-	q = answer_to(event, q);
+	q = answer_to(g->event, q);
 	done = q && q->kind == ERR_NONE;
 	if (done)
 		metrics_add(g->config.metrics, METRIC_GC_FREED, q->n_grants);
@@ -539,7 +602,7 @@ static bool release_unwatched(struct gc *g, int event, const struct attachment *
 }
 
 /* Records of attachments that hold nothing and whose namespace is gone: a lost DEL, mostly. */
-static void sweep_attachments(struct gc *g, int event, const struct ledger_request *held)
+static void sweep_attachments(struct gc *g, const struct ledger_request *held)
 {
 	read_attachments(g);
 	for (size_t i = 0; i < g->n_attachments; i++) {
@@ -550,16 +613,16 @@ static void sweep_attachments(struct gc *g, int event, const struct ledger_reque
 			used = streq(held->held[k].record.cid, a->container_id) ||
 			       (!*held->held[k].record.cid &&
 			        streq(held->held[k].record.uid, a->pod_uid));
-		if (!used && release_unwatched(g, event, a))
+		if (!used && release_unwatched(g, a))
 			IGNORE(attachment_remove(g->config.state_dir, a->container_id, a->ifname,
 			                         NULL));
 	}
 }
 
 /* Which addresses rest is to be known after a restart as well. */
-static void keep_rounds(struct gc *g, int event)
+static void keep_rounds(struct gc *g)
 {
-	struct ledger_request *q = ask(g, LEDGER_ROUNDS, event);
+	struct ledger_request *q = ask(g, LEDGER_ROUNDS, "", "");
 	struct err e;
 
 	if (q && q->rounds && rounds_write(g->config.state_dir, q->rounds, &e) < 0)
@@ -568,27 +631,29 @@ static void keep_rounds(struct gc *g, int event)
 }
 
 /* True when it freed as many as it could: there may be more. */
-static bool round_of(struct gc *g, int event, bool sweep)
+static bool round_of(struct gc *g, bool sweep)
 {
-	struct ledger_request *held = ask(g, LEDGER_HELD, event);
+	struct ledger_request *held = ask(g, LEDGER_HELD, "", "");
 	struct suspect list[BATCH];
 	size_t n = 0, freed = 0;
 
-	if (held && held->kind == ERR_NONE)
+	g->held = held && held->kind == ERR_NONE ? held : NULL;
+	if (g->held)
 		look_for_mark(g, held);
 	for (size_t i = 0; held && held->kind == ERR_NONE && i < held->n_held && n < BATCH; i++)
-		n += suspect(g, event, &held->held[i], &list[n]);
+		n += suspect(g, &held->held[i], &list[n]);
 	if (n)
-		freed = free_all(g, event, list, n);
+		freed = free_all(g, list, n);
 	for (size_t i = 0; i < n; i++)
 		suspect_release(g, &list[i]);
 	if (sweep && held && held->kind == ERR_NONE)
-		sweep_attachments(g, event, held);
+		sweep_attachments(g, held);
 	forget_attachments(g);
 	if (held && held->kind == ERR_NONE)
 		forget_told(g, held);
+	g->held = NULL;
 	ledger_request_free(held);
-	keep_rounds(g, event);
+	keep_rounds(g);
 	return freed == BATCH;
 }
 
@@ -596,10 +661,10 @@ static void *gc_main(void *arg)
 {
 	struct gc *g = arg;
 	int ms = g->config.round_ms ? g->config.round_ms : GC_ROUND_MS;
-	int event = eventfd(0, EFD_CLOEXEC | EFD_SEMAPHORE);
 	bool go = true;
 
-	if (event < 0) {
+	g->event = eventfd(0, EFD_CLOEXEC | EFD_SEMAPHORE);
+	if (g->event < 0) {
 		log_warn("nothing collects what pods leave behind: no more files can be opened");
 		return NULL;
 	}
@@ -607,14 +672,14 @@ static void *gc_main(void *arg)
 	while (go && !g->config.ready(g->config.ctx))
 		go = pause_until(&g->pause, mono_in(READY_MS));
 	for (unsigned int n = 1; go; n++) {
-		bool more = round_of(g, event, n % 2 == 0);
+		bool more = round_of(g, n % 2 == 0);
 
 		go = pause_until(&g->pause, mono_in(more ? 0 : ms));
 	}
 	/* what was given back since the last round */
 	if (g->config.ready(g->config.ctx))
-		keep_rounds(g, event);
-	close(event);
+		keep_rounds(g);
+	close(g->event);
 	return NULL;
 }
 

@@ -72,7 +72,7 @@ static void close_part(struct ledger *l, const struct slot *s, struct ledger_par
 	struct ledger_request *r = part->request;
 
 	part->state = written ? PART_DONE : PART_NONE;
-	if (written && r->op == LEDGER_ADD && part - r->parts < FAMILIES)
+	if (written && r->op == LEDGER_ADD)
 		r->grants[r->n_grants++] = ledger_grant(&s->at.p, part->ip, r->nic);
 	if (--r->open == 0)
 		ledger_pend(l, r);
@@ -143,6 +143,20 @@ static void note_bad(const struct slot *s, const char *before)
 		log_info("IPPool %s is usable again", s->at.p.name);
 }
 
+static bool is_stuck(const struct pool *p)
+{
+	return p->terminating && p->unreadable;
+}
+
+static void note_stuck(const struct pool *p)
+{
+	log_warn(
+		"IPPool %s is being deleted, and stays: who holds its addresses cannot be read. "
+		"Remedy: make its status.allocatedIPs a JSON object again, or null when nothing "
+		"of it is in use",
+		p->name);
+}
+
 static bool in_scope(const struct ledger *l, const struct pool_state *s, enum ledger_scope scope)
 {
 	switch (scope) {
@@ -178,8 +192,9 @@ static bool holds_ours(const struct ledger *l, const struct pool *p)
 }
 
 /*
- * Pools of this node, and those that are still labelled for it.  One of other nodes without labels
- * is seen by every agent: one of its own should give it the labels, and if none does another will.
+ * Pools of this node, those that are still labelled for it, and those that lost that label while
+ * they hold addresses of ours.  One of other nodes without labels is seen by every agent: one of
+ * its own should give it the labels, and if none does another will.
  */
 static void consider_admission(struct ledger *l, struct slot *s)
 {
@@ -188,7 +203,8 @@ static void consider_admission(struct ledger *l, struct slot *s)
 	AUTO_JSON *object = NULL;
 	AUTO_JSON *status = NULL;
 
-	if (!ours && !labelled && (!l->config.scoped || !ledger_is_watched(l, &s->at)))
+	if (!ours && !labelled &&
+	    (!l->config.scoped || (!ledger_is_watched(l, &s->at) && !holds_ours(l, &s->at.p))))
 		return;
 	object = pool_state_admit_patch(&s->at);
 	status = ours ? pool_state_count_patch(&s->at) : NULL;
@@ -213,6 +229,8 @@ static struct slot *apply(struct ledger *l, struct pool_state *state)
 		rounds_get(l->config.rounds, &state->p);
 		s->at = *state;
 		note_bad(s, NULL);
+		if (is_stuck(&s->at.p))
+			note_stuck(&s->at.p);
 	} else {
 		struct pool_state old = s->at;
 		uint64_t before = old.p.rest_order;
@@ -224,6 +242,8 @@ static struct slot *apply(struct ledger *l, struct pool_state *state)
 			l->overlaps_stale = true;
 		note_bad(s, old.p.bad);
 		turns_saw(&s->turns, &old.p, &s->at.p, mono_now());
+		if (is_stuck(&s->at.p) && !is_stuck(&old.p))
+			note_stuck(&s->at.p);
 		pool_state_release(&old);
 		/* a plan from an older state would only be refused */
 		if (s->planned && !s->busy)
@@ -508,6 +528,14 @@ static void refuse_batch(struct ledger *l, struct slot *s, const struct err *e)
 		if (!r->text) {
 			r->text = xasprintf("write IPPool %s: %s", s->at.p.name, e->msg);
 			r->kind = e->kind;
+			free(r->remedy);
+			r->remedy = e->kind == ERR_CONFIG
+			                    ? xasprintf(
+						      "see what the API server does not take "
+						      "of the pool: kubectl get spiderippool "
+						      "%s -o yaml",
+						      s->at.p.name)
+			                    : NULL;
 		}
 		close_part(l, s, part, false);
 		part = next;

@@ -16,6 +16,7 @@
 #include "pool/pattern.h"
 
 #define REMEDY_MAX 256 /* bytes, after which no further pool's is told */
+#define MISSING_MAX 16 /* so many names of pools that do not exist are told */
 
 enum verdict {
 	VERDICT_WAIT,  /* stays pending */
@@ -87,6 +88,12 @@ static struct pool_request question(const struct ledger *l, const struct ledger_
 	};
 }
 
+/* What else is wrong with a pool does not matter to who has an address of it. */
+static bool can_give_again(const struct pool *p, const struct pool_record *have)
+{
+	return have && p->subnet.ip.family && cidr_contains(p->subnet, have->ip);
+}
+
 /* The address the request has already: of that NIC in any pool, else one that the original recorded
  * without a NIC. */
 static struct pool_record *find_own(struct ledger *l, const struct pool_request *q, bool exact,
@@ -94,25 +101,9 @@ static struct pool_record *find_own(struct ledger *l, const struct pool_request 
 {
 	for (size_t i = 0; i < l->n_slots; i++) {
 		struct slot *s = l->slots[i];
-		struct pool_record *have = s->at.p.bad ? NULL : pool_find_own(view(s), q);
+		struct pool_record *have = pool_find_own(view(s), q);
 
-		if (!have || (exact && !*have->nic))
-			continue;
-		*where = s;
-		return have;
-	}
-	return NULL;
-}
-
-/* One that the pod's name has kept, of an earlier pod. */
-static struct pool_record *find_kept(struct ledger *l, const struct pool_request *q,
-                                     struct slot **where)
-{
-	for (size_t i = 0; i < l->n_slots; i++) {
-		struct slot *s = l->slots[i];
-		struct pool_record *have = s->at.p.bad ? NULL : pool_find_kept(view(s), q);
-
-		if (!have)
+		if (!can_give_again(&s->at.p, have) || (exact && !*have->nic))
 			continue;
 		*where = s;
 		return have;
@@ -125,8 +116,6 @@ struct intent {
 	struct slot *s;
 	struct ip ip;
 	enum { HAS_IT, KEEPS_IT, TAKES_IT } what;
-	struct slot *outdated; /* where an address that was kept is given back, or NULL */
-	struct ip old;
 };
 
 static enum verdict intend_own(struct ledger_request *r, struct slot *s,
@@ -186,7 +175,7 @@ static int compare_slots(const void *a, const void *b)
 struct candidates {
 	struct slot **v;
 	size_t n;
-	const char *missing; /* a named one that is not there */
+	bool missing; /* a named one is not there */
 };
 
 static void add_candidate(struct candidates *c, struct slot *s)
@@ -223,7 +212,7 @@ static void find_candidates(struct ledger *l, const struct ledger_request *r, in
 	int family = f == V4 ? 4 : 6;
 
 	*c = (struct candidates){ xcalloc(l->n_slots + r->choice.n[f] + 1, sizeof(struct slot *)),
-		                  0, NULL };
+		                  0, false };
 	for (size_t i = 0; r->choice.named && i < r->choice.n[f]; i++) {
 		struct slot *s = find(l, r->choice.pools[f][i]);
 
@@ -232,7 +221,7 @@ static void find_candidates(struct ledger *l, const struct ledger_request *r, in
 		else if (pattern_is(r->choice.pools[f][i]))
 			add_matching(l, family, r->choice.pools[f][i], c);
 		else
-			c->missing = r->choice.pools[f][i];
+			c->missing = true;
 	}
 	if (r->choice.named)
 		return;
@@ -242,12 +231,25 @@ static void find_candidates(struct ledger *l, const struct ledger_request *r, in
 	qsort(c->v, c->n, sizeof(struct slot *), compare_slots);
 }
 
-static bool is_candidate(const struct candidates *c, const struct slot *s)
+/*
+ * One that the pod's name has kept, of an earlier pod, in one of the pools that it asks for now.
+ * That nothing new is given there does not matter.  What it kept in others stays until the
+ * collector knows that the earlier pod's container does not run any more.
+ */
+static struct pool_record *find_kept(const struct candidates *c, const struct pool_request *q,
+                                     struct slot **where)
 {
-	for (size_t i = 0; i < c->n; i++)
-		if (c->v[i] == s)
-			return true;
-	return false;
+	for (size_t i = 0; i < c->n; i++) {
+		struct slot *s = c->v[i];
+		struct pool_record *have = pool_find_kept(view(s), q);
+		AUTO_STR why = STR_INIT;
+
+		if (!can_give_again(&s->at.p, have) || !pool_is_meant_for(&s->at.p, q, &why))
+			continue;
+		*where = s;
+		return have;
+	}
+	return NULL;
 }
 
 /* "No" needs a list of all pools that is younger than the request. */
@@ -451,11 +453,69 @@ static enum verdict try_candidates(struct ledger *l, struct ledger_request *r, i
 	return refuse(l, r, f, c, filtered.data, used.data);
 }
 
+/* Why the named ones that are there would not do. */
+static void say_filtered(struct ledger *l, const struct ledger_request *r,
+                         const struct candidates *all, struct str *out)
+{
+	for (int f = 0; f < FAMILIES; f++) {
+		struct pool_request q = question(l, r, f);
+
+		for (size_t i = 0; i < all[f].n && r->enabled[f]; i++)
+			serves(all[f].v[i], &q, out);
+	}
+}
+
+/* The names, of either family, that are not there; as many as one may ask for.  False: it is not
+ * known yet of one. */
+static bool name_missing(struct ledger *l, struct ledger_request *r, struct str *out, size_t *n)
+{
+	bool known = true;
+
+	*n = 0;
+	for (int f = 0; f < FAMILIES; f++)
+		for (size_t i = 0; i < r->choice.n[f] && r->enabled[f]; i++) {
+			const char *name = r->choice.pools[f][i];
+
+			if (pattern_is(name) || find(l, name) || ++*n > MISSING_MAX)
+				continue;
+			known &= !l->config.scoped || ledger_is_absent(l, name, r->seen);
+			str_addf(out, "%s%s", *n > 1 ? ", " : "", name);
+		}
+	return known;
+}
+
+static enum verdict refuse_missing(struct ledger *l, struct ledger_request *r,
+                                   const struct candidates *all)
+{
+	const char *source = r->choice.source ? r->choice.source : "request";
+	AUTO_STR filtered = STR_INIT;
+	AUTO_STR names = STR_INIT;
+	size_t n;
+
+	if (!name_missing(l, r, &names, &n))
+		return wait_for(r,
+		                xasprintf("whether there is IPPool %s is being read", names.data));
+	if (!l->config.scoped && need_list(l, r))
+		return wait_for_list(r);
+	if (n > MISSING_MAX)
+		str_add(&names, ", ..."); /* of the others it is not known yet */
+	say_filtered(l, r, all, &filtered);
+	free(r->remedy);
+	r->remedy = xasprintf("make IPPool %s, or correct the %s", names.data, source);
+	return no(l, r, ERR_NO_POOL,
+	          xasprintf("no IPPool available, IPPool%s %s, which the %s names for %s, do%s not "
+	                    "exist%s%s%s",
+	                    n > 1 ? "s" : "", names.data, source, r->nic, n > 1 ? "" : "es",
+	                    filtered.len ? "; filtered out: [" : "", filtered.data,
+	                    filtered.len ? "]" : ""));
+}
+
 /* BATCH: *in says what to do. */
 static enum verdict intend(struct ledger *l, struct ledger_request *r, int f,
-                           const struct candidates *c, struct intent *in)
+                           const struct candidates *all, struct intent *in)
 {
 	struct pool_request q = question(l, r, f);
+	const struct candidates *c = &all[f];
 	struct pool_record *own;
 	struct slot *s = NULL;
 
@@ -463,27 +523,11 @@ static enum verdict intend(struct ledger *l, struct ledger_request *r, int f,
 	own = find_own(l, &q, true, &s);
 	if (own)
 		return intend_own(r, s, own, in);
-	if (c->missing) {
-		if (l->config.scoped && !ledger_is_absent(l, c->missing, r->seen))
-			return wait_for(r, xasprintf("IPPool %s is being read", c->missing));
-		if (!l->config.scoped && need_list(l, r))
-			return wait_for_list(r);
-		return no(l, r, ERR_NO_POOL,
-		          xasprintf("no IPPool available, IPPool %s, which the %s names for %s, "
-		                    "does not exist",
-		                    c->missing, r->choice.source ? r->choice.source : "request",
-		                    r->nic));
-	}
-	own = r->keep ? find_kept(l, &q, &s) : NULL;
-	if (own && is_candidate(c, s) && serves(s, &q, &(struct str)STR_INIT))
+	if (c->missing)
+		return refuse_missing(l, r, all);
+	own = r->keep ? find_kept(c, &q, &s) : NULL;
+	if (own)
 		return intend_own(r, s, own, in);
-	if (own) {
-		/* other pools are asked for now, or this node is not that one's */
-		if (is_blocked(s))
-			return wait_for_slot(r, s);
-		in->outdated = s;
-		in->old = own->ip;
-	}
 	own = find_own(l, &q, false, &s);
 	if (own)
 		return intend_own(r, s, own, in);
@@ -493,14 +537,7 @@ static enum verdict intend(struct ledger *l, struct ledger_request *r, int f,
 static void carry_out(struct ledger *l, struct ledger_request *r, int f, const struct intent *in)
 {
 	struct pool_request q = question(l, r, f);
-	const struct pool_record *old;
 
-	if (in->outdated) {
-		old = pool_find(change(in->outdated), in->old);
-		if (old)
-			pool_remove_record(&in->outdated->next, old);
-		join(in->outdated, &r->parts[FAMILIES + f], in->old);
-	}
 	if (in->what == HAS_IT) {
 		r->parts[f].state = PART_DONE;
 		r->grants[r->n_grants++] = ledger_grant(&in->s->at.p, in->ip, r->nic);
@@ -621,7 +658,7 @@ static enum verdict plan_families(struct ledger *l, struct ledger_request *r,
 		if (!wanted || r->parts[f].state == PART_DONE)
 			continue;
 		todo[f] = true;
-		v = intend(l, r, f, &c[f], &in[f]);
+		v = intend(l, r, f, c, &in[f]);
 		if (v != VERDICT_BATCH)
 			return v;
 	}

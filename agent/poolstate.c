@@ -79,7 +79,25 @@ static void want_label(const struct pool_state *s, json *wanted, json *patch, co
 		json_set_str(patch, key, "");
 }
 
-/* Labels to be set or (null) removed; owned, maybe empty. */
+static void want_node(const struct pool_state *s, json *wanted, json *patch, const char *node)
+{
+	AUTO_FREE char *key = pool_node_label(node);
+
+	want_label(s, wanted, patch, key);
+}
+
+/* A server refuses all of a patch for one label that is none. */
+static bool is_node_name(const char *s)
+{
+	return *s && !s[strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789.-")] && *s != '-' &&
+	       *s != '.' && !strchr("-.", s[strlen(s) - 1]);
+}
+
+/*
+ * Labels to be set or (null) removed; owned, maybe empty.  The agent of a node that the pool serves
+ * no longer has to see what it gave, until that is given back; records without a node are taken for
+ * those of the single node in nodeName, which is labelled anyway.
+ */
 static json *label_patch(const struct pool_state *s)
 {
 	json *patch = json_new_object();
@@ -87,11 +105,11 @@ static json *label_patch(const struct pool_state *s)
 
 	if (s->p.n_node_names)
 		want_label(s, wanted, patch, POOL_LABEL_PINNED);
-	for (size_t i = 0; i < s->p.n_node_names; i++) {
-		AUTO_FREE char *key = pool_node_label(s->p.node_names[i]);
-
-		want_label(s, wanted, patch, key);
-	}
+	for (size_t i = 0; i < s->p.n_node_names; i++)
+		want_node(s, wanted, patch, s->p.node_names[i]);
+	for (size_t i = 0; i < s->p.n_records; i++)
+		if (!pool_is_for(&s->p, s->p.records[i].node) && is_node_name(s->p.records[i].node))
+			want_node(s, wanted, patch, s->p.records[i].node);
 	json_each(have, s->labels)
 	{
 		const char *key = json_name(have);
@@ -103,19 +121,34 @@ static json *label_patch(const struct pool_state *s)
 	return patch;
 }
 
+/* That an address is held back ends with its pool; what cannot be read may be anything. */
+static bool holds_any(const struct pool *p)
+{
+	for (size_t i = 0; i < p->n_records; i++)
+		if (!*p->records[i].conflict)
+			return true;
+	return p->unreadable;
+}
+
 json *pool_state_admit_patch(const struct pool_state *s)
 {
-	bool want = !s->p.terminating || s->p.n_records, have = has_finalizer(s);
-	AUTO_JSON *labels = label_patch(s);
+	bool want = !s->p.terminating || holds_any(&s->p), have = has_finalizer(s);
+	/* an object that is being deleted takes no new finalizers, and keeps its version */
+	bool finalizer = s->p.terminating ? have && !want : !have && !s->p.bad;
+	bool version = !s->p.terminating && !s->p.bad && !s->has_version;
+	/* whose it is may be what cannot be read */
+	AUTO_JSON *labels = s->p.bad ? NULL : label_patch(s);
 	json *patch, *list;
 
-	/* an object that is being deleted takes no new finalizers, and keeps its version */
-	if (s->p.bad ||
-	    (s->p.terminating ? want || !have : have && s->has_version && !json_first(labels)))
+	if (!finalizer && !version && !json_first(labels))
 		return NULL;
 	patch = with_version(s);
-	if (!s->p.terminating && json_first(labels))
+	if (json_first(labels))
 		json_set(json_ensure_object(patch, "metadata"), "labels", json_copy(labels));
+	if (version)
+		json_set_i64(json_ensure_object(patch, "spec"), "ipVersion", s->p.family);
+	if (!finalizer)
+		return patch;
 	list = json_new_array();
 	json_each(f, s->finalizers)
 	{
@@ -125,8 +158,6 @@ json *pool_state_admit_patch(const struct pool_state *s)
 	if (want)
 		json_append_str(list, SPIDERPOOL_FINALIZER);
 	json_set(json_ensure_object(patch, "metadata"), "finalizers", list);
-	if (want && !s->has_version)
-		json_set_i64(json_ensure_object(patch, "spec"), "ipVersion", s->p.family);
 	return patch;
 }
 

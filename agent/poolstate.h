@@ -24,7 +24,8 @@ void pool_state_release(struct pool_state *s);
 
 /*
  * Labels by which agents watch the pools that concern them: a pool with spec.nodeName has
- * POOL_LABEL_PINNED and one label for each of its nodes.
+ * POOL_LABEL_PINNED and one label for each of its nodes, and for each that gave addresses of it which
+ * are not back.
  */
 #define POOL_LABEL_PINNED "ipam.spidernet.io/pinned"
 #define POOL_LABEL_NODE "node.ipam.spidernet.io/"
@@ -36,7 +37,8 @@ bool pool_state_has_label(const struct pool_state *s, const char *key);
 /*
  * What a webhook and a controller would have filled in, as far as it is missing: a patch of the
  * object (finalizer, ipVersion, the labels above) and one of its status (counts).  NULL: nothing.
- * Owned.  Both carry the resourceVersion.  A pool that is bad gets neither.
+ * Owned.  Both carry the resourceVersion.  A pool that is bad gets neither, but when it is deleted
+ * and holds no address its finalizer is taken away, as from every one.
  */
 json *pool_state_admit_patch(const struct pool_state *s);
 json *pool_state_count_patch(const struct pool_state *s);

@@ -72,7 +72,7 @@ static bool respond(struct connection *k, const struct server_answer *a, bool cl
 	struct err e;
 
 	if (http_respond(k->http, a->status, a->body.len ? type : NULL, a->body.data, a->body.len,
-	                 close, mono_in(WRITE_MS), &e) == 0)
+	                 a->retry_after_s, close, mono_in(WRITE_MS), &e) == 0)
 		return true;
 	log_debug("answer a request: %s", e.msg);
 	return false;

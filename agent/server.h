@@ -9,8 +9,9 @@
 
 struct server_answer {
 	int status;
-	const char *type; /* of the body; NULL: JSON */
-	struct str body;  /* may be empty */
+	const char *type;  /* of the body; NULL: JSON */
+	int retry_after_s; /* the same may work so much later; 0: nothing is said of that */
+	struct str body;   /* may be empty */
 };
 
 /* One connection, for the handler. */

@@ -31,13 +31,14 @@ static const char known[] =
 	"enableIPv4 enableIPv6 enableStatefulSet enableKubevirtStaticIP enableIPConflictDetection "
 	"enableGatewayDetection ipamUnixSocketPath " FOREIGN;
 
-/* The member of a section that switches its part on, or of a section in it. */
+/* Sections, the member of each that switches its part on, or of a section in it, and all members.
+ */
 static const struct {
-	char key[20], member[22], inner[8];
-} switches[] = {
-	{ "podResourceInject", "enabled", "" },
-	{ "agent", "networkResourcePlugin", "enabled" },
-	{ "iaasNetworkProvider", "serverUrl", "" },
+	char key[20], member[22], inner[8], known[44];
+} sections[] = {
+	{ "podResourceInject", "enabled", "", "enabled namespacesExclude namespacesInclude" },
+	{ "agent", "networkResourcePlugin", "enabled", "networkResourcePlugin" },
+	{ "iaasNetworkProvider", "serverUrl", "", "serverUrl httpRequestTimeout" },
 };
 
 /* Does the member ask for something?  Numbers only say how much of it. */
@@ -45,23 +46,34 @@ static bool asks(const json *root, const json *member)
 {
 	const json *v = member;
 
-	for (size_t i = 0; i < ARRAY_LEN(switches); i++)
-		if (streq(json_name(member), switches[i].key))
-			v = json_at(root, switches[i].key, switches[i].member,
-			            *switches[i].inner ? switches[i].inner : NULL, NULL);
+	for (size_t i = 0; i < ARRAY_LEN(sections); i++)
+		if (streq(json_name(member), sections[i].key))
+			v = json_at(root, sections[i].key, sections[i].member,
+			            *sections[i].inner ? sections[i].inner : NULL, NULL);
 	if (json_is_bool(v))
 		return json_truth(v);
 	return json_is_string(v) ? *json_text(v) : json_count(v) > 0;
 }
 
+/* section "": the whole. */
+static void tell_unknown(const char *path, const char *section, const json *o, const char *keys)
+{
+	AUTO_STR unknown = STR_INIT;
+
+	json_unknown(o, keys, &unknown);
+	if (unknown.len)
+		log_warn("%s: unknown keys %s%s%sare ignored: %s", path, *section ? "of " : "",
+		         section, *section ? " " : "", unknown.data);
+}
+
 static void tell(const char *path, const json *root)
 {
 	AUTO_STR wanted = STR_INIT;
-	AUTO_STR unknown = STR_INIT;
 
-	json_unknown(root, known, &unknown);
-	if (unknown.len)
-		log_warn("%s: unknown keys are ignored: %s", path, unknown.data);
+	tell_unknown(path, "", root, known);
+	for (size_t i = 0; i < ARRAY_LEN(sections); i++)
+		tell_unknown(path, sections[i].key, json_get(root, sections[i].key),
+		             sections[i].known);
 	json_each(m, root) if (json_is_known(foreign, json_name(m)) && asks(root, m))
 		str_addf(&wanted, "%s%.64s", wanted.len ? ", " : "", json_name(m));
 	if (wanted.len)

@@ -581,21 +581,21 @@ static const char *reason(int status)
 		return "Method Not Allowed";
 	case 413:
 		return "Content Too Large";
-	case 503:
-		return "Service Unavailable";
 	default:
 		return status < 400 ? "OK" : "Error";
 	}
 }
 
 int http_respond(struct http *h, int status, const char *content_type, const char *body, size_t len,
-                 bool close, struct mono deadline, struct err *e)
+                 int retry_after_s, bool close, struct mono deadline, struct err *e)
 {
 	AUTO_STR out = STR_INIT;
 
 	str_addf(&out, "HTTP/1.1 %d %s\r\nContent-Length: %zu\r\n", status, reason(status), len);
 	if (content_type)
 		str_addf(&out, "Content-Type: %s\r\n", content_type);
+	if (retry_after_s)
+		str_addf(&out, "Retry-After: %d\r\n", retry_after_s);
 	if (close)
 		str_add(&out, "Connection: close\r\n");
 	str_add(&out, "\r\n");

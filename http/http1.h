@@ -77,9 +77,10 @@ struct http_incoming {
 int http_receive(struct http *h, size_t max_body, struct http_incoming *in, struct mono deadline,
                  struct err *e) MUST_USE;
 
-/* Answers it.  content_type may be NULL (then no body is expected).  close: ends the connection. */
+/* Answers it.  content_type may be NULL (then no body is expected).  retry_after_s: when it may be
+ * asked again, 0: nothing is said of that.  close: ends the connection. */
 int http_respond(struct http *h, int status, const char *content_type, const char *body, size_t len,
-                 bool close, struct mono deadline, struct err *e) MUST_USE;
+                 int retry_after_s, bool close, struct mono deadline, struct err *e) MUST_USE;
 
 /* A response with a chunked body of unknown length: begin, any number of parts, end. */
 int http_respond_begin(struct http *h, int status, const char *content_type, struct mono deadline,

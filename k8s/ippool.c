@@ -64,6 +64,10 @@ static int read_spec(const json *spec, struct pool *p, struct err *e)
 	const char *subnet, *gateway = NULL;
 	int64_t version = 0;
 
+	/* first: these count of one that is broken, too */
+	if (json_opt_bool(spec, "default", &p->is_default, e) < 0 ||
+	    json_opt_bool(spec, "disable", &p->disabled, e) < 0)
+		return -1;
 	if (json_str(spec, "subnet", &subnet, e) < 0 || cidr_parse(subnet, &p->subnet, e) < 0)
 		return err_wrap(e, "subnet");
 	p->family = p->subnet.ip.family;
@@ -75,9 +79,6 @@ static int read_spec(const json *spec, struct pool *p, struct err *e)
 	if (json_opt_str(spec, "gateway", &gateway, e) < 0 ||
 	    (gateway && *gateway && ip_parse(gateway, &p->gateway, e) < 0))
 		return err_wrap(e, "gateway");
-	if (json_opt_bool(spec, "default", &p->is_default, e) < 0 ||
-	    json_opt_bool(spec, "disable", &p->disabled, e) < 0)
-		return -1;
 	if (read_ranges(spec, "ips", &p->ips, e) < 0 ||
 	    read_ranges(spec, "excludeIPs", &p->excluded, e) < 0 ||
 	    read_names(spec, "nodeName", &p->node_names, &p->n_node_names, e) < 0 ||

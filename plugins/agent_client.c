@@ -103,9 +103,12 @@ static int exchange(struct exchange *x, bool wait, struct mono deadline, struct 
 	return 0;
 }
 
-static enum err_kind failure_kind(int status, const char *message)
+static enum err_kind failure_kind(const struct http_response *r, const char *message)
 {
-	if (status == 503)
+	int status = r->status;
+
+	/* 503: an earlier agent of ours */
+	if (r->retry_after_s >= 0 || status == 503)
 		return ERR_THROTTLED;
 	if (status == 500 && strstr(message, "all IP addresses used out"))
 		return ERR_EXHAUSTED;
@@ -127,10 +130,10 @@ static int failure(const struct exchange *x, struct err *e)
 			message = json_str_at(j, "message", NULL);
 	}
 	if (!*message)
-		return err_set(e, failure_kind(x->response.status, ""),
+		return err_set(e, failure_kind(&x->response, ""),
 		               "agent at %s answered with HTTP status %d and no word", x->socket,
 		               x->response.status);
-	return err_set(e, failure_kind(x->response.status, message), "agent: %s", message);
+	return err_set(e, failure_kind(&x->response, message), "agent: %s", message);
 }
 
 int agent_request(const char *socket, const char *method, const char *path, const json *body,

@@ -18,9 +18,9 @@
  * With wait, a socket that is not there or refuses is waited for until the deadline, and so is an
  * agent that went away with our request (the requests are idempotent); then, or at once without
  * wait, ERR_UNREACHABLE.  ERR_TIMEOUT when the agent is there but does not answer.  Other statuses
- * are errors whose message is the agent's (a bare JSON string): 404 NOT_FOUND, 503 THROTTLED (not
- * ready yet), and 500 whose kind follows from the original's key phrases ("all IP addresses used
- * out" EXHAUSTED, "no IPPool available" NO_POOL), else PROTO.
+ * are errors whose message is the agent's (a bare JSON string): 404 NOT_FOUND, with a Retry-After
+ * (or 503) THROTTLED (it may work in a moment), and 500 whose kind follows from the original's key
+ * phrases ("all IP addresses used out" EXHAUSTED, "no IPPool available" NO_POOL), else PROTO.
  */
 int agent_request(const char *socket, const char *method, const char *path, const json *body,
                   bool wait, json **answer, struct mono deadline, struct err *e) MUST_USE;

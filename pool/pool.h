@@ -121,9 +121,11 @@ struct pool_request {
  * begins with the pool's name.
  */
 bool pool_serves(const struct pool *p, const struct pool_request *r, struct str *why);
+/* The part of this that the pod decides: family, node, namespace, labels, network. */
+bool pool_is_meant_for(const struct pool *p, const struct pool_request *r, struct str *why);
 /*
  * What would have to be done with it so that it serves the request, when it is being deleted,
- * disabled or bad and would serve it otherwise; NULL: nothing of that.  Owned.
+ * disabled, bad or not ready and would serve it otherwise; NULL: nothing of that.  Owned.
  */
 char *pool_remedy(const struct pool *p, const struct pool_request *r);
 /* Does its nodeName leave the node in? */

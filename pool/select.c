@@ -87,8 +87,7 @@ static bool is_ready(const struct pool *p, struct str *why)
 	return false;
 }
 
-/* Of its family, node, namespace, pod and network. */
-static bool is_meant_for(const struct pool *p, const struct pool_request *r, struct str *why)
+bool pool_is_meant_for(const struct pool *p, const struct pool_request *r, struct str *why)
 {
 	const struct rule rules[] = {
 		{ "node", r->node, "nodeAffinity", p->node_names, p->n_node_names,
@@ -115,14 +114,14 @@ bool pool_serves(const struct pool *p, const struct pool_request *r, struct str 
 		return false;
 	}
 	/* no family, which is because it is bad */
-	return (!p->family || is_meant_for(p, r, why)) && is_ready(p, why);
+	return (!p->family || pool_is_meant_for(p, r, why)) && is_ready(p, why);
 }
 
 char *pool_remedy(const struct pool *p, const struct pool_request *r)
 {
 	AUTO_STR why = STR_INIT;
 
-	if (p->family && !is_meant_for(p, r, &why))
+	if (p->family && !pool_is_meant_for(p, r, &why))
 		return NULL;
 	if (p->terminating)
 		return xasprintf(
@@ -142,7 +141,11 @@ char *pool_remedy(const struct pool *p, const struct pool_request *r)
 			"take the gateway %s out of spec.ips of IPPool %s, or list it in "
 			"its spec.excludeIPs",
 			ip_str(p->gateway).s, p->name);
-	return p->bad ? xasprintf("correct the spec of IPPool %s", p->name) : NULL;
+	if (p->bad)
+		return xasprintf("correct the spec of IPPool %s", p->name);
+	return p->not_ready
+	               ? xasprintf("mend why the condition Ready of IPPool %s is False", p->name)
+	               : NULL;
 }
 
 bool pool_is_for(const struct pool *p, const char *node)

@@ -53,7 +53,7 @@ check 'which wins over that' gets one team/p5 eth0 '10.20.1.3/24 fd22::1/64' ',"
 check 'without a default route, and with the routes of the pool' routes 'eth0 fd99::/64 fd22::aa'
 check 'the other NIC has its own pool' gets one team/p5 net1 10.20.2.2/24 ',"cleanGateway":true'
 check 'and its own default route' routes 'net1 0.0.0.0/0 10.20.2.254'
-check 'a NIC that is not listed' fails one team/p5 net2 400 'wrong input: annotation ipam.spidernet.io/ippools: net2 is not listed, only eth0, net1'
+check 'a NIC that is not listed' fails one team/p5 net2 500 'wrong input: annotation ipam.spidernet.io/ippools: net2 is not listed, only eth0, net1'
 check 'elements without names' pod p6 one "$(wants $ippools '[{"ipv4":["a"]},{"ipv4":["b"],"cleangateway":true},{"ipv4":["c"]}]' \
 	$networks 'kube-system/x, kube-system/y@second')"
 check 'are for the first NIC' gets one p6 eth0 10.20.1.4/24
@@ -76,15 +76,15 @@ check 'a pool that is not there' named m1 one '["a","gone"]'
 check 'is an error, whatever else is named' fails one m1 eth0 500 \
 	'no IPPool available, IPPool gone, which the annotation ipam.spidernet.io/ippool names for eth0, does not exist'
 check 'a pool named twice' named m2 one '["a","b","a"]'
-check 'is one too' fails one m2 eth0 400 'wrong input: annotation ipam.spidernet.io/ippool: ipv4: IPPool a is duplicated'
+check 'is one too' fails one m2 eth0 500 'wrong input: annotation ipam.spidernet.io/ippool: ipv4: IPPool a is duplicated'
 check 'no JSON' pod m3 one "$(wants $ippool '{"ipv4":[')"
-check 'neither' fails one m3 eth0 400 'wrong input: annotation ipam.spidernet.io/ippool: '
+check 'neither' fails one m3 eth0 500 'wrong input: annotation ipam.spidernet.io/ippool: '
 check 'a pattern that fits none' named m4 one '["nothing-*"]'
 check 'says so' fails one m4 eth0 500 'no IPPool available, no IPv4 IPPool fits what the annotation ipam.spidernet.io/ippool names for eth0'
 check 'a pool that is used up' named m5 one '["later"]'
 check 'shows how full it is' fails one m5 eth0 500 'all IP addresses used out, IPv4 IPPools [later] of eth0: [later: 1 of 1 in use]'
 check 'a list of no pools' named m6 one '[]'
-check 'names none' fails one m6 eth0 400 'wrong input: annotation ipam.spidernet.io/ippool: no IPPool is named'
+check 'names none' fails one m6 eth0 500 'wrong input: annotation ipam.spidernet.io/ippool: no IPPool is named'
 
 # filters
 kubectl patch spiderippool x-ready --subresource=status --type merge -p \

@@ -49,6 +49,7 @@ struct agent {
 	int delay_ms; /* before its socket's folder, or the socket, appears */
 	int hang_up;  /* so many connections are closed without an answer first */
 	int status;   /* 0: it takes the request and says nothing */
+	int retry_s;  /* of Retry-After, 0: none */
 	const char *body;
 	char seen[256]; /* "METHOD TARGET BODY" of the last request */
 	int listener;
@@ -78,7 +79,7 @@ static void answer(struct agent *a, int fd)
 		snprintf(a->seen, sizeof(a->seen), "%s %s %s", in.method, in.target, in.body);
 		if (a->status)
 			IGNORE(http_respond(h, a->status, "application/json", a->body,
-			                    strlen(a->body), true, deadline, &e));
+			                    strlen(a->body), a->retry_s, true, deadline, &e));
 		else
 			IGNORE(http_receive(h, 65536, &in, deadline,
 			                    &e)); /* until the client goes */
@@ -153,7 +154,7 @@ static void good_answers(void **state)
 static void failures(void **state)
 {
 	static const struct {
-		int status;
+		int status; /* negative: with a Retry-After */
 		const char *body;
 		enum err_kind kind;
 		const char *msg;
@@ -165,6 +166,8 @@ static void failures(void **state)
 		{ 500, "\"anything\"", ERR_PROTO, "agent: anything" },
 		{ 500, "plain words", ERR_PROTO, "agent: plain words" },
 		{ 404, "\"unknown pod\"", ERR_NOT_FOUND, "agent: unknown pod" },
+		{ -500, "\"starting\"", ERR_THROTTLED, "agent: starting" },
+		/* of earlier agents */
 		{ 503, "\"starting\"", ERR_THROTTLED, "agent: starting" },
 		{ 422, "{\"code\":602,\"message\":\"body.ifName is required\"}", ERR_PROTO,
 		  "agent: body.ifName is required" },
@@ -174,7 +177,9 @@ static void failures(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
-		struct agent a = { .status = bad[i].status, .body = bad[i].body };
+		struct agent a = { .status = abs(bad[i].status),
+			           .body = bad[i].body,
+			           .retry_s = bad[i].status < 0 };
 		json *out = NULL;
 		struct err e = { .kind = ERR_NONE };
 

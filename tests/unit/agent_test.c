@@ -214,7 +214,8 @@ static char *call(const char *socket, const char *method, const char *path, cons
 	    http_read_body(h, &text, soon(), &e) < 0)
 		fail_msg("%s %s: %s", method, path, e.msg);
 	http_free(h);
-	*status = resp.status;
+	/* negative: with the advice to try again */
+	*status = resp.retry_after_s < 0 ? resp.status : -resp.status;
 	return str_take(&text);
 }
 
@@ -239,7 +240,7 @@ static void await_healthy(const struct node *n)
 
 		assert_false(mono_passed(until));
 		if (status != 200) {
-			assert_int_equal(status, 503);
+			assert_int_equal(status, -500);
 			assert_string_equal(text, "\"the agent has not read the store yet\"");
 			mono_sleep_until(mono_in(2));
 		}
@@ -806,7 +807,7 @@ static void store_away(void **state)
 	take_store_away();
 	want = xasprintf("\"read pod default/b: the store %s is not there\"", store_path);
 	body = identity("b", "uid-b", "c2", "eth0", "");
-	expect(&master, "POST", "/v1/ipam/ip", body, 503, want);
+	expect(&master, "POST", "/v1/ipam/ip", body, -500, want);
 	/* a DEL is queued, in the time a plugin has */
 	started = mono_now();
 	del(&master, "a", "c1", "eth0");
@@ -964,6 +965,8 @@ static void bad_requests(void **state)
 	AUTO_FREE char *half = identity("", "u", "c", "eth0", "");
 	AUTO_FREE char *slash = identity("a/b", "u", "c", "eth0", "");
 	AUTO_FREE char *empty = identity("a", "u", "", "eth0", "");
+	AUTO_FREE char *id = identity("a", "u", "c:1", "eth0", "");
+	AUTO_FREE char *dots = identity("a", "u", "c", "..", "");
 	AUTO_FREE char *type = identity("a", "u", "c", "eth0", ",\"cleanGateway\":1");
 	AUTO_FREE char *longer = identity("a", "u", "c", "eth0123456789abc", "");
 	AUTO_FREE char *huge = xmalloc(70001);
@@ -976,21 +979,28 @@ static void bad_requests(void **state)
 	(void)state;
 	start_node(&master);
 	await_healthy(&master);
-	expect(&master, "POST", "/v1/ipam/ip", no_nic, 400, "\"ifName: missing\"");
-	expect(&master, "DELETE", "/v1/ipam/ip", no_nic, 400, "\"ifName: missing\"");
-	expect(&master, "POST", "/v1/ipam/ip", "[]", 400, "\"body: not an object\"");
-	expect(&master, "POST", "/v1/ipam/ip", twice, 400,
+	expect(&master, "POST", "/v1/ipam/ip", no_nic, 500, "\"ifName: missing\"");
+	expect(&master, "DELETE", "/v1/ipam/ip", no_nic, 500, "\"ifName: missing\"");
+	expect(&master, "POST", "/v1/ipam/ip", "[]", 500, "\"body: not an object\"");
+	expect(&master, "POST", "/v1/ipam/ip", twice, 500,
 	       "\"wrong input: network configuration: default_ipv4_ippool: IPPool x is "
 	       "duplicated\"");
-	expect(&master, "POST", "/v1/ipam/ip", half, 400,
+	expect(&master, "POST", "/v1/ipam/ip", half, 500,
 	       "\"podName: empty, while podNamespace is not\"");
-	expect(&master, "POST", "/v1/ipam/ip", slash, 400, "\"podName: not a name\"");
-	expect(&master, "POST", "/v1/ipam/ip", empty, 400, "\"containerID: empty\"");
-	expect(&master, "POST", "/v1/ipam/ip", type, 400, NULL);
-	expect(&master, "POST", "/v1/ipam/ip", longer, 400, "\"ifName: longer than 15 bytes\"");
-	expect(&master, "POST", "/v1/ipam/ip", far, 400,
+	expect(&master, "POST", "/v1/ipam/ip", slash, 500, "\"podName: not a name\"");
+	expect(&master, "POST", "/v1/ipam/ip", empty, 500, "\"containerID: empty\"");
+	expect(&master, "POST", "/v1/ipam/ip", id, 500,
+	       "\"containerID \\\"c:1\\\" may hold letters, digits, \\\"_\\\", \\\".\\\" and "
+	       "\\\"-\\\" and begins with a letter or digit\"");
+	expect(&master, "DELETE", "/v1/ipam/ip", id, 500, NULL);
+	expect(&master, "POST", "/v1/ipam/ip", dots, 500,
+	       "\"ifName: \\\"..\\\" is not an interface name\"");
+	expect(&master, "DELETE", "/v1/ipam/ips", dots, 500, NULL);
+	expect(&master, "POST", "/v1/ipam/ip", type, 500, NULL);
+	expect(&master, "POST", "/v1/ipam/ip", longer, 500, "\"ifName: longer than 15 bytes\"");
+	expect(&master, "POST", "/v1/ipam/ip", far, 500,
 	       "\"netNamespace: longer than 4095 bytes\"");
-	expect(&master, "POST", "/v1/ipam/ip", "{", 400, NULL);
+	expect(&master, "POST", "/v1/ipam/ip", "{", 500, NULL);
 	expect(&master, "GET", "/v1/ipam/ip", NULL, 405, "\"not with this method\"");
 	expect(&master, "GET", "/v1/ipam", NULL, 404, "\"no such path\"");
 	expect(&master, "GET", "/v1/workloadendpoint?podName=x", NULL, 400,
@@ -1219,9 +1229,9 @@ static void metrics(void **state)
 	add_fails(&master, "c", "c3", "eth0", ",\"defaultIPv4IPPool\":[\"no\"]",
 	          "\"no IPPool available, IPPool no, which the network configuration names for "
 	          "eth0, does not exist\"");
-	expect(&master, "POST", "/v1/ipam/ip", "{}", 400, "\"containerID: missing\"");
+	expect(&master, "POST", "/v1/ipam/ip", "{}", 500, "\"containerID: missing\"");
 	del(&master, "b", "c2", "eth0");
-	expect(&master, "DELETE", "/v1/ipam/ips", "{}", 400, "\"containerID: missing\"");
+	expect(&master, "DELETE", "/v1/ipam/ips", "{}", 500, "\"containerID: missing\"");
 
 	text = scrape(&master, "GET", 200);
 	has_line(text, "spiderpool_ipam_allocation_counts_total 5");
@@ -1334,6 +1344,43 @@ static void events_tell_what_helps(void **state)
 	await_event("b", NONE "[young] of eth0 filtered out: [" OLDER
 	                      "]. Remedy: take the "
 	                      "addresses that IPPool young shares with an older one out of either");
+}
+
+/* What is wrong is named in full, and where to correct it. */
+static void events_tell_what_to_correct(void **state)
+{
+	(void)state;
+	make_guide();
+	make_pod("a", "uid-a", "master", "\"ipam.spidernet.io/ippools\":\"[1]\"");
+	make_pod("b", "uid-b", "master", "\"x\":\"y\"");
+	make_pod("c", "uid-c", "master",
+	         "\"ipam.spidernet.io/ippool\":\"{\\\"ipv4\\\":[\\\"p\\\"]}\","
+	         "\"ipam.spidernet.io/routes\":\"{}\"");
+	create(STORE_NAMESPACE,
+	       "{\"metadata\":{\"name\":\"default\",\"annotations\":{"
+	       "\"ipam.spidernet.io/default-ipv4-ippool\":\"{}\"}}}");
+	start_node(&master);
+	await_healthy(&master);
+	add_fails(&master, "a", "c1", "eth0", "", NULL);
+	await_event("a",
+	            "wrong input: annotation ipam.spidernet.io/ippools: not a list of objects. "
+	            "Remedy: correct the annotation ipam.spidernet.io/ippools, in the template of "
+	            "the pod's workload, or: kubectl annotate --overwrite -n default pod a "
+	            "ipam.spidernet.io/ippools=VALUE");
+	add_fails(&master, "b", "c2", "eth0", "", NULL);
+	await_event(
+		"b",
+		"wrong input: namespace annotation ipam.spidernet.io/default-ipv4-ippool: not a "
+		"list of names of IPPools. Remedy: correct the namespace annotation "
+		"ipam.spidernet.io/default-ipv4-ippool: kubectl annotate --overwrite namespace "
+		"default ipam.spidernet.io/default-ipv4-ippool=VALUE");
+	add_fails(&master, "c", "c3", "eth0", "", NULL);
+	await_event(
+		"c",
+		"wrong input: annotation ipam.spidernet.io/routes: not a list. Remedy: correct "
+		"the annotation ipam.spidernet.io/routes, in the template of the pod's workload, "
+		"or: kubectl annotate --overwrite -n default pod c "
+		"ipam.spidernet.io/routes=VALUE");
 }
 
 /* A route is said to be of no use when all the pod's NICs are there, and not before. */
@@ -1470,6 +1517,7 @@ int main(void)
 		TEST(metrics),
 		TEST(events_tell),
 		TEST(events_tell_what_helps),
+		TEST(events_tell_what_to_correct),
 		TEST(events_tell_of_routes),
 		TEST(client_hangs_up),
 		cmocka_unit_test(networks),

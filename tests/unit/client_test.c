@@ -217,8 +217,8 @@ static struct seen seen_at(int i)
 
 static bool answer(struct peer *p, int status, const char *body)
 {
-	return http_respond(p->http, status, "application/json", body, strlen(body), false, soon(),
-	                    NULL) == 0;
+	return http_respond(p->http, status, "application/json", body, strlen(body), 0, false,
+	                    soon(), NULL) == 0;
 }
 
 static bool raw(struct peer *p, const char *text)

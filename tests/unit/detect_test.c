@@ -134,8 +134,8 @@ static void serve(struct agent *a, const char *body, char *seen, size_t size)
 			unlink(path);
 			shutdown(a->listener, SHUT_RDWR);
 		}
-		IGNORE(http_respond(h, 200, "application/json", body, strlen(body), true, deadline,
-		                    NULL));
+		IGNORE(http_respond(h, 200, "application/json", body, strlen(body), 0, true,
+		                    deadline, NULL));
 	}
 	http_free(h);
 }

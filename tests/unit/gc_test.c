@@ -652,6 +652,70 @@ static void set_moves(void **state)
 	await_in_use(0);
 }
 
+/* Its next pod asks for another pool: what it had goes back once nothing runs with it. */
+static void set_asks_for_another_pool(void **state)
+{
+	AUTO_FREE char *old = xasprintf("%s-old", netns);
+	AUTO_FREE char *body = xasprintf(
+		"{\"containerID\":\"c-u1\",\"ifName\":\"eth0\",\"netNamespace\":\"%s\","
+		"\"podNamespace\":\"default\",\"podName\":\"web-1\",\"podUID\":\"u1\"}",
+		old);
+	AUTO_FREE char *text = NULL;
+
+	(void)state;
+	write_file(old, "");
+	make_pool("");
+	create(STORE_IPPOOL,
+	       "{\"metadata\":{\"name\":\"q\"},\"spec\":{\"ips\":[\"10.2.0.1-10.2.0.4\"],"
+	       "\"subnet\":\"10.2.0.0/24\"}}");
+	create(STORE_STATEFULSET,
+	       "{\"metadata\":{\"name\":\"web\",\"namespace\":\"default\"},"
+	       "\"spec\":{\"replicas\":2}}");
+	make_pod("web-1", "u1", "master", OF_SET);
+	start();
+	assert_int_equal(call("POST", "/v1/ipam/ip", body, &text), 200);
+	assert_non_null(strstr(text, "10.1.0.1/24"));
+	remove_object(STORE_POD, "default", "web-1");
+	make_pod("web-1", "u2", "master",
+	         OF_SET
+	         ",\"annotations\":{\"ipam.spidernet.io/"
+	         "ippool\":\"{\\\"ipv4\\\":[\\\"q\\\"]}\"}");
+	stays(1); /* before it has another */
+	add_gives("web-1", "u2", "10.2.0.1/24");
+	stays(1); /* the namespace of the earlier one lives */
+	unlink(old);
+	await_in_use(0);
+}
+
+/* As that pod's agent writes it; who has written one of the earlier pod may be late. */
+static void put_endpoint(const char *uid)
+{
+	AUTO_FREE char *text = xasprintf(
+		"{\"metadata\":{\"name\":\"web-1\",\"namespace\":\"default\"},\"status\":{"
+		"\"current\":{\"uid\":\"%s\",\"node\":\"worker\",\"ips\":[{\"interface\":\"eth0\","
+		"\"ipv4\":\"10.9.0.1/24\",\"ipv4Pool\":\"far\"}]}}}",
+		uid);
+	AUTO_JSON *o = parse(text);
+
+	if (store_create(store, STORE_ENDPOINT, o, NULL, soon(), NULL) < 0)
+		patch(STORE_ENDPOINT, "default", "web-1", true, text);
+}
+
+/* The same, and the next pod is where this agent is told nothing of. */
+static void set_moves_and_asks_for_another_pool(void **state)
+{
+	(void)state;
+	make_set("");
+	make_pod("web-1", "u2", "worker", OF_SET);
+	put_endpoint("u9");
+	await_looks();
+	assert_int_equal(in_use(), 1);
+	for (struct mono until = soon(); in_use(); mono_sleep_until(mono_in(2))) {
+		put_endpoint("u2");
+		assert_false(mono_passed(until));
+	}
+}
+
 static void set_is_none(void **state)
 {
 	(void)state;
@@ -761,6 +825,8 @@ int main(void)
 		TEST(asked_again),
 		TEST(set_shrinks),
 		TEST(set_moves),
+		TEST(set_asks_for_another_pool),
+		TEST(set_moves_and_asks_for_another_pool),
 		TEST(set_is_none),
 		TEST(rests),
 		TEST(own_addresses),

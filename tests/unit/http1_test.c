@@ -200,8 +200,8 @@ static void serves_two_requests(void **state)
 	assert_string_equal(in.target, "/v1/a?b");
 	assert_string_equal(in.body, "hi");
 	assert_true(in.keep_alive);
-	assert_int_equal(http_respond(h, 200, "application/json", "{}", 2, false, MONO_NEVER, &e),
-	                 0);
+	assert_int_equal(
+		http_respond(h, 200, "application/json", "{}", 2, 0, false, MONO_NEVER, &e), 0);
 	assert_int_equal(http_receive(h, 100, &in, MONO_NEVER, &e), 0);
 	assert_string_equal(in.method, "GET");
 	assert_false(in.keep_alive);

@@ -68,7 +68,7 @@ static void *agent_main(void *arg)
 
 	if (http_receive(h, 65536, &in, deadline, &e) == 0 && in.method) {
 		snprintf(a->seen, sizeof(a->seen), "%s %s %s", in.method, in.target, in.body);
-		IGNORE(http_respond(h, a->status, "application/json", a->body, strlen(a->body),
+		IGNORE(http_respond(h, a->status, "application/json", a->body, strlen(a->body), 0,
 		                    true, deadline, &e));
 	}
 	http_free(h);

@@ -173,6 +173,8 @@ static void hold_lists(bool on)
 
 static const struct store_ops faulty_ops = { .get = f_get, .list = f_list, .patch = f_patch };
 
+#define MANY 100 /* names and a NULL */
+
 /* The fixture. */
 static char folder[64];
 static struct ledger *ledger;
@@ -431,6 +433,155 @@ static void admission_fills_in(void **state)
 	}
 	assert_string_equal(json_text(json_first(s.finalizers)), "x/y");
 	pool_state_release(&s);
+}
+
+static void tell_all(void)
+{
+	AUTO_JSON *items = NULL;
+	struct err e;
+
+	if (store_list(faulty.real, STORE_IPPOOL, NULL, NULL, &items, NULL, soon(), &e) < 0)
+		fail_msg("%s", e.msg);
+	ledger_pools_listed(ledger, LEDGER_SCOPE_ALL, items);
+}
+
+static void spoil(const char *pool, const char *spec)
+{
+	AUTO_FREE char *text = xasprintf("{\"spec\":{%s}}", spec);
+	AUTO_JSON *p = NULL;
+	struct err e;
+
+	if (json_parse(text, strlen(text), 0, &p, &e) < 0 ||
+	    store_patch(faulty.real, STORE_IPPOOL, NULL, pool, false, p, NULL, soon(), &e) < 0)
+		fail_msg("%s", e.msg);
+	tell_all();
+}
+
+static void delete_pool(const char *name)
+{
+	struct err e;
+
+	if (store_delete(faulty.real, STORE_IPPOOL, NULL, name, NULL, NULL, soon(), &e) < 0)
+		fail_msg("%s", e.msg);
+	tell_all();
+}
+
+static void await_gone(const char *name)
+{
+	struct mono until = soon();
+	AUTO_JSON *o = NULL;
+
+	while (store_get(faulty.real, STORE_IPPOOL, NULL, name, &o, soon(), NULL) == 0) {
+		json_free(o);
+		o = NULL;
+		assert_false(mono_passed(until));
+		mono_sleep_until(mono_in(1));
+	}
+}
+
+static void set_records(const char *pool, const char *text)
+{
+	AUTO_JSON *patch = json_new_object();
+	struct err e;
+
+	json_set_str(json_ensure_object(patch, "status"), "allocatedIPs", text);
+	if (store_patch(faulty.real, STORE_IPPOOL, NULL, pool, true, patch, NULL, soon(), &e) < 0)
+		fail_msg("%s", e.msg);
+}
+
+/* Nobody frees an address that is only held back. */
+static void deleted_with_what_is_held_back(void **state)
+{
+	(void)state;
+	make_pool("a", "10.0.0.1-10.0.0.3", "");
+	set_records("a",
+	            "{\"10.0.0.2\":{\"pod\":\"\",\"podUid\":\"\",\"node\":\"master\","
+	            "\"conflict\":\"somebody\",\"since\":1700000000}}");
+	tell("a");
+	add_gives("p", "c", "10.0.0.1/16");
+	delete_pool("a");
+	add_gives("p", "c", "10.0.0.1/16");
+	assert_int_equal(records("a"), 2);
+	del("p", "c", "10.0.0.1");
+	await_gone("a");
+}
+
+/* What is wrong with a pool holds up nobody who deletes it, as long as its records can be read. */
+static void broken_and_deleted(void **state)
+{
+	(void)state;
+	make_pool("none", "10.0.0.1-10.0.0.3", ",\"excludeIPs\":[\"oops\"]");
+	make_pool("some", "10.0.1.1-10.0.1.3", ",\"excludeIPs\":[\"oops\"]");
+	make_pool("odd", "10.0.2.1-10.0.2.3", "");
+	make_pool("z", "10.0.4.1", "");
+	set_records("some",
+	            "{\"10.0.1.2\":{\"pod\":\"default/p\",\"podUid\":\"uid-p\",\"nic\":\"eth0\","
+	            "\"cid\":\"c\",\"node\":\"master\"}}");
+	set_records("odd", "{\"ten\":{\"pod\":\"default/p\"}}");
+	tell("z");
+	delete_pool("none");
+	await_gone("none");
+	delete_pool("odd");
+	await_gone("odd");
+	delete_pool("some");
+	assert_int_equal(records("some"), 1);
+	del("p", "c", "10.0.1.2");
+	await_gone("some");
+	make_pool("dark", "10.0.3.1-10.0.3.3", "");
+	set_records("dark", "{garbage");
+	delete_pool("dark");
+	add_gives("q", "d", "10.0.4.1/16");
+	assert_int_equal(records("dark"), 0);
+	set_records("dark", "");
+	tell_all();
+	await_gone("dark");
+}
+
+/* Who has an address of a pool that is broken since has it on; nobody else gets one. */
+static void broken_and_in_use(void **state)
+{
+	(void)state;
+	make_pool("a", "10.0.0.1-10.0.0.3", "");
+	make_pool("b", "10.0.1.1-10.0.1.3", "");
+	spoil("b", "\"default\":false");
+	tell("a");
+	add_gives("p", "c1", "10.0.0.1/16");
+	spoil("a", "\"excludeIPs\":[\"oops\"]");
+	add_gives("p", "c2", "10.0.0.1/16");
+	add_fails(
+		request(LEDGER_ADD, "q", "d", 5000), ERR_NO_POOL,
+		"no IPPool available, all IPv4 IPPools [a] of eth0 filtered out: [a is not ready: "
+		"spec.excludeIPs: range \"oops\": \"oops\" is not an IP address]");
+	/* without its subnet nobody knows what the address means, nor in another one */
+	spoil("a", "\"subnet\":\"oops\"");
+	add_fails(
+		request(LEDGER_ADD, "p", "c3", 5000), ERR_NO_POOL,
+		"no IPPool available, all IPv4 IPPools [a] of eth0 filtered out: [a is not ready: "
+		"spec.subnet: \"oops\" is not an IP prefix such as 10.0.0.0/8]");
+	spoil("b", "\"default\":true");
+	spoil("a", "\"subnet\":\"10.9.0.0/16\"");
+	add_gives("p", "c3", "10.0.1.1/16");
+	del("p", "c3", "10.0.1.1");
+	del("p", "c2", "10.0.0.1");
+}
+
+/* The server does not take it, and never will; who may say what helps does. */
+static void refused_writes(void **state)
+{
+	struct ledger_request *r;
+
+	(void)state;
+	make_pool("a", "10.0.0.1-10.0.0.3", "");
+	tell("a");
+	refuse(ERR_CONFIG);
+	r = run(request(LEDGER_ADD, "p", "c", 5000));
+	assert_int_equal(r->kind, ERR_CONFIG);
+	assert_string_equal(r->text, "write IPPool a: the store is out of order");
+	assert_string_equal(r->remedy,
+	                    "see what the API server does not take of the pool: kubectl get "
+	                    "spiderippool a -o yaml");
+	ledger_request_free(r);
+	refuse(ERR_NONE);
 }
 
 static void group_commit(void **state)
@@ -1289,6 +1440,56 @@ static void set_gives(const char *pod, const char *uid, const char *cid, const c
 	ledger_request_free(r);
 }
 
+static struct ledger_request *named_of_set(const char *pod, const char *uid, const char *cid,
+                                           const char *pool)
+{
+	struct ledger_request *r = of_set(pod, uid, cid);
+
+	r->choice.named = true;
+	r->choice.pools[V4] = xcalloc(1, sizeof(char *));
+	r->choice.pools[V4][r->choice.n[V4]++] = xstrdup(pool);
+	run(r);
+	if (r->kind)
+		fail_msg("%s", r->text);
+	return r;
+}
+
+static void frees(const char *uid, const char *cid, const char *address)
+{
+	struct ledger_request *r =
+		ledger_request_new(LEDGER_FREE, "", uid, "", cid, mono_in(5000), event);
+
+	assert_int_equal(ip_parse(address, &r->addresses[V4], NULL), 0);
+	run(r);
+	assert_int_equal(r->kind, ERR_NONE);
+	assert_int_equal(r->n_grants, 1);
+	ledger_request_free(r);
+}
+
+/* Nothing new is given of a pool that is closed; what was kept there is nothing new. */
+static void kept_in_closed_pools(void **state)
+{
+	(void)state;
+	make_pool("a", "10.0.0.1-10.0.0.9", "");
+	tell("a");
+	set_gives("web-0", "u1", "c1", "10.0.0.1");
+	spoil("a", "\"disable\":true");
+	set_gives("web-0", "u2", "c2", "10.0.0.1");
+	add_fails(of_set("web-1", "u3", "c3"), ERR_NO_POOL,
+	          "no IPPool available, all IPv4 IPPools [a] of eth0 filtered out: [a is "
+	          "disabled]");
+	spoil("a", "\"disable\":false,\"excludeIPs\":[\"oops\"]");
+	set_gives("web-0", "u4", "c4", "10.0.0.1");
+	delete_pool("a");
+	set_gives("web-0", "u5", "c5", "10.0.0.1");
+	/* what the pool is not meant for does not count */
+	spoil("a", "\"excludeIPs\":null,\"nodeName\":[\"other\"]");
+	add_fails(of_set("web-0", "u6", "c6"), ERR_NO_POOL,
+	          "no IPPool available, all IPv4 IPPools [a] of eth0 filtered out: [a is being "
+	          "deleted]");
+	assert_int_equal(records("a"), 1);
+}
+
 static void kept_addresses(void **state)
 {
 	struct ledger_request *r;
@@ -1306,33 +1507,33 @@ static void kept_addresses(void **state)
 	/* a late DEL of the earlier one as well */
 	del("web-0", "c1", NULL);
 	assert_int_equal(records("a"), 2);
-	/* other pools are asked for: a new address, and the old one goes back */
+	/* other pools are asked for: a new address, and the old one stays until somebody knows that
+	 * its container is gone */
 	del("web-0", "c3", NULL);
-	r = of_set("web-0", "u4", "c4");
-	r->choice.named = true;
-	r->choice.pools[V4] = xcalloc(1, sizeof(char *));
-	r->choice.pools[V4][r->choice.n[V4]++] = xstrdup("b");
-	run(r);
-	assert_int_equal(r->kind, ERR_NONE);
+	r = named_of_set("web-0", "u4", "c4", "b");
 	assert_string_equal(r->grants[0].pool, "b");
 	ledger_request_free(r);
-	assert_int_equal(records("a"), 1);
+	assert_int_equal(records("a"), 2);
 	assert_int_equal(records("b"), 1);
 	/* given back when the set has gone, which somebody else finds out */
 	r = request(LEDGER_HELD, "", "", 5000);
 	run(r);
-	assert_int_equal(r->n_held, 2);
-	assert_string_equal(r->held[0].pool, "a");
-	assert_string_equal(r->held[0].record.cid, "c2");
-	assert_int_equal(r->held[0].record.keep, POOL_KEEP_STATEFULSET);
+	assert_int_equal(r->n_held, 3);
+	assert_string_equal(r->held[1].pool, "a");
+	assert_string_equal(r->held[1].record.cid, "c2");
+	assert_int_equal(r->held[1].record.keep, POOL_KEEP_STATEFULSET);
 	ledger_request_free(r);
-	r = ledger_request_new(LEDGER_FREE, "", "u2", "", "c2", mono_in(5000), event);
-	assert_int_equal(ip_parse("10.0.0.2", &r->addresses[V4], NULL), 0);
-	run(r);
-	assert_int_equal(r->kind, ERR_NONE);
-	assert_int_equal(r->n_grants, 1);
+	frees("u2", "c2", "10.0.0.2");
+	assert_int_equal(records("a"), 1);
+	/* of two that it kept, that of the pools it asks for */
+	set_gives("web-0", "u5", "c5", "10.0.0.1");
+	r = named_of_set("web-0", "u6", "c6", "b");
+	assert_string_equal(r->grants[0].pool, "b");
+	assert_string_equal(ip_str(r->grants[0].address.ip).s, "10.0.1.1");
 	ledger_request_free(r);
+	frees("u5", "c5", "10.0.0.1");
 	assert_int_equal(records("a"), 0);
+	assert_int_equal(records("b"), 1);
 }
 
 static void somebody_elses_address(void **state)
@@ -1421,6 +1622,64 @@ static void patterns(void **state)
 	          "for eth0");
 }
 
+static struct ledger_request *names(const char *const *v4, const char *v6)
+{
+	struct ledger_request *r = request(LEDGER_ADD, "q", "q", 5000);
+
+	r->choice.named = true;
+	r->choice.source = "annotation x";
+	r->choice.pools[V4] = xcalloc(MANY, sizeof(char *));
+	for (; *v4; v4++)
+		r->choice.pools[V4][r->choice.n[V4]++] = xstrdup(*v4);
+	r->choice.pools[V6] = xcalloc(1, sizeof(char *));
+	if (v6)
+		r->choice.pools[V6][r->choice.n[V6]++] = xstrdup(v6);
+	return r;
+}
+
+/* Whoever corrects one name should not be told of the next one only then. */
+static void all_missing_are_named(void **state)
+{
+	static const char *const some[] = { "off", "no1", "a", "*x", "no2", NULL };
+	static const char *many[MANY] = { NULL };
+	static char text[MANY][4];
+	struct ledger_request *r;
+
+	(void)state;
+	make_pool("a", "10.0.0.1-10.0.0.9", "");
+	make_pool("off", "10.0.1.1", ",\"disable\":true");
+	if (config.scoped) {
+		AUTO_JSON *none = json_new_array();
+
+		ledger_pools_listed(ledger, LEDGER_SCOPE_NODE, none);
+		ledger_pools_listed(ledger, LEDGER_SCOPE_FREE, none);
+	} else {
+		tell("a");
+	}
+	r = names(some, "no6");
+	run(r);
+	assert_int_equal(r->kind, ERR_NO_POOL);
+	assert_string_equal(r->text,
+	                    "no IPPool available, IPPools no1, no2, no6, which the annotation x "
+	                    "names for eth0, do not exist; filtered out: [off is disabled]");
+	assert_string_equal(r->remedy, "make IPPool no1, no2, no6, or correct the annotation x");
+	ledger_request_free(r);
+	/* of a family that is not asked for nothing is said */
+	r = names(some + 2, "no6");
+	r->enabled[V6] = false;
+	add_fails(r, ERR_NO_POOL,
+	          "no IPPool available, IPPool no2, which the annotation x names for eth0, does "
+	          "not exist");
+	for (int i = 0; i < MANY - 1; i++) {
+		snprintf(text[i], sizeof(text[i]), "n%d", i);
+		many[i] = text[i];
+	}
+	add_fails(names(many, NULL), ERR_NO_POOL,
+	          "no IPPool available, IPPools n0, n1, n2, n3, n4, n5, n6, n7, n8, n9, n10, n11, "
+	          "n12, n13, n14, n15, ..., which the annotation x names for eth0, do not "
+	          "exist");
+}
+
 /* A status that is no JSON says nothing of who holds what: no DEL may call itself done. */
 static void unreadable_records(void **state)
 {
@@ -1493,6 +1752,112 @@ static void wrong_labels(void **state)
 	ledger_request_free(r);
 }
 
+static void await_labels(const char *pool, const char *labels)
+{
+	for (struct mono until = soon();; mono_sleep_until(mono_in(1))) {
+		struct pool_state s = read_pool(pool);
+		AUTO_STR have = STR_INIT;
+
+		json_each(label, s.labels) if (str_starts(json_name(label), POOL_LABEL_NODE))
+			str_addf(&have, "%s%s", have.len ? " " : "",
+		                 json_name(label) + strlen(POOL_LABEL_NODE));
+		pool_state_release(&s);
+		if (streq(have.data, labels))
+			return;
+		if (mono_passed(until))
+			fail_msg("%s", have.data);
+	}
+}
+
+/* What the watch of the labels of this node tells. */
+static void tell_node_pools(void)
+{
+	struct k8s_selector sel = { POOL_LABEL_NODE "master", NULL };
+	AUTO_JSON *items = NULL;
+	AUTO_JSON *none = json_new_array();
+	struct err e;
+
+	if (store_list(faulty.real, STORE_IPPOOL, NULL, &sel, &items, NULL, soon(), &e) < 0)
+		fail_msg("%s", e.msg);
+	ledger_pools_listed(ledger, LEDGER_SCOPE_NODE, items);
+	ledger_pools_listed(ledger, LEDGER_SCOPE_FREE, none);
+}
+
+static void give_pool_to(const char *pool, const char *nodes)
+{
+	AUTO_FREE char *text = xasprintf("{\"spec\":{\"nodeName\":[%s]}}", nodes);
+	AUTO_JSON *p = NULL;
+	struct err e;
+
+	assert_int_equal(json_parse(text, strlen(text), 0, &p, &e), 0);
+	assert_int_equal(
+		store_patch(faulty.real, STORE_IPPOOL, NULL, pool, false, p, NULL, soon(), &e), 0);
+}
+
+static void restart_ledger(void)
+{
+	struct ip_set none = IP_SET_INIT;
+	struct err e;
+
+	ledger_stop(ledger);
+	ledger_free(ledger);
+	if (ledger_start(&config, &ledger, &e) < 0)
+		fail_msg("%s", e.msg);
+	ledger_reserved(ledger, &none);
+}
+
+/* A pool that becomes another node's is told to this one until nothing of it is given here. */
+static void labels_stay_with_records(void **state)
+{
+	static const char theirs[] =
+		"{\"metadata\":{\"name\":\"a\",\"labels\":{\"ipam.spidernet.io/pinned\":\"\","
+		"\"node.ipam.spidernet.io/other\":\"\",\"node.ipam.spidernet.io/nobody\":\"\"}},"
+		"\"spec\":{\"subnet\":\"10.0.0.0/24\",\"ips\":[\"10.0.0.1-10.0.0.4\"],"
+		"\"nodeName\":[\"other\"]},\"status\":{\"allocatedIPs\":\"{"
+		"\\\"10.0.0.1\\\":{\\\"pod\\\":\\\"default/p\\\",\\\"podUid\\\":\\\"uid-p\\\","
+		"\\\"nic\\\":\\\"eth0\\\",\\\"cid\\\":\\\"c\\\",\\\"node\\\":\\\"master\\\"},"
+		"\\\"10.0.0.2\\\":{\\\"pod\\\":\\\"default/q\\\",\\\"podUid\\\":\\\"uid-q\\\","
+		"\\\"node\\\":\\\"no name\\\"}}\"}}";
+	struct ledger_request *r;
+	struct pool_state s;
+	AUTO_JSON *o = NULL;
+	AUTO_JSON *patch = NULL;
+	AUTO_JSON *labels = NULL;
+	struct err e;
+
+	(void)state;
+	/* whoever admits it gives back a label that was lost, and takes no such one away */
+	assert_int_equal(json_parse(theirs, strlen(theirs), 0, &o, &e), 0);
+	assert_int_equal(pool_state_read(o, &s, &e), 0);
+	patch = pool_state_admit_patch(&s);
+	labels = json_copy(json_at(patch, "metadata", "labels", NULL));
+	assert_int_equal(json_count(labels), 2);
+	assert_string_equal(json_str_at(labels, "node.ipam.spidernet.io/master", NULL), "");
+	assert_true(json_is_null(json_get(labels, "node.ipam.spidernet.io/nobody")));
+	pool_state_release(&s);
+
+	make_pool("b", "10.0.1.1-10.0.1.5", ",\"nodeName\":[\"master\"]");
+	label("b", "\"ipam.spidernet.io/pinned\":\"\",\"node.ipam.spidernet.io/master\":\"\"");
+	tell_node_pools();
+	add_gives("p", "c", "10.0.1.1/16");
+	give_pool_to("b", "\"other\"");
+	tell_node_pools();
+	await_labels("b", "master other");
+	/* it is found again after a restart, and nothing is given of it */
+	restart_ledger();
+	tell_node_pools();
+	add_fails(request(LEDGER_ADD, "q", "d", 5000), ERR_NO_POOL,
+	          "no IPPool available, all IPv4 IPPools [b] of eth0 filtered out: [b is not for "
+	          "node master]");
+	r = run(request(LEDGER_HELD, "", "", 5000));
+	assert_int_equal(r->n_held, 1);
+	ledger_request_free(r);
+	/* with the last address the label goes */
+	del("p", "c", "10.0.1.1");
+	await_labels("b", "other");
+	assert_int_equal(records("b"), 0);
+}
+
 static struct ledger_request *names_both(const char *pod, const char *cid)
 {
 	struct ledger_request *r = request(LEDGER_ADD, pod, cid, 5000);
@@ -1548,6 +1913,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(admission_fills_in),
+		TEST(broken_and_deleted),
+		TEST(broken_and_in_use),
+		TEST(deleted_with_what_is_held_back),
+		TEST(refused_writes),
 		TEST(group_commit),
 		TEST(batch_waits_for_arrivals),
 		TEST(conflicts_are_retried),
@@ -1579,11 +1948,15 @@ int main(void)
 		TEST(late_address_goes_back),
 		TEST(the_same_container_again),
 		TEST(kept_addresses),
+		TEST(kept_in_closed_pools),
 		TEST(somebody_elses_address),
 		TEST(node_addresses),
 		TEST(patterns),
 		TEST(unreadable_records),
+		TEST(all_missing_are_named),
+		cmocka_unit_test_setup_teardown(all_missing_are_named, setup_scoped, teardown),
 		cmocka_unit_test_setup_teardown(wrong_labels, setup_scoped, teardown),
+		cmocka_unit_test_setup_teardown(labels_stay_with_records, setup_scoped, teardown),
 		cmocka_unit_test_setup_teardown(pools_of_others_are_named, setup_scoped, teardown),
 		cmocka_unit_test(versions),
 	};

@@ -268,7 +268,8 @@ static void remedies(void **state)
 		/* it would not serve as it should be, either */
 		{ "\"disable\":true,\"nodeName\":[\"other\"]", "", "{}", NULL },
 		{ "\"disable\":true,\"subnet\":\"fd00::/64\"", "", "{}", NULL },
-		{ "\"ips\":[]", NOT_READY("\"status\":\"False\""), "{}", NULL },
+		{ "\"ips\":[]", NOT_READY("\"status\":\"False\""), "{}",
+		  "mend why the condition Ready of IPPool p is False" },
 	};
 
 	(void)state;

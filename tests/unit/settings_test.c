@@ -185,6 +185,15 @@ static void unknown_keys_are_named(void **state)
 	log_ends(chart, "");
 	log_ends("enableIpv4: true\nmine: {}\n",
 	         "unknown keys are ignored: \"enableIpv4\" (is \"enableIPv4\" meant?), \"mine\"");
+	/* in the parts, too */
+	log_ends("podResourceInject: {enabled: false, NamespacesExclude: []}\n",
+	         "unknown keys of podResourceInject are ignored: \"NamespacesExclude\" (is "
+	         "\"namespacesExclude\" meant?)");
+	log_ends("agent: {x: 1, networkResourcePlugin: {}}\n",
+	         "unknown keys of agent are ignored: \"x\"");
+	log_ends("iaasNetworkProvider: {serverURL: \"\"}\n",
+	         "unknown keys of iaasNetworkProvider are ignored: \"serverURL\" (is "
+	         "\"serverUrl\" meant?)");
 }
 
 static void parts_that_are_not_here_are_named(void **state)
