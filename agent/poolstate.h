@@ -24,8 +24,8 @@ void pool_state_release(struct pool_state *s);
 
 /*
  * Labels by which agents watch the pools that concern them: a pool with spec.nodeName has
- * POOL_LABEL_PINNED and one label for each of its nodes, and for each that gave addresses of it which
- * are not back.
+ * POOL_LABEL_PINNED and one label for each of its nodes, and for each that gave addresses of it
+ * which are not back.
  */
 #define POOL_LABEL_PINNED "ipam.spidernet.io/pinned"
 #define POOL_LABEL_NODE "node.ipam.spidernet.io/"

@@ -314,7 +314,9 @@ static void remedies(void **state)
 	     "kube-system/net, or correct the pod's annotations");
 	told("b", ERR_TIMEOUT,
 	     "why. Remedy: see whether the API server answers; the pod is tried again");
-	told("c", ERR_FORBIDDEN, "why. Remedy: give the agent the rights of its ClusterRole");
+	told("c", ERR_FORBIDDEN,
+	     "why. Remedy: give the agent the rights of its ClusterRole, spiderpool-agent: kubectl "
+	     "apply -f deploy/20-rbac.yaml");
 	told("d", ERR_PROTO, "why");
 }
 
