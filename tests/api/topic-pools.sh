@@ -51,11 +51,14 @@ check 'a pool of a node is labelled for it' wait_until 5 labels_are card "$pinne
 check 'a pod' named n1 one '["card"]'
 check 'has an address' gets one n1 eth0 10.23.2.1/24
 check 'the pool becomes that of another node' edit card '{"nodeName":["two"]}'
-check 'the labels follow' wait_until 10 labels_are card "$pinned $of/two"
+check 'the labels follow, and the one of this node stays' wait_until 10 labels_are card "$pinned $of/one $of/two"
 check 'nothing is given here any more' refuses card 'card is not for node one'
 check 'but what was given stays' gets one n1 eth0 10.23.2.1/24
+check 'also after a restart' agent_end one KILL
+check 'of the agent' agent_start one
 check 'it is given back' takes one n1 eth0
 check 'by the record' holds card 0
+check 'and the label goes' wait_until 10 labels_are card "$pinned $of/two"
 check 'a pod of the other node' named n2 two '["card"]'
 check 'gets its address' gets two n2 eth0 10.23.2.2/24
 check 'the pool becomes that of no node' edit card '{"nodeName":[]}'
