@@ -96,7 +96,7 @@ static void configurations(void **state)
 	provides("{\"interfaces\":[\"a\",\"b\",\"a\"]}", "interfaces: a is given twice");
 	provides(
 		"{\"interfaces\":[\"a\",\"b\",\"c\",\"d\",\"e\",\"f\",\"g\",\"h\",\"i\",\"j\","
-	        "\"k\","
+		"\"k\","
 		"\"l\",\"m\",\"n\",\"o\",\"p\",\"q\"]}",
 		"interfaces: there are more than 16");
 	provides("{\"interfaces\":[\"eth0\"],\"vlanID\":4095}",
