@@ -458,8 +458,7 @@ int link_set_controller(struct nl *nl, int index, int controller, struct err *e)
 	nl_put_u32(&r, IFLA_MASTER, (uint32_t)controller);
 	if (nl_ack(nl, &r, e) == 0)
 		return 0;
-	return controller ? err_wrap(e, "make interface %d a member of %d", index, controller)
-	                  : err_wrap(e, "make interface %d a member of nothing", index);
+	return err_wrap(e, "make interface %d a member%s", index, controller ? "" : " of nothing");
 }
 
 int link_set_mac(struct nl *nl, int index, struct mac mac, struct err *e)
