@@ -24,6 +24,7 @@
 #include "net/route.h"
 #include "plugins/ifacer.h"
 #include "plugins/ifacer_conf.h"
+#include "plugins/ipvlan_port.h"
 #include "plugins/plugin_log.h"
 
 enum undo { UNDO_DELETE, UNDO_LEAVE, UNDO_UP, UNDO_DOWN };
@@ -259,6 +260,20 @@ static int check_burden(struct work *w, const struct link *l, struct err *e)
 	return 0;
 }
 
+/* The kernel would refuse it too, but only once it is down. */
+static int check_pods(struct work *w, const struct link *l, struct err *e)
+{
+	struct ipvlan_sibling s;
+
+	ipvlan_sibling_find(w->call->netns, l->index, NULL, &s);
+	if (!s.netns)
+		return 0;
+	err_fill(e, ERR_CONFIG, REFUSED "it is the master of %s in %s", l->name, w->conf.bond_name,
+	         s.link.name, s.netns);
+	free(s.netns);
+	return -1;
+}
+
 static int may_join(struct work *w, const struct link *l, struct err *e)
 {
 	struct link other;
@@ -270,7 +285,9 @@ static int may_join(struct work *w, const struct link *l, struct err *e)
 			e, ERR_CONFIG, REFUSED "it is a member of %s", l->name, w->conf.bond_name,
 			link_get_index(w->nl, l->controller, &other, NULL) == 0 ? other.name
 										: "another one");
-	return look(w, e) < 0 ? -1 : check_burden(w, l, e);
+	if (look(w, e) < 0 || check_burden(w, l, e) < 0)
+		return -1;
+	return check_pods(w, l, e);
 }
 
 static int make_bond(struct work *w, struct err *e)

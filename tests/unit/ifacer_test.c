@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* links: plugins/ifacer.c plugins/ifacer_conf.c plugins/plugin_log.c cni/ net/ json/json.c base/ */
+/* links: plugins/ifacer.c plugins/ifacer_conf.c plugins/ipvlan_conf.c plugins/ipvlan_port.c */
+/* links: plugins/plugin_log.c cni/ net/ json/json.c base/ */
 /* libs: cjson mnl */
 /*
  * ifacer_test.c - the configuration of the ifacer plugin, what it refuses before it changes

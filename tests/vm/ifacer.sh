@@ -205,13 +205,24 @@ on node ip link add bond0 type dummy
 refused 'a name that is taken' '999 interface bond0 is there already, and is no bond' "$bond"
 on node ip link del bond0
 
-# Half made: the second member is an ipvlan master already, in a pod where nobody sees it.
 on node ip link set nic1 up
 on node ip link set nic2 up
 on node ip link add link nic2 name inner netns b type ipvlan mode l2
+refused 'a card that is the master of a pod' \
+	'7 interface nic2 cannot become a member of bond bond0: it is the master of inner in /var/run/netns/b' "$bond"
+on b ip link del inner
+
+# Half made: the same, but where nobody sees it.
+unshare --net sleep 1000 &
+holder=$!
+# shellcheck disable=SC2317 # called by within
+moved() { [ "$(readlink "/proc/$holder/ns/net")" != "$(readlink /proc/self/ns/net)" ]; }
+within 1000 moved
+on node ip link add link nic2 name inner netns "$holder" type ipvlan mode l2
 refused 'a bond whose second member the kernel refuses' \
 	"999 put nic2 into bond bond0: make interface $(index nic2) a member: kernel: Device or resource busy" "$bond"
-on b ip link del inner
+nsenter "--net=/proc/$holder/ns/net" ip link del inner
+kill "$holder"
 on node ip link add bond0.100 type dummy
 refused 'a bond whose VLAN cannot be' '999 interface bond0.100 is there already, and is no VLAN' "$bond"
 on node ip link del bond0.100
