@@ -238,6 +238,7 @@ static json *add_document(const struct ledger_request *r, const struct settings 
 static int keep_attachment(const struct call *c, const struct identity *id,
                            const struct ledger_request *r, struct err *e)
 {
+	const char *network = json_str_at(c->body, "networkName", NULL);
 	struct cidr addresses[FAMILIES];
 	struct stat st;
 	struct attachment a = {
@@ -248,6 +249,8 @@ static int keep_attachment(const struct call *c, const struct identity *id,
 		.pod_name = (char *)(uintptr_t)id->name,
 		.pod_uid = r->uid,
 		.pool = r->grants[0].pool,
+		.network = network && strlen(network) <= CNI_ID_MAX ? (char *)(uintptr_t)network
+		                                                    : NULL,
 		.addresses = addresses,
 		.n_addresses = r->n_grants,
 		.boot_id = c->agent->boot_id,

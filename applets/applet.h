@@ -17,6 +17,7 @@ struct applet {
 extern const struct applet agent_applet;
 extern const struct applet coordinator_applet;
 extern const struct applet ctl_applet;
+extern const struct applet ifacer_applet;
 extern const struct applet ipam_applet;
 extern const struct applet ipvlan_setup_applet;
 

@@ -525,7 +525,8 @@ static const struct command commands[] = {
 	  delete_main },
 	{ "install",
 	  "usage: ctl install --bin-dir DIR [--conf-dir DIR] [--uninstall]\n"
-	  "Puts this binary and its CNI plugin names (spiderpool, ipvlan, coordinator) into DIR.\n"
+	  "Puts this binary and its CNI plugin names (spiderpool, ipvlan, coordinator,\n"
+	  "ifacer) into DIR.\n"
 	  "The names are hard links to one file, replaced atomically.  Another program of such a\n"
 	  "name is left alone, with a warning; the exit status is 0 then too.\n"
 	  "  --bin-dir DIR        where the runtime looks for plugins, such as /opt/cni/bin\n"

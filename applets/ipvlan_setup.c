@@ -13,9 +13,9 @@ static const char usage[] =
 	"ipvlan\n"
 	"interface on a network card of the node.  Container runtimes call it as \"ipvlan\".\n"
 	"\n"
-	"configuration: master (default: the default route's interface), mode (l2, l3, l3s), mtu,\n"
-	"  linkInContainer, ipam, dns.  Other keys are ignored, and named in the log: that of "
-	"ipam\n"
+	"configuration: master (a name or a MAC address; default: the default route's interface),\n"
+	"  mode (l2, l3, l3s), flag (bridge, private, vepa), mtu, linkInContainer, ipam, dns.\n"
+	"  Other keys are ignored, and named in the log: that of ipam\n"
 	"exit status: 0 done, 1 failed (the error is a JSON document on standard output), 2 "
 	"usage\n";
 

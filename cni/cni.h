@@ -70,6 +70,10 @@ struct cni_ip {
 struct cni_route {
 	struct cidr dst;
 	struct ip gw; /* family 0: none */
+	/* printed from 1.1.0 on; 0: left out */
+	uint32_t priority, table, mtu, advmss;
+	bool has_scope;
+	uint8_t scope; /* RT_SCOPE_* */
 };
 
 struct cni_result {

@@ -17,13 +17,25 @@ void cni_result_release(struct cni_result *r)
 	*r = (struct cni_result){ .dns = NULL };
 }
 
+static int read_number(const json *j, const char *key, uint32_t max, uint32_t *out, struct err *e)
+{
+	int64_t v = *out;
+
+	if (json_opt_i64(j, key, &v, e) < 0)
+		return -1;
+	if (v < 0 || v > max)
+		return err_set(e, ERR_PROTO, "%s: out of range", key);
+	*out = (uint32_t)v;
+	return 0;
+}
+
 static int read_interface(const json *j, struct cni_interface *out, struct err *e)
 {
 	const char *name = "", *mac = "", *sandbox = "";
-	int64_t mtu = 0;
 
 	if (json_str(j, "name", &name, e) < 0 || json_opt_str(j, "mac", &mac, e) < 0 ||
-	    json_opt_str(j, "sandbox", &sandbox, e) < 0 || json_opt_i64(j, "mtu", &mtu, e) < 0)
+	    json_opt_str(j, "sandbox", &sandbox, e) < 0 ||
+	    read_number(j, "mtu", UINT32_MAX, &out->mtu, e) < 0)
 		return -1;
 	if (fmt(out->name, sizeof(out->name), "%s", name) < 0)
 		return err_set(e, ERR_PROTO, "name \"%s\" is longer than %zu bytes", name,
@@ -31,10 +43,7 @@ static int read_interface(const json *j, struct cni_interface *out, struct err *
 	/* InfiniBand's are longer, and of no use to us */
 	if (fmt(out->mac, sizeof(out->mac), "%s", mac) < 0)
 		out->mac[0] = '\0';
-	if (mtu < 0 || mtu > UINT32_MAX)
-		return err_set(e, ERR_PROTO, "mtu: out of range");
 	out->sandbox = sandbox;
-	out->mtu = (uint32_t)mtu;
 	return 0;
 }
 
@@ -78,9 +87,18 @@ static int read_address(const json *j, size_t n_interfaces, struct cni_ip *out, 
 
 static int read_route(const json *j, struct cni_route *out, struct err *e)
 {
-	if (read_cidr(j, "dst", &out->dst, e) < 0)
+	uint32_t scope = 0;
+
+	if (read_cidr(j, "dst", &out->dst, e) < 0 || read_ip(j, "gw", &out->gw, e) < 0 ||
+	    read_number(j, "priority", UINT32_MAX, &out->priority, e) < 0 ||
+	    read_number(j, "table", UINT32_MAX, &out->table, e) < 0 ||
+	    read_number(j, "mtu", UINT32_MAX, &out->mtu, e) < 0 ||
+	    read_number(j, "advmss", UINT32_MAX, &out->advmss, e) < 0 ||
+	    read_number(j, "scope", UINT8_MAX, &scope, e) < 0)
 		return -1;
-	return read_ip(j, "gw", &out->gw, e);
+	out->has_scope = json_is_number(json_get(j, "scope"));
+	out->scope = (uint8_t)scope;
+	return 0;
 }
 
 /* An optional array of objects; *count its length. */
@@ -179,13 +197,27 @@ static json *address_document(const struct cni_ip *i, enum cni_version v)
 	return j;
 }
 
-static json *route_document(const struct cni_route *r)
+static void set_number(json *j, const char *key, uint32_t v)
+{
+	if (v)
+		json_set_i64(j, key, v);
+}
+
+static json *route_document(const struct cni_route *r, enum cni_version v)
 {
 	json *j = json_new_object();
 
 	json_set_str(j, "dst", cidr_str(r->dst).s);
 	if (r->gw.family)
 		json_set_str(j, "gw", ip_str(r->gw).s);
+	if (v < CNI_1_1_0)
+		return j;
+	set_number(j, "mtu", r->mtu);
+	set_number(j, "advmss", r->advmss);
+	set_number(j, "priority", r->priority);
+	set_number(j, "table", r->table);
+	if (r->has_scope)
+		json_set_i64(j, "scope", r->scope);
 	return j;
 }
 
@@ -209,7 +241,7 @@ json *cni_result_document(const struct cni_result *r, enum cni_version v)
 	for (size_t i = 0; i < r->n_ips; i++)
 		json_append(ips, address_document(&r->ips[i], v));
 	for (size_t i = 0; i < r->n_routes; i++)
-		json_append(routes, route_document(&r->routes[i]));
+		json_append(routes, route_document(&r->routes[i], v));
 	set_list(doc, "interfaces", interfaces);
 	set_list(doc, "ips", ips);
 	set_list(doc, "routes", routes);

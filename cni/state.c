@@ -49,6 +49,7 @@ static const struct field attachment_fields[] = {
 	{ "podUID", offsetof(struct attachment, pod_uid) },
 	{ "bootID", offsetof(struct attachment, boot_id) },
 	{ "pool", offsetof(struct attachment, pool) },
+	{ "networkName", offsetof(struct attachment, network) },
 };
 
 /* One kind of record. */

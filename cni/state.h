@@ -30,6 +30,7 @@ struct attachment {
 	char *container_id, *ifname, *netns, *pod_namespace, *pod_name, *pod_uid;
 	uint64_t netns_inode;   /* 0: unknown */
 	char *boot_id;          /* of the boot it was made in */
+	char *network;          /* name of the CNI configuration, "" when not told */
 	char *pool;             /* of the IPv4 address (first address) */
 	struct cidr *addresses; /* owned array */
 	size_t n_addresses;

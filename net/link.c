@@ -2,6 +2,7 @@
 /*
  * link.c - interfaces: found, listed, made straight in their namespace with their final name.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
@@ -79,7 +80,18 @@ static void read_linkinfo(const struct nl_msg *m, struct link *l)
 	if (v)
 		snprintf(l->kind, sizeof(l->kind), "%.*s", (int)strnlen(v, len), (const char *)v);
 	data = nl_attr_in(info, info_len, IFLA_INFO_DATA, 0, &data_len);
-	if (!data || !streq(l->kind, "ipvlan"))
+	if (!data)
+		return;
+	if (streq(l->kind, "vlan")) {
+		v = nl_attr_in(data, data_len, IFLA_VLAN_ID, 2, NULL);
+		if (v)
+			l->vlan_id = *(const uint16_t *)v;
+		v = nl_attr_in(data, data_len, IFLA_VLAN_PROTOCOL, 2, NULL);
+		if (v)
+			l->vlan_protocol = ntohs(*(const uint16_t *)v);
+		return;
+	}
+	if (!streq(l->kind, "ipvlan"))
 		return;
 	v = nl_attr_in(data, data_len, IFLA_IPVLAN_MODE, 2, NULL);
 	if (v)
@@ -127,6 +139,9 @@ static int visit_link(const struct nl_msg *m, void *arg, struct err *e)
 	v = nl_attr(m, IFLA_LINK, 4, NULL);
 	if (v)
 		l.parent = *(const int *)v;
+	v = nl_attr(m, IFLA_MASTER, 4, NULL);
+	if (v)
+		l.controller = *(const int *)v;
 	v = nl_attr(m, IFLA_LINK_NETNSID, 4, NULL);
 	if (v)
 		l.parent_nsid = *(const int32_t *)v;
@@ -200,13 +215,16 @@ static int by_index(const void *a, const void *b)
 	return ((const struct link *)a)->index - ((const struct link *)b)->index;
 }
 
-int link_list(struct nl *nl, struct link **out, size_t *count, struct err *e)
+/* All, or those of one controller. */
+static int list(struct nl *nl, int controller, struct link **out, size_t *count, struct err *e)
 {
 	struct links all = { NULL, 0, 0 };
 	struct nl_req r;
 
 	nl_req_init(&r, RTM_GETLINK, NLM_F_DUMP, sizeof(struct ifinfomsg));
 	nl_put_u32(&r, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+	if (controller)
+		nl_put_u32(&r, IFLA_MASTER, (uint32_t)controller);
 	if (nl_query(nl, &r, sizeof(struct ifinfomsg), visit_link, forget_links, &all, e) < 0) {
 		free(all.v);
 		return err_wrap(e, "list interfaces");
@@ -215,6 +233,56 @@ int link_list(struct nl *nl, struct link **out, size_t *count, struct err *e)
 		qsort(all.v, all.n, sizeof(*all.v), by_index);
 	*out = all.v;
 	*count = all.n;
+	return 0;
+}
+
+int link_list(struct nl *nl, struct link **out, size_t *count, struct err *e)
+{
+	return list(nl, 0, out, count, e);
+}
+
+int link_list_members(struct nl *nl, int controller, struct link **out, size_t *count,
+                      struct err *e)
+{
+	return list(nl, controller, out, count, e);
+}
+
+static bool has_mac(const struct link *l, struct mac mac)
+{
+	return l->has_mac && memcmp(&l->mac, &mac, sizeof(mac)) == 0;
+}
+
+/* Is it made on, or a member of, another one that has the address too? */
+static bool is_secondary(const struct link *l, const struct link *v, size_t n, struct mac mac)
+{
+	for (size_t i = 0; i < n; i++)
+		if (has_mac(&v[i], mac) && (v[i].index == l->controller ||
+		                            (v[i].index == l->parent && l->parent_nsid < 0)))
+			return true;
+	return false;
+}
+
+int link_get_mac(struct nl *nl, struct mac mac, struct link *out, struct err *e)
+{
+	AUTO_FREE struct link *v = NULL;
+	const struct link *found = NULL;
+	size_t n;
+
+	if (link_list(nl, &v, &n, e) < 0)
+		return -1;
+	for (size_t i = 0; i < n; i++) {
+		if (!has_mac(&v[i], mac) || is_secondary(&v[i], v, n, mac))
+			continue;
+		if (found)
+			return err_set(e, ERR_CONFIG,
+			               "interfaces %s and %s both have MAC address %s", found->name,
+			               v[i].name, mac_str(mac).s);
+		found = &v[i];
+	}
+	if (!found)
+		return err_set(e, ERR_NOT_FOUND, "there is no interface with MAC address %s",
+		               mac_str(mac).s);
+	*out = *found;
 	return 0;
 }
 
@@ -332,6 +400,25 @@ int link_add_veth(struct nl *nl, const struct veth_spec *v, struct err *e)
 	                             : 0;
 }
 
+int link_add_vlan(struct nl *nl, const char *name, int parent, uint16_t id, struct err *e)
+{
+	struct nl_req r;
+	void *info, *data;
+
+	if (link_check_name(name, e) < 0)
+		return -1;
+	nl_req_init(&r, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, sizeof(struct ifinfomsg));
+	nl_put_str(&r, IFLA_IFNAME, name);
+	nl_put_u32(&r, IFLA_LINK, (uint32_t)parent);
+	info = nl_nest(&r, IFLA_LINKINFO);
+	nl_put_str(&r, IFLA_INFO_KIND, "vlan");
+	data = nl_nest(&r, IFLA_INFO_DATA);
+	nl_put_u16(&r, IFLA_VLAN_ID, id);
+	nl_nest_end(&r, data);
+	nl_nest_end(&r, info);
+	return nl_ack(nl, &r, e) < 0 ? err_wrap(e, "create VLAN interface %s", name) : 0;
+}
+
 static struct ifinfomsg *change(struct nl_req *r, int index)
 {
 	struct ifinfomsg *h;
@@ -342,14 +429,36 @@ static struct ifinfomsg *change(struct nl_req *r, int index)
 	return h;
 }
 
-int link_set_up(struct nl *nl, int index, struct err *e)
+static int set_up(struct nl *nl, int index, bool up, struct err *e)
 {
 	struct nl_req r;
 	struct ifinfomsg *h = change(&r, index);
 
-	h->ifi_flags = IFF_UP;
+	h->ifi_flags = up ? IFF_UP : 0;
 	h->ifi_change = IFF_UP;
-	return nl_ack(nl, &r, e) < 0 ? err_wrap(e, "set interface %d up", index) : 0;
+	return nl_ack(nl, &r, e) < 0 ? err_wrap(e, "set interface %d %s", index, up ? "up" : "down")
+	                             : 0;
+}
+
+int link_set_up(struct nl *nl, int index, struct err *e)
+{
+	return set_up(nl, index, true, e);
+}
+
+int link_set_down(struct nl *nl, int index, struct err *e)
+{
+	return set_up(nl, index, false, e);
+}
+
+int link_set_controller(struct nl *nl, int index, int controller, struct err *e)
+{
+	struct nl_req r;
+
+	change(&r, index);
+	nl_put_u32(&r, IFLA_MASTER, (uint32_t)controller);
+	if (nl_ack(nl, &r, e) == 0)
+		return 0;
+	return err_wrap(e, "make interface %d a member%s", index, controller ? "" : " of nothing");
 }
 
 int link_set_mac(struct nl *nl, int index, struct mac mac, struct err *e)

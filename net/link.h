@@ -34,9 +34,12 @@ struct link {
 	bool has_mac;
 	int parent; /* IFLA_LINK: master's or peer's index in its own namespace, 0 if none */
 	int32_t parent_nsid; /* IFLA_LINK_NETNSID, -1 when in the same namespace */
+	int controller;      /* IFLA_MASTER: the bond or bridge that it is a member of, 0 if none */
 	char kind[16];       /* "ipvlan", "veth", ... or "" */
 	int ipvlan_mode;     /* IPVLAN_MODE_*, -1 if unknown */
 	int ipvlan_flags;
+	uint16_t vlan_id;               /* of kind "vlan" */
+	uint16_t vlan_protocol;         /* ETH_P_8021Q (802.1Q) or ETH_P_8021AD, of kind "vlan" */
 	char alias[LINK_ALIAS_MAX + 1]; /* a text that programs and people put there, or "" */
 };
 
@@ -49,6 +52,15 @@ int link_get(struct nl *nl, const char *name, struct link *out, struct err *e) M
 int link_get_index(struct nl *nl, int index, struct link *out, struct err *e) MUST_USE;
 /* All, in index order; owned array (free()). */
 int link_list(struct nl *nl, struct link **out, size_t *count, struct err *e) MUST_USE;
+/* The same, but for those whose controller has this index. */
+int link_list_members(struct nl *nl, int controller, struct link **out, size_t *count,
+                      struct err *e) MUST_USE;
+/*
+ * The interface with that MAC address.  Of several the one below counts for nothing that is made on
+ * it or has taken it in: not a card's VLANs and ipvlan slaves, which have its address, and not the
+ * members of a bond, whose address they have.  ERR_NOT_FOUND; ERR_CONFIG when several are left.
+ */
+int link_get_mac(struct nl *nl, struct mac mac, struct link *out, struct err *e) MUST_USE;
 
 /*
  * An ipvlan slave of master (an index in nl's namespace), created straight in the namespace ns (a
@@ -68,7 +80,13 @@ struct veth_spec {
 /* The pair, in nl's namespace and peer_ns; both ends down. */
 int link_add_veth(struct nl *nl, const struct veth_spec *v, struct err *e) MUST_USE;
 
+/* A VLAN of 802.1Q on parent, down; id 1..4094.  EEXIST: the name is taken, or the id on parent. */
+int link_add_vlan(struct nl *nl, const char *name, int parent, uint16_t id, struct err *e) MUST_USE;
+
 int link_set_up(struct nl *nl, int index, struct err *e) MUST_USE;
+int link_set_down(struct nl *nl, int index, struct err *e) MUST_USE;
+/* Makes it a member of a bond or bridge, or of none (0).  A bond wants it down, and sets it up. */
+int link_set_controller(struct nl *nl, int index, int controller, struct err *e) MUST_USE;
 /* Not for ipvlan, which has its master's: EOPNOTSUPP. */
 int link_set_mac(struct nl *nl, int index, struct mac mac, struct err *e) MUST_USE;
 int link_set_txqlen(struct nl *nl, int index, uint32_t packets, struct err *e) MUST_USE;

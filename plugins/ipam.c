@@ -8,10 +8,14 @@
  * state_dir (where the queue of releases is), timeout_ms (for a call as a whole; the default is
  * CNI_CALL_MS).
  */
+#include <errno.h>
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "cni/state.h"
 #include "http/url.h"
 #include "net/netns.h"
@@ -161,6 +165,7 @@ static json *add_request(const struct cni_call *c, const struct options *o)
 {
 	json *j = identity(c);
 
+	json_set_str(j, "networkName", c->name); /* for a GC of that network */
 	if (o->ipv4_pools)
 		json_set(j, "defaultIPv4IPPool", json_copy(o->ipv4_pools));
 	if (o->ipv6_pools)
@@ -489,6 +494,92 @@ int ipam_status(struct cni_call *c, int *code, struct err *e)
 	return err_copy(e, &mine);
 }
 
+/* Is the attachment among those that the runtime knows?  ERR_CONFIG when it does not say. */
+static int read_valid(const struct cni_call *c, const json **out, struct err *e)
+{
+	static const char key[] = "cni.dev/valid-attachments";
+
+	*out = NULL;
+	if (json_opt_arr(c->conf, key, out, e) == 0 && json_get(c->conf, key))
+		return 0; /* Go writes an empty list as null */
+	return err_set(e, ERR_CONFIG, "GC needs %s", key);
+}
+
+static bool is_valid(const json *valid, const struct attachment *a)
+{
+	json_each(v, valid)
+	{
+		const char *id = json_str_at(v, "containerID", NULL);
+
+		if (id && streq(id, a->container_id) && is_for(v, "ifname", a->ifname))
+			return true;
+	}
+	return false;
+}
+
+static bool netns_is_gone(const struct attachment *a, const char *boot_id)
+{
+	struct stat st;
+
+	if (*boot_id && *a->boot_id && !streq(a->boot_id, boot_id))
+		return true;
+	if (!*a->netns || !a->netns_inode)
+		return false; /* nobody knows */
+	if (stat(a->netns, &st) < 0)
+		return errno == ENOENT || errno == ENOTDIR;
+	return (uint64_t)st.st_ino != a->netns_inode;
+}
+
+/* As a DEL of it would. */
+static int collect(const struct options *o, const struct attachment *a, struct err *e)
+{
+	struct cni_call dead = { .container_id = a->container_id,
+		                 .ifname = a->ifname,
+		                 .netns = a->netns };
+	AUTO_JSON *body = NULL;
+
+	if (fmt(dead.pod_namespace, sizeof(dead.pod_namespace), "%s", a->pod_namespace) < 0 ||
+	    fmt(dead.pod_name, sizeof(dead.pod_name), "%s", a->pod_name) < 0 ||
+	    fmt(dead.pod_uid, sizeof(dead.pod_uid), "%s", a->pod_uid) < 0)
+		return 0; /* no name of Kubernetes' */
+	body = identity(&dead);
+	if (agent_request(o->socket, "DELETE", "/v1/ipam/ip", body, false, NULL,
+	                  mono_min(o->deadline, mono_in(DEL_MS)), e) < 0)
+		return err_wrap(e, "release what %s of container %.13s had", a->ifname,
+		                a->container_id);
+	log_info("released what %s of container %.13s had", a->ifname, a->container_id);
+	return 0;
+}
+
+int ipam_gc(struct cni_call *c, int *code, struct err *e)
+{
+	struct attachment *v = NULL;
+	struct err mine = { .kind = ERR_NONE };
+	AUTO_STR boot_id = STR_INIT;
+	const json *valid;
+	struct options o;
+	size_t n = 0;
+	int rc = 0;
+
+	(void)code;
+	if (read_options(c, &o, &mine) < 0 || read_valid(c, &valid, &mine) < 0 ||
+	    attachment_list(o.state_dir, &v, &n, &mine) < 0)
+		return err_copy(e, &mine);
+	if (file_read("/proc/sys/kernel/random/boot_id", 64, &boot_id, NULL) == 0)
+		str_reset(&boot_id, strcspn(boot_id.data, "\n"));
+	for (size_t i = 0; i < n; i++) {
+		if (rc == 0 && streq(v[i].network, c->name) && !is_valid(valid, &v[i]) &&
+		    netns_is_gone(&v[i], boot_id.data))
+			rc = collect(&o, &v[i], &mine);
+		attachment_release(&v[i]);
+	}
+	free(v);
+	if (rc == 0)
+		return 0;
+	explain(&o, &mine);
+	return err_copy(e, &mine);
+}
+
 static int add(struct cni_call *c, json **result, int *code, struct err *e)
 {
 	return ipam_add(c, NULL, result, code, e);
@@ -500,5 +591,6 @@ const struct cni_plugin ipam_plugin = {
 	.add = add,
 	.del = ipam_del,
 	.check = ipam_check,
+	.gc = ipam_gc,
 	.status = ipam_status,
 };

@@ -26,6 +26,13 @@ int ipam_check(struct cni_call *c, int *code, struct err *e) MUST_USE;
 int ipam_status(struct cni_call *c, int *code, struct err *e) MUST_USE;
 
 /*
+ * Gives back what attachments of this network have that are not among cni.dev/valid-attachments and
+ * whose network namespace is gone.  Records tell both; where they do not, nothing is done, as the
+ * agent looks after the rest by itself.  Stops with the first that the agent does not release.
+ */
+int ipam_gc(struct cni_call *c, int *code, struct err *e) MUST_USE;
+
+/*
  * Undoes an ADD that failed later.  conflicts (detect.h, or NULL): addresses that are not to be
  * given to the next pod, and why.  An agent that is away releases them when it is back, and hears
  * of no conflict then.

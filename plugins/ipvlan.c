@@ -9,12 +9,16 @@
  * refuses it elsewhere; therefore DEL takes the interface away before it gives the address back.
  * Where the agent wants it, an address is probed for, from the master, before it is used: one that
  * somebody has goes back with the reason, so that the agent gives it to nobody.
+ *
+ * Mode and flag are the master's and not the interface's: one that would change them for the pods
+ * that are there already is refused.
  */
 #include <errno.h>
 #include <linux/rtnetlink.h>
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "cni/state.h"
 #include "net/addr.h"
 #include "net/netns.h"
 #include "net/route.h"
@@ -22,6 +26,7 @@
 #include "plugins/ipam.h"
 #include "plugins/ipvlan.h"
 #include "plugins/ipvlan_conf.h"
+#include "plugins/ipvlan_port.h"
 #include "plugins/plugin_log.h"
 
 /* One call and the sockets it works with. */
@@ -121,6 +126,21 @@ static int default_master(struct nl *nl, struct link *out, struct err *e)
 	return link_get_index(nl, index, out, e);
 }
 
+/* By name, alternative name or MAC address. */
+static int named_master(struct work *w, struct nl *nl, const char *name, struct err *e)
+{
+	struct mac mac;
+	bool by_mac = mac_parse(name, &mac, NULL) == 0;
+	int rc = by_mac ? link_get_mac(nl, mac, &w->master, e) : link_get(nl, name, &w->master, e);
+
+	if (rc == 0)
+		return 0;
+	if (e->kind != ERR_NOT_FOUND)
+		return err_wrap(e, "master");
+	return err_set(e, ERR_NOT_FOUND, "master \"%s\": there is no such interface %s", name,
+	               w->conf.link_in_container ? "in the pod" : "on this node");
+}
+
 static int find_master(struct work *w, struct err *e)
 {
 	struct nl *nl = w->conf.link_in_container ? w->pod : w->host;
@@ -136,16 +156,26 @@ static int find_master(struct work *w, struct err *e)
 	if (streq(name, "") &&
 	    (read_prev(w, &prev, e) < 0 || ipvlan_chained_master(&prev, &name, e) < 0))
 		return -1;
-	if (link_get(nl, name, &w->master, e) < 0) {
-		if (e->kind != ERR_NOT_FOUND)
-			return -1;
-		return err_set(e, ERR_NOT_FOUND, "master \"%s\": there is no such interface %s",
-		               name, w->conf.link_in_container ? "in the pod" : "on this node");
-	}
+	return named_master(w, nl, name, e);
+}
+
+/* A master in the pod has no slaves but the pod's. */
+static int check_port_in_pod(struct work *w, struct err *e)
+{
+	AUTO_FREE struct link *v = NULL;
+	size_t n;
+
+	if (link_list(w->pod, &v, &n, e) < 0)
+		return -1;
+	for (size_t i = 0; i < n; i++)
+		if (streq(v[i].kind, "ipvlan") && v[i].parent == w->master.index &&
+		    v[i].parent_nsid < 0)
+			return ipvlan_port_compare(&v[i], "the pod", &w->master, w->conf.mode,
+			                           w->conf.flags, e);
 	return 0;
 }
 
-static int create(struct work *w, struct err *e)
+static int make_link(struct work *w, struct err *e)
 {
 	const char *name = w->call->ifname;
 	struct err mine;
@@ -154,7 +184,7 @@ static int create(struct work *w, struct err *e)
 		e = &mine;
 	*w->code = 0;
 	if (link_add_ipvlan(w->conf.link_in_container ? w->pod : w->host, w->pod_ns, name,
-	                    w->master.index, w->conf.mode, 0, w->conf.mtu, e) < 0) {
+	                    w->master.index, w->conf.mode, w->conf.flags, w->conf.mtu, e) < 0) {
 		if (e->sys == EEXIST)
 			return err_set(e, ERR_EXISTS, "interface %s is already in the pod (%s)",
 			               name, w->call->netns);
@@ -170,6 +200,41 @@ static int create(struct work *w, struct err *e)
 		return err_wrap(e, "on %s", w->master.name);
 	}
 	return 0;
+}
+
+/* With the node locked: shared while the note says that nothing changes. */
+static int make_as_noted(struct work *w, int ns, struct err *e)
+{
+	struct ipvlan_conf *c = &w->conf;
+	bool differs = false;
+
+	if (netns_lock(ns, false, e) < 0 ||
+	    ipvlan_port_check(IPVLAN_PORTS, w->call->netns, &w->master, c->mode, c->flags, &differs,
+	                      e) < 0)
+		return -1;
+	if (differs) {
+		netns_unlock(ns); /* not in one step: others may have come in between */
+		if (netns_lock(ns, true, e) < 0 ||
+		    ipvlan_port_check(IPVLAN_PORTS, w->call->netns, &w->master, c->mode, c->flags,
+		                      &differs, e) < 0)
+			return -1;
+	}
+	if (make_link(w, e) < 0)
+		return -1;
+	if (differs)
+		ipvlan_port_note(IPVLAN_PORTS, &w->master, c->mode, c->flags);
+	return 0;
+}
+
+static int create(struct work *w, struct err *e)
+{
+	AUTO_FD int ns = -1;
+
+	if (ipvlan_check_mtu(&w->conf, &w->master, e) < 0)
+		return -1;
+	if (w->conf.link_in_container)
+		return check_port_in_pod(w, e) < 0 ? -1 : make_link(w, e);
+	return netns_open_self(&ns, e) < 0 ? -1 : make_as_noted(w, ns, e);
 }
 
 /* Calls the IPAM plugin, in this process if it is ours. */
@@ -191,7 +256,8 @@ static int ipam(struct work *w, enum cni_command command, json **result, struct 
 		return ipam_check(c, w->code, e);
 	case CNI_STATUS:
 		return ipam_status(c, w->code, e);
-	case CNI_GC: /* the agent collects what is left over, by itself */
+	case CNI_GC:
+		return ipam_gc(c, w->code, e);
 	case CNI_VERSION:
 		break;
 	}
@@ -236,9 +302,13 @@ static int read_addresses(struct work *w, const json *document, struct cni_resul
 static int held_by_sibling(struct work *w, struct cidr a, struct err *e)
 {
 	bool conflict = detect_wants_conflict(&w->wanted, a.ip);
-	AUTO_FREE char *reason = xasprintf(
-		"on another ipvlan interface of %s: a pod that still exists on this node has it",
-		w->master.name);
+	const struct cni_call *c = w->call;
+	const char *state_dir = json_str_at(c->conf, "ipam", "state_dir", NULL);
+	AUTO_FREE char *holder =
+		ipvlan_holder(state_dir && *state_dir ? state_dir : STATE_DIR, c->container_id,
+	                      c->ifname, c->netns, w->master.index, a.ip);
+	AUTO_FREE char *reason =
+		xasprintf("on another ipvlan interface of %s: %s", w->master.name, holder);
 
 	if (conflict)
 		detect_add_conflict(&w->conflicts, a.ip, reason);
@@ -266,21 +336,29 @@ static int detect(struct work *w, struct err *e)
 	                  &w->wanted, w->call->deadline, &w->conflicts, e);
 }
 
-/* The kernel would accept an address of the node on the pod, and take it from the node. */
-static int spare_node(struct work *w, const struct cni_result *r, struct err *e)
+static int spare(struct nl *nl, int index, const char *whose, const struct cni_result *r,
+                 struct err *e)
 {
-	AUTO_FREE struct addr *node = NULL;
+	AUTO_FREE struct addr *v = NULL;
 	const struct cni_ip *own;
 	size_t count;
 
-	if (addr_list(w->host, 0, 0, &node, &count, e) < 0)
+	if (addr_list(nl, 0, index, &v, &count, e) < 0)
 		return -1;
-	own = ipvlan_own_address(r, node, count);
+	own = ipvlan_own_address(r, v, count);
 	if (own)
 		return err_set(e, ERR_EXISTS,
-		               "address %s is one of this node's own: exclude it from the pool",
-		               cidr_str(own->address).s);
+		               "address %s is one of %s own: exclude it from the pool",
+		               cidr_str(own->address).s, whose);
 	return 0;
+}
+
+/* The kernel would accept an address of the node on the pod, and take it from the node. */
+static int spare_node(struct work *w, const struct cni_result *r, struct err *e)
+{
+	if (w->conf.link_in_container && spare(w->pod, w->master.index, "its master's", r, e) < 0)
+		return -1;
+	return spare(w->host, 0, "this node's", r, e);
 }
 
 static int allow_ipv6(struct work *w, struct err *e)
@@ -403,6 +481,7 @@ static int check_interface(struct work *w, const struct cni_result *r, struct er
 {
 	struct cni_call *c = w->call;
 	const struct cni_interface *i = NULL;
+	uint32_t want_mtu;
 
 	for (size_t k = 0; k < r->n_interfaces && !i; k++)
 		if (streq(r->interfaces[k].name, c->ifname) &&
@@ -411,6 +490,7 @@ static int check_interface(struct work *w, const struct cni_result *r, struct er
 	if (!i)
 		return err_set(e, ERR_CONFIG, "prevResult has no interface %s in %s", c->ifname,
 		               c->netns);
+	want_mtu = i->mtu ? i->mtu : w->conf.mtu;
 	if (link_get(w->pod, c->ifname, &w->link, e) < 0)
 		return err_wrap(e, "in the pod");
 	if (!streq(w->link.kind, "ipvlan"))
@@ -423,6 +503,15 @@ static int check_interface(struct work *w, const struct cni_result *r, struct er
 		return err_set(e, ERR_CONFIG, "interface %s in the pod has mode %s, not %s",
 		               c->ifname, ipvlan_mode_text(w->link.ipvlan_mode),
 		               ipvlan_mode_text(w->conf.mode));
+	if (w->link.ipvlan_flags != w->conf.flags)
+		return err_set(e, ERR_CONFIG, "interface %s in the pod has flag %s, not %s",
+		               c->ifname, ipvlan_flag_text(w->link.ipvlan_flags),
+		               ipvlan_flag_text(w->conf.flags));
+	if (want_mtu && w->link.mtu != want_mtu)
+		return err_set(e, ERR_CONFIG, "interface %s in the pod has mtu %u, not %u",
+		               c->ifname, w->link.mtu, want_mtu);
+	if (!(w->link.flags & IFF_UP))
+		return err_set(e, ERR_CONFIG, "interface %s in the pod is down", c->ifname);
 	if (i->mac[0] && !streq(i->mac, mac_str(w->link.mac).s))
 		return err_set(e, ERR_CONFIG, "interface %s in the pod has MAC address %s, not %s",
 		               c->ifname, mac_str(w->link.mac).s, i->mac);
@@ -454,22 +543,33 @@ static int check_addresses(struct work *w, const struct cni_result *r, struct er
 	return 0;
 }
 
+/* What comes later in the chain may have moved it to another table. */
+static bool has_route(const struct route *v, size_t n, const struct route *want)
+{
+	for (size_t i = 0; i < n; i++)
+		if (cidr_equal_network(v[i].dst, want->dst) &&
+		    (v[i].multipath || (ip_equal(v[i].gw, want->gw) && v[i].oif == want->oif)) &&
+		    (!want->priority || v[i].priority == want->priority))
+			return true;
+	return false;
+}
+
 static int check_routes(struct work *w, const struct cni_result *r, struct err *e)
 {
 	for (size_t i = 0; i < r->n_routes; i++) {
 		struct route want = ipvlan_route(r, &r->routes[i], w->link.index);
 		AUTO_FREE struct route *routes = NULL;
-		bool there = false;
+		AUTO_STR by = STR_INIT;
 		size_t count;
 
-		if (route_list(w->pod, want.dst.ip.family, 0, &routes, &count, e) < 0)
+		if (route_list(w->pod, want.dst.ip.family, want.table, &routes, &count, e) < 0)
 			return -1;
-		for (size_t k = 0; k < count && !there; k++)
-			there = cidr_equal_network(routes[k].dst, want.dst) &&
-			        (ip_equal(routes[k].gw, want.gw) || routes[k].multipath);
-		if (!there)
-			return err_set(e, ERR_CONFIG, "the pod lacks the route to %s",
-			               cidr_str(want.dst).s);
+		if (has_route(routes, count, &want))
+			continue;
+		if (want.gw.family)
+			str_addf(&by, " by gateway %s", ip_str(want.gw).s);
+		return err_set(e, ERR_CONFIG, "the pod lacks the route to %s%s on %s",
+		               cidr_str(want.dst).s, by.data, w->link.name);
 	}
 	return 0;
 }
@@ -496,11 +596,34 @@ static int check(struct cni_call *c, int *code, struct err *e)
 	return check_routes(&w, &r, e);
 }
 
+/* Without it nothing can be added, and what is there is cut off. */
+static int check_master(struct work *w, struct err *e)
+{
+	struct err mine;
+
+	if (!e)
+		e = &mine;
+	if (nl_open(NETLINK_ROUTE, &w->host, e) < 0)
+		return -1;
+	*w->code = CNI_E_LIMITED;
+	if (named_master(w, w->host, w->conf.master, e) < 0)
+		return -1;
+	if (!(w->master.flags & IFF_UP))
+		return err_set(e, ERR_SYS, "master %s is down", w->master.name);
+	*w->code = 0;
+	return 0;
+}
+
 static int status(struct cni_call *c, int *code, struct err *e)
 {
-	struct work w = { .call = c, .code = code, .pod_ns = -1 };
+	AUTO_WORK w = { .call = c, .code = code, .pod_ns = -1 };
 
-	return read_conf(&w, e) < 0 ? -1 : ipam(&w, CNI_STATUS, NULL, e);
+	if (read_conf(&w, e) < 0)
+		return -1;
+	/* without a name the chain may tell it, or the default route, when there is an ADD */
+	if (!streq(w.conf.master, "") && !w.conf.link_in_container && check_master(&w, e) < 0)
+		return -1;
+	return ipam(&w, CNI_STATUS, NULL, e);
 }
 
 static int gc(struct cni_call *c, int *code, struct err *e)

@@ -10,7 +10,8 @@
 #include "plugins/ipvlan_conf.h"
 
 const char ipvlan_conf_keys[] =
-	"type master ipam mtu mode linkInContainer dns name cniVersion cniVersions capabilities "
+	"type master ipam mtu mode flag linkInContainer dns name cniVersion cniVersions "
+	"capabilities "
 	"runtimeConfig args prevResult cni.dev/* deviceID pciBusID";
 
 static const char modes[][4] = {
@@ -22,6 +23,30 @@ static const char modes[][4] = {
 const char *ipvlan_mode_text(int mode)
 {
 	return mode >= 0 && (size_t)mode < ARRAY_LEN(modes) ? modes[mode] : "unknown";
+}
+
+static const char flags[][8] = {
+	[0] = "bridge",
+	[IPVLAN_F_PRIVATE] = "private",
+	[IPVLAN_F_VEPA] = "vepa",
+};
+
+const char *ipvlan_flag_text(int flag)
+{
+	return flag >= 0 && (size_t)flag < ARRAY_LEN(flags) ? flags[flag] : "unknown";
+}
+
+static int read_flag(const char *text, int *out, struct err *e)
+{
+	*out = 0;
+	if (streq(text, ""))
+		return 0;
+	for (size_t i = 0; i < ARRAY_LEN(flags); i++)
+		if (streq(text, flags[i])) {
+			*out = (int)i;
+			return 0;
+		}
+	return err_set(e, ERR_CONFIG, "flag: \"%s\" is not one of bridge, private and vepa", text);
 }
 
 static int read_mode(const char *text, int *out, struct err *e)
@@ -41,14 +66,15 @@ int ipvlan_conf_read(const json *conf, struct ipvlan_conf *out, struct err *e)
 {
 	struct ipvlan_conf c = { .master = "", .ipam_type = "" };
 	const json *ipam = NULL;
-	const char *mode = "";
+	const char *mode = "", *flag = "";
 	int64_t mtu = 0;
 	struct err mine;
 
 	if (!e)
 		e = &mine;
 	if (json_opt_str(conf, "master", &c.master, e) < 0 ||
-	    json_opt_str(conf, "mode", &mode, e) < 0 || json_opt_i64(conf, "mtu", &mtu, e) < 0 ||
+	    json_opt_str(conf, "mode", &mode, e) < 0 || json_opt_str(conf, "flag", &flag, e) < 0 ||
+	    json_opt_i64(conf, "mtu", &mtu, e) < 0 ||
 	    json_opt_bool(conf, "linkInContainer", &c.link_in_container, e) < 0 ||
 	    json_opt_obj(conf, "dns", &c.dns, e) < 0 || json_opt_obj(conf, "ipam", &ipam, e) < 0) {
 		e->kind = ERR_CONFIG;
@@ -58,7 +84,7 @@ int ipvlan_conf_read(const json *conf, struct ipvlan_conf *out, struct err *e)
 		e->kind = ERR_CONFIG;
 		return err_wrap(e, "ipam");
 	}
-	if (read_mode(mode, &c.mode, e) < 0)
+	if (read_mode(mode, &c.mode, e) < 0 || read_flag(flag, &c.flags, e) < 0)
 		return -1;
 	if (mtu < 0 || mtu > IPVLAN_MTU_MAX)
 		return err_set(e, ERR_CONFIG, "mtu: %lld is not between 0 and %d", (long long)mtu,
@@ -66,6 +92,14 @@ int ipvlan_conf_read(const json *conf, struct ipvlan_conf *out, struct err *e)
 	c.mtu = (uint32_t)mtu;
 	*out = c;
 	return 0;
+}
+
+int ipvlan_check_mtu(const struct ipvlan_conf *c, const struct link *master, struct err *e)
+{
+	if (c->mtu <= master->mtu)
+		return 0;
+	return err_set(e, ERR_CONFIG, "mtu: %u is larger than %u, that of master %s", c->mtu,
+	               master->mtu, master->name);
 }
 
 const char *ipvlan_ipam_type(const json *conf)
@@ -128,10 +162,15 @@ struct route ipvlan_route(const struct cni_result *r, const struct cni_route *ro
 {
 	struct route t = { .dst = cidr_network(route->dst), .gw = route->gw, .oif = oif };
 
-	for (size_t i = 0; i < r->n_ips && !t.gw.family; i++)
+	/* none where the route says that it is on-link */
+	for (size_t i = 0; i < r->n_ips && !t.gw.family && route->scope < RT_SCOPE_LINK; i++)
 		if (r->ips[i].gateway.family == t.dst.ip.family)
 			t.gw = r->ips[i].gateway;
-	if (!t.gw.family)
+	t.table = route->table;
+	t.priority = route->priority;
+	if (route->has_scope)
+		t.scope = route->scope;
+	else if (!t.gw.family)
 		t.scope = RT_SCOPE_LINK;
 	return t;
 }

@@ -14,8 +14,9 @@
 
 /* Borrowed from the configuration. */
 struct ipvlan_conf {
-	const char *master;     /* "": not given */
+	const char *master;     /* a name, an alternative one, or a MAC address; "": not given */
 	int mode;               /* IPVLAN_MODE_* */
+	int flags;              /* IPVLAN_F_*; 0: bridge */
 	uint32_t mtu;           /* 0: the master's */
 	bool link_in_container; /* master is an interface of the pod */
 	const char *ipam_type;  /* "": none */
@@ -30,6 +31,10 @@ int ipvlan_conf_read(const json *conf, struct ipvlan_conf *out, struct err *e) M
 /* ipam.type, whatever else the configuration is worth; "" when absent or no string. */
 const char *ipvlan_ipam_type(const json *conf);
 const char *ipvlan_mode_text(int mode);
+const char *ipvlan_flag_text(int flags);
+/* A larger mtu than the master's would be cut to it, silently.  ERR_CONFIG. */
+int ipvlan_check_mtu(const struct ipvlan_conf *c, const struct link *master,
+                     struct err *e) MUST_USE;
 
 /*
  * The master when none is given: the only interface that an earlier plugin of the chain named
@@ -49,7 +54,8 @@ void ipvlan_result(struct cni_result *r, const struct link *l, const char *sandb
 
 /*
  * The route of the kernel for one of the result's.  Without a gateway of its own it goes by the
- * first one of its family among the addresses, or is on-link.
+ * first one of its family among the addresses, or is on-link; with a scope of link or
+ * narrower it is that anyway.
  */
 struct route ipvlan_route(const struct cni_result *r, const struct cni_route *route, int oif);
 

@@ -172,7 +172,7 @@ closed_stdin() {
 	printed "$status" 1 '{"cniVersion":"1.1.0","code":5,"msg":"read standard input: Bad file descriptor","details":""}'
 }
 
-# chain ipvlan|coordinator STDIN: an ADD of that plugin, its output as above
+# chain ipvlan|coordinator|ifacer STDIN: an ADD of that plugin, its output as above
 chain() {
 	status=0
 	printf '%s' "$2" | env -i CNI_COMMAND=ADD CNI_CONTAINERID=abc123 CNI_IFNAME=eth0 CNI_PATH=/opt/cni/bin \
@@ -215,6 +215,15 @@ coordinator_warns() {
 	printed "$status" 0 '{"ips":[],"cniVersion":"1.0.0"}' && is '' "$(cat "$work/err")" || return 1
 	disabled ',"logOptions":{"logLevel":"loud"}'
 	printed "$status" 1 '{"cniVersion":"1.0.0","code":7,"msg":"coordinator configuration: logOptions: logLevel: \"loud\" is not a log level: @'
+}
+
+# Nothing is to be made, so nothing is touched.
+ifacer_idles() {
+	chain ifacer "{\"cniVersion\":\"1.0.0\",\"name\":\"n\",\"type\":\"ifacer\",\"interfaces\":[\"none\"],\"VlanID\":5}"
+	printed "$status" 0 '{"cniVersion":"1.0.0"}' &&
+		has_line "$work/err" "warn ifacer: configuration: unknown keys are ignored: \"VlanID\" (is \"vlanID\" meant?) $context" || return 1
+	chain ifacer '{"cniVersion":"1.0.0","name":"n","type":"ifacer","interfaces":["none"],"vlanID":5}'
+	printed "$status" 1 '{"cniVersion":"1.0.0","code":999,"msg":"interface \"none\": there is none on this node@'
 }
 
 # A pool of one address, and two pods.
@@ -461,6 +470,7 @@ check 'a full disk under the error' full env CNI_COMMAND=ADD "$SPIDERBOX" ipam
 check 'stdout is closed' closed_stdout
 check 'ipvlan names keys that nobody reads in the log' ipvlan_warns
 check 'coordinator does, and knows logOptions' coordinator_warns
+check 'ifacer does, and makes nothing when there is nothing to make' ifacer_idles
 rm -rf "$work/state"
 objects
 start_agent

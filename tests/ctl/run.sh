@@ -208,7 +208,7 @@ full_stdout() {
 
 # --- install ---
 
-names='spiderbox spiderpool ipvlan coordinator'
+names='spiderbox spiderpool ipvlan coordinator ifacer'
 
 # fresh: $bin and $conf are new empty folders
 fresh() {
@@ -223,7 +223,7 @@ all_there() {
 		cmp "$SPIDERBOX" "$bin/$n" && [ "$(stat -c %i "$bin/$n")" = "$(stat -c %i "$bin/spiderbox")" ] && [ "$(stat -c %a "$bin/$n")" = 755 ] || return 1
 	done
 	# shellcheck disable=SC2012 # names of ours only
-	[ "$(ls -A "$bin" | sort | tr '\n' ' ')" = 'coordinator ipvlan spiderbox spiderpool ' ]
+	[ "$(ls -A "$bin" | sort | tr '\n' ' ')" = 'coordinator ifacer ipvlan spiderbox spiderpool ' ]
 }
 
 install_once() {
@@ -233,13 +233,14 @@ $bin/spiderbox installed
 $bin/spiderpool installed
 $bin/ipvlan installed
 $bin/coordinator installed
+$bin/ifacer installed
 $conf unchanged: networks come from NetworkAttachmentDefinitions
 END
 }
 
 install_twice() {
 	before=$(stat -c %i "$bin/spiderbox")
-	run 0 install --bin-dir "$bin" && [ "$(grep -c ' unchanged$' "$out")" = 4 ] && all_there &&
+	run 0 install --bin-dir "$bin" && [ "$(grep -c ' unchanged$' "$out")" = 5 ] && all_there &&
 		[ "$(stat -c %i "$bin/spiderbox")" = "$before" ]
 }
 
@@ -260,7 +261,7 @@ update() {
 	run 0 install --bin-dir "$bin" || return 1
 	: >"$work/host/fifo"
 	wait "$running" || true
-	[ "$(grep -c ' installed$' "$out")" = 4 ] && all_there && [ ! -L "$bin/coordinator" ]
+	[ "$(grep -c ' installed$' "$out")" = 5 ] && all_there && [ ! -L "$bin/coordinator" ]
 }
 
 foreign() {
@@ -395,7 +396,7 @@ check 'manifests that cannot be read' bad_manifests
 check 'delete' delete_them
 check 'a delete that waits for a finalizer says so' delete_waits
 check 'output that cannot be written is an error' full_stdout
-check 'install: four names of one file' install_once
+check 'install: five names of one file' install_once
 check 'install: a second time changes nothing' install_twice
 check 'install: what was installed runs' installed_runs
 check 'install: an older version is replaced while it runs' update

@@ -699,6 +699,7 @@ static void check_attachment(void)
 	assert_string_equal(v->pod_name, "a");
 	assert_string_equal(v->pod_uid, "uid-a");
 	assert_string_equal(v->pool, "master-172");
+	assert_string_equal(v->network, "ipvlan-eth0");
 	assert_int_equal(strlen(v->boot_id), 36);
 	assert_int_equal(v->n_addresses, 1);
 	assert_string_equal(cidr_str(v->addresses[0]).s, "172.31.199.185/20");
@@ -708,13 +709,16 @@ static void check_attachment(void)
 
 static void retry_and_release(void **state)
 {
+	AUTO_JSON *again = NULL;
+
 	(void)state;
 	make_guide();
 	make_pod("a", "uid-a", "master", "\"x\":\"y\"");
 	start_node(&master);
 	await_healthy(&master);
 	add_gives(&master, "a", "c1", "eth0", "172.31.199.185/20", "master-172");
-	add_gives(&master, "a", "c1", "eth0", "172.31.199.185/20", "master-172");
+	again = add(&master, "a", "uid-a", "c1", "eth0", ",\"networkName\":\"ipvlan-eth0\"");
+	assert_non_null(again);
 	check_attachment();
 	/* a new sandbox of the same pod, then the DEL of the old one */
 	add_gives(&master, "a", "c2", "eth0", "172.31.199.185/20", "master-172");

@@ -679,6 +679,35 @@ static void results_of_every_version(void **state)
 	}
 }
 
+static void routes_have_more_from_1_1_on(void **state)
+{
+	static const char text[] =
+		"{\"cniVersion\":\"1.1.0\",\"routes\":[{\"dst\":\"10.0.0.0/8\",\"mtu\":1400,"
+		"\"advmss\":1300,\"priority\":7,\"table\":4000000000,\"scope\":0},"
+		"{\"dst\":\"0.0.0.0/0\",\"gw\":\"10.1.0.1\"}]}";
+	AUTO_JSON *doc = parse(text), *same = NULL, *older = NULL;
+	AUTO_CNI_RESULT r = { .dns = NULL };
+	AUTO_STR out = STR_INIT;
+
+	(void)state;
+	assert_int_equal(cni_result_read(doc, &r, NULL), 0);
+	assert_int_equal(r.routes[0].mtu, 1400);
+	assert_int_equal(r.routes[0].advmss, 1300);
+	assert_int_equal(r.routes[0].priority, 7);
+	assert_int_equal(r.routes[0].table, 4000000000);
+	assert_true(r.routes[0].has_scope && r.routes[0].scope == 0);
+	assert_false(r.routes[1].has_scope);
+	same = cni_result_document(&r, CNI_1_1_0);
+	json_print(same, &out);
+	assert_string_equal(out.data, text);
+	older = cni_result_document(&r, CNI_1_0_0);
+	str_reset(&out, 0);
+	json_print(older, &out);
+	assert_string_equal(out.data,
+	                    "{\"cniVersion\":\"1.0.0\",\"routes\":[{\"dst\":\"10.0.0.0/8\"},"
+	                    "{\"dst\":\"0.0.0.0/0\",\"gw\":\"10.1.0.1\"}]}");
+}
+
 static void dns_is_kept(void **state)
 {
 	AUTO_JSON *doc = parse("{\"dns\":{\"nameservers\":[\"10.0.0.10\"],\"x\":1}}"), *out = NULL;
@@ -713,6 +742,10 @@ static void bad_results(void **state)
 		{ "{\"interfaces\":[{\"name\":\"e\",\"mtu\":-1}]}",
 		  "CNI result: interfaces[0]: mtu: out of range" },
 		{ "{\"routes\":[{\"dst\":\"0.0.0.0\"}]}", NULL },
+		{ "{\"routes\":[{\"dst\":\"0.0.0.0/0\",\"scope\":256}]}",
+		  "CNI result: routes[0]: scope: out of range" },
+		{ "{\"routes\":[{\"dst\":\"0.0.0.0/0\",\"table\":4294967296}]}",
+		  "CNI result: routes[0]: table: out of range" },
 		{ "{\"dns\":[]}", "CNI result: dns: not an object" },
 	};
 
@@ -749,6 +782,7 @@ int main(void)
 		cmocka_unit_test(own_netns),
 		cmocka_unit_test(plugin_without_handlers),
 		cmocka_unit_test(results_of_every_version),
+		cmocka_unit_test(routes_have_more_from_1_1_on),
 		cmocka_unit_test(dns_is_kept),
 		cmocka_unit_test(bad_results),
 	};

@@ -188,7 +188,8 @@ static void add(void **state)
 		a.seen,
 		"POST /v1/ipam/ip {\"containerID\":\"0123456789abcdef\",\"ifName\":\"eth0\","
 		"\"netNamespace\":\"/proc/self/ns/net\",\"podNamespace\":\"default\","
-		"\"podName\":\"web-0\",\"podUID\":\"u-1\",\"cleanGateway\":false,"
+		"\"podName\":\"web-0\",\"podUID\":\"u-1\",\"networkName\":\"n\","
+		"\"cleanGateway\":false,"
 		"\"matchMasterSubnet\":false}");
 	assert_int_equal(call(&a, "ADD", "1.1.0", "", "", &out), 0);
 	assert_string_equal(out.data,
@@ -570,6 +571,85 @@ static void status(void **state)
 	assert_error(&out, 50, "no agent at ");
 }
 
+/* An attachment of a pod web-1, with a namespace that is gone. */
+static void keep_record(char *network, char *namespace, uint64_t inode, char *boot)
+{
+	char id[] = "fedcba9876543210", ifname[] = "eth0", ns[] = "default", name[] = "web-1",
+	     uid[] = "u-2";
+	struct attachment a = { .container_id = id,
+		                .ifname = ifname,
+		                .netns = namespace,
+		                .netns_inode = inode,
+		                .boot_id = boot,
+		                .pod_namespace = ns,
+		                .pod_name = name,
+		                .pod_uid = uid,
+		                .network = network };
+	struct err e;
+
+	if (attachment_write(state_dir, &a, &e) < 0)
+		fail_msg("%s", e.msg);
+}
+
+#define VALID(list) ",\"cni.dev/valid-attachments\":" list
+
+static void gc(void **state)
+{
+	struct agent a = { .status = 200, .body = "" }, none = { .status = 0 };
+	struct agent busy = { .status = 503, .body = "\"starting\"" };
+	char n[] = "n", other[] = "other", gone[] = "/run/no/such/netns",
+	     here[] = "/proc/self/ns/net", empty[] = "", old[] = "boot-of-yesterday";
+	AUTO_STR boot = STR_INIT, out = STR_INIT;
+	struct stat st;
+
+	(void)state;
+	assert_int_equal(file_read("/proc/sys/kernel/random/boot_id", 64, &boot, NULL), 0);
+	boot.data[strcspn(boot.data, "\n")] = '\0';
+	assert_int_equal(stat(here, &st), 0);
+
+	/* what must stay asks no agent: there is none */
+	keep_record(other, gone, 1, boot.data);
+	assert_int_equal(call(&none, "GC", "1.1.0", "", VALID("[]"), &out), 0);
+	keep_record(empty, gone, 1, boot.data);
+	assert_int_equal(call(&none, "GC", "1.1.0", "", VALID("[]"), &out), 0);
+	keep_record(n, here, st.st_ino, boot.data);
+	assert_int_equal(call(&none, "GC", "1.1.0", "", VALID("[]"), &out), 0);
+	keep_record(n, gone, 0, boot.data);
+	assert_int_equal(call(&none, "GC", "1.1.0", "", VALID("[]"), &out), 0);
+	keep_record(n, empty, 1, boot.data);
+	assert_int_equal(call(&none, "GC", "1.1.0", "", VALID("[]"), &out), 0);
+	keep_record(n, gone, 1, boot.data);
+	assert_int_equal(call(&none, "GC", "1.1.0", "",
+	                      VALID("[{\"containerID\":\"x\",\"ifname\":\"eth0\"},"
+	                            "{\"containerID\":\"fedcba9876543210\",\"ifname\":\"eth0\"}]"),
+	                      &out),
+	                 0);
+	assert_int_equal(call(&none, "GC", "1.1.0", "", "", &out), 1);
+	assert_error(&out, 7, "GC needs cni.dev/valid-attachments");
+
+	/* what goes: not known to the runtime, and dead */
+	assert_int_equal(call(&a, "GC", "1.1.0", "",
+	                      VALID("[{\"containerID\":\"fedcba9876543210\",\"ifname\":\"net1\"}]"),
+	                      &out),
+	                 0);
+	assert_string_equal(a.seen,
+	                    "DELETE /v1/ipam/ip {\"containerID\":\"fedcba9876543210\","
+	                    "\"ifName\":\"eth0\",\"netNamespace\":\"/run/no/such/netns\","
+	                    "\"podNamespace\":\"default\",\"podName\":\"web-1\","
+	                    "\"podUID\":\"u-2\"}");
+	/* another namespace by that name, another boot; Go writes null for an empty list */
+	keep_record(n, here, st.st_ino + 1, boot.data);
+	assert_int_equal(call(&a, "GC", "1.1.0", "", VALID("null"), &out), 0);
+	keep_record(n, here, st.st_ino, old);
+	assert_int_equal(call(&a, "GC", "1.1.0", "", VALID("null"), &out), 0);
+	assert_int_equal(call(&busy, "GC", "1.1.0", "", VALID("[]"), &out), 1);
+	assert_error(&out, 11, "release what eth0 of container fedcba9876543 had: agent: starting");
+	assert_int_equal(call(&none, "GC", "1.1.0", "", VALID("[]"), &out), 1);
+	assert_error(&out, 11, "no agent at ");
+	assert_queued(false);
+	assert_int_equal(attachment_remove(state_dir, "fedcba9876543210", "eth0", NULL), 0);
+}
+
 /* Old log files: renamed when the newest is too large, and no more of them than wanted. */
 static void log_rotation(void **state)
 {
@@ -626,6 +706,7 @@ int main(void)
 		cmocka_unit_test(del_that_cannot_be_queued),
 		cmocka_unit_test(check),
 		cmocka_unit_test(status),
+		cmocka_unit_test(gc),
 		cmocka_unit_test(log_rotation),
 		cmocka_unit_test(names),
 	};

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* links: plugins/ipvlan.c plugins/ipvlan_conf.c plugins/ipam.c plugins/agent_client.c */
+/* links: plugins/ipvlan.c plugins/ipvlan_conf.c plugins/ipvlan_port.c plugins/ipam.c */
+/* links: plugins/agent_client.c */
 /* links: plugins/detect.c plugins/plugin_log.c cni/ net/ json/json.c base/ */
 /* links: http/http1.c http/stream.c http/url.c */
 /* libs: cjson mnl */

@@ -269,6 +269,86 @@ static void interfaces_are_changed(void **state)
 	REFUSED(link_set_txqlen(pod, 9999, 5, &e), ERR_SYS, ENODEV);
 }
 
+/* Output of a command in the own namespace. */
+static void run(const char *command, struct str *out)
+{
+	char buf[4096];
+	FILE *f = popen(command, "r");
+	size_t n;
+
+	assert_non_null(f);
+	while ((n = fread(buf, 1, sizeof(buf), f)) > 0)
+		str_addn(out, buf, n);
+	if (pclose(f) != 0)
+		fail_msg("%s failed: %s", command, out->data);
+}
+
+static struct link bridge(const char *name)
+{
+	AUTO_FREE char *command = xasprintf("ip link add %s type bridge 2>&1", name);
+	AUTO_STR out = STR_INIT;
+	struct link l;
+
+	run(command, &out);
+	OK(link_get(host, name, &l, &e));
+	return l;
+}
+
+static void interfaces_have_a_controller(void **state)
+{
+	struct link ours, theirs, one, two, l, *all = NULL;
+	size_t n = 99;
+
+	(void)state;
+	connect_pod(&ours, &theirs);
+	one = bridge("br1");
+	two = bridge("br2");
+	assert_int_equal(ours.controller, 0);
+	OK(link_set_controller(host, ours.index, one.index, &e));
+	OK(link_get(host, ours.name, &l, &e));
+	assert_int_equal(l.controller, one.index);
+	OK(link_list_members(host, one.index, &all, &n, &e));
+	assert_int_equal(n, 1);
+	assert_string_equal(all[0].name, ours.name);
+	free(all);
+	OK(link_list_members(host, two.index, &all, &n, &e));
+	assert_int_equal(n, 0);
+	free(all);
+	OK(link_set_controller(host, ours.index, 0, &e));
+	OK(link_get(host, ours.name, &l, &e));
+	assert_int_equal(l.controller, 0);
+	REFUSED(link_set_controller(host, ours.index, 9999, &e), ERR_SYS, EINVAL);
+	REFUSED(link_set_controller(host, 9999, 0, &e), ERR_SYS, ENODEV);
+	OK(link_set_down(host, ours.index, &e));
+	OK(link_get(host, ours.name, &l, &e));
+	assert_false(l.flags & IFF_UP);
+	REFUSED(link_set_down(host, 9999, &e), ERR_SYS, ENODEV);
+	assert_string_equal(e.msg, "set interface 9999 down: kernel: No such device");
+}
+
+/* A bridge has the address of a member. */
+static void interfaces_are_found_by_mac(void **state)
+{
+	struct link ours, theirs, br, l = { .index = -7 };
+
+	(void)state;
+	connect_pod(&ours, &theirs);
+	OK(link_get_mac(host, ours.mac, &l, &e));
+	assert_int_equal(l.index, ours.index);
+	l.index = -7;
+	REFUSED(link_get_mac(host, mac("0a:00:00:00:00:99"), &l, &e), ERR_NOT_FOUND, 0);
+	assert_string_equal(e.msg, "there is no interface with MAC address 0a:00:00:00:00:99");
+	br = bridge("br1");
+	OK(link_set_mac(host, br.index, ours.mac, &e));
+	REFUSED(link_get_mac(host, ours.mac, &l, &e), ERR_CONFIG, 0);
+	assert_string_equal(e.msg,
+	                    "interfaces vethabc and br1 both have MAC address 0a:00:00:00:00:02");
+	assert_int_equal(l.index, -7);
+	OK(link_set_controller(host, ours.index, br.index, &e));
+	OK(link_get_mac(host, ours.mac, &l, &e));
+	assert_string_equal(l.name, "br1");
+}
+
 static size_t without_link_local(struct addr *all, size_t n)
 {
 	size_t kept = 0;
@@ -327,20 +407,6 @@ static void addresses_are_added_and_listed(void **state)
 	OK(addr_list(pod, 4, 0, &all, &n, &e));
 	assert_int_equal(n, 1);
 	free(all);
-}
-
-/* Output of a command in the own namespace. */
-static void run(const char *command, struct str *out)
-{
-	char buf[4096];
-	FILE *f = popen(command, "r");
-	size_t n;
-
-	assert_non_null(f);
-	while ((n = fread(buf, 1, sizeof(buf), f)) > 0)
-		str_addn(out, buf, n);
-	if (pclose(f) != 0)
-		fail_msg("%s failed: %s", command, out->data);
 }
 
 static void broadcast_is_what_iproute_would_set(void **state)
@@ -1010,6 +1076,30 @@ static void ipvlan_siblings_share_no_address(void **state)
 	close(second_ns);
 }
 
+static void vlans_are_told_by_id_and_parent(void **state)
+{
+	struct link l;
+
+	(void)state;
+	OK(link_add_vlan(host, "eni0.100", master.index, 100, &e));
+	OK(link_get(host, "eni0.100", &l, &e));
+	assert_string_equal(l.kind, "vlan");
+	assert_int_equal(l.vlan_id, 100);
+	assert_int_equal(l.vlan_protocol, 0x8100);
+	assert_int_equal(l.parent, master.index);
+	assert_int_equal(l.parent_nsid, -1);
+	assert_false(l.flags & IFF_UP);
+	REFUSED(link_add_vlan(host, "eni0.100", master.index, 101, &e), ERR_SYS, EEXIST);
+	REFUSED(link_add_vlan(host, "other", master.index, 100, &e), ERR_SYS, EEXIST);
+	assert_non_null(strstr(e.msg, "create VLAN interface other: kernel"));
+	REFUSED(link_add_vlan(host, "other", 9999, 100, &e), ERR_SYS, ENODEV);
+	REFUSED(link_add_vlan(host, "a-much-too-long.100", master.index, 100, &e), ERR_CONFIG, 0);
+	/* they have the card's address, and the card is what it names */
+	OK(link_add_ipvlan(host, host_ns, "slave", master.index, IPVLAN_MODE_L2, 0, 0, &e));
+	OK(link_get_mac(host, master.mac, &l, &e));
+	assert_string_equal(l.name, "eni0");
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 #define T_IPVLAN(name) cmocka_unit_test_setup_teardown(name, setup_ipvlan, teardown)
 
@@ -1021,6 +1111,8 @@ int main(void)
 		T(interfaces_are_listed_in_order),
 		T(interfaces_have_alternative_names),
 		T(interfaces_are_changed),
+		T(interfaces_have_a_controller),
+		T(interfaces_are_found_by_mac),
 		T(addresses_are_added_and_listed),
 		T(broadcast_is_what_iproute_would_set),
 		T(routes_live_in_tables),
@@ -1041,6 +1133,7 @@ int main(void)
 		T_IPVLAN(ipvlan_in_every_mode),
 		T_IPVLAN(ipvlan_options),
 		T_IPVLAN(ipvlan_siblings_share_no_address),
+		T_IPVLAN(vlans_are_told_by_id_and_parent),
 	};
 	int failed = cmocka_run_group_tests(tests, group_setup, NULL);
 

@@ -239,6 +239,7 @@ static void attachments(void **state)
 		                .netns_inode = 4026532123,
 		                .boot_id = boot,
 		                .pool = pool,
+		                .network = pool,
 		                .addresses = addresses,
 		                .n_addresses = 2,
 		                .table = 101 },
@@ -261,6 +262,7 @@ static void attachments(void **state)
 	assert_string_equal(all[0].netns, netns);
 	assert_string_equal(all[0].boot_id, boot);
 	assert_string_equal(all[0].pool, pool);
+	assert_string_equal(all[0].network, pool);
 	assert_true(all[0].netns_inode == 4026532123);
 	assert_int_equal(all[0].table, 101);
 	assert_int_equal(all[0].n_addresses, 2);

@@ -190,7 +190,7 @@ ipvlan_part() {
 	ok 'ipvlan CHECK' check master "$list" a
 	in_pod a ip route del default
 	ok 'ipvlan CHECK misses a route' not check master "$list" a
-	same 'and says which' 'the pod lacks the route to 0.0.0.0/0' "$(check master "$list" a | jq -r .msg)"
+	same 'and says which' 'the pod lacks the route to 0.0.0.0/0 by gateway 172.31.207.253 on eth0' "$(check master "$list" a | jq -r .msg)"
 	in_pod a ip address flush dev eth0
 	same 'ipvlan CHECK misses an address' 'interface eth0 in the pod lacks address 172.31.199.185/20' \
 		"$(check master "$list" a | jq -r .msg)"
@@ -222,6 +222,12 @@ ipvlan_part() {
 	baseline a
 	refused 'ipvlan with a master that is not there' '7 master "eth7": there is no such interface on this node' \
 		"$(edit "$list" '.plugins[0].master = "eth7"')"
+	refused 'ipvlan with a MAC address that no interface has' '7 master "00:16:3e:00:00:99": there is no such interface on this node' \
+		"$(edit "$list" '.plugins[0].master = "00:16:3e:00:00:99"')"
+	refused 'ipvlan with an MTU above the master'\''s' '7 mtu: 1501 is larger than 1500, that of master eth0' \
+		"$(edit "$list" '.plugins[0].mtu = 1501')"
+	refused 'ipvlan with an unknown flag' '7 flag: "l2" is not one of bridge, private and vepa' \
+		"$(edit "$list" '.plugins[0].flag = "l2"')"
 	refused 'ipvlan with an unknown mode' '7 mode: "vepa" is not one of l2, l3 and l3s' \
 		"$(edit "$list" '.plugins[0].mode = "vepa"')"
 	: >"$work/asked"
@@ -243,7 +249,7 @@ ipvlan_part() {
 	ok 'a second pod on the same card' add master "$list" b
 	: >"$work/asked"
 	refused 'ipvlan with an address that a sibling has' \
-		'999 address 172.31.199.185/20 is already on another ipvlan interface of eth0: a pod that still exists on this node has it' "$list"
+		'999 address 172.31.199.185/20 is already on another ipvlan interface of eth0: eth0 in /var/run/netns/b' "$list"
 	same 'and the address is released' "$(printf 'ADD %s\nDEL %s' "$(cid a)" "$(cid a)")" "$(cat "$work/asked")"
 	baseline b
 	refused 'ipvlan with a name that is taken' '999 interface eth0 is already in the pod (/var/run/netns/b)' \
@@ -256,6 +262,168 @@ ipvlan_part() {
 	refused 'ipvlan with a gateway that is nowhere' \
 		'999 add route to 0.0.0.0/0 via 10.1.1.1 in table 254: kernel (Nexthop has invalid gateway): Network unreachable' \
 		"$(edit "$list" '.plugins[0].ipam.gateway = "10.1.1.1"')"
+}
+
+# --- ipvlan: what all interfaces of a master have in common
+
+# shared POD: mode and flag
+shared() {
+	in_pod "$1" ip -j -d link show eth0 | jq -r '.[0].linkinfo.info_data | "\(.mode) \([to_entries[] | select(.value == true) | .key] | join(","))"'
+}
+
+port_part() {
+	list=$(only "$first")
+	private=$(edit "$list" '.plugins[0].flag = "private"')
+	other=$(only "$(network 1.0.0 eth0 172.31.199.186/20 172.31.207.253)")
+	pod_new p
+	pod_new q
+	ok 'ipvlan ADD, as bridge' add master "$list" p
+	was=$(shared p)
+	baseline q
+	would='for all of its ipvlan interfaces, such as eth0 in /var/run/netns/p, and the kernel would change them to'
+	for kept in kept lost; do
+		refused "ipvlan with another flag than the pods that are there (note $kept)" \
+			"7 flag: eth0 has bridge $would vepa: use the same for all networks on eth0" \
+			"$(edit "$other" '.plugins[0].flag = "vepa"')"
+		refused "ipvlan with another mode than the pods that are there (note $kept)" \
+			"7 mode: eth0 has l2 $would l3: use the same for all networks on eth0" \
+			"$(edit "$other" '.plugins[0].mode = "l3"')"
+		on master rm -rf /run/spidernet/ipvlan
+	done
+	same "theirs are as they were" "$was" "$(shared p)"
+	ok 'ipvlan ADD with the same' add master "$other" q
+	ok 'and DEL' del master "$other" q
+	ok 'ipvlan DEL' del master "$list" p
+	ok 'with nobody there any flag is fine' add master "$private" p
+	ok 'CHECK' check master "$private" p
+	same 'CHECK compares the flag' 'interface eth0 in the pod has flag private, not bridge' "$(check master "$list" p | jq -r .msg)"
+	baseline q
+	refused 'ipvlan with no flag, where others have one' \
+		"7 flag: eth0 has private $would bridge: use the same for all networks on eth0" "$other"
+	ok 'DEL' del master "$private" p
+	for mode in l3 l3s l2; do
+		for flag in vepa bridge; do
+			more=$(edit "$list" ".plugins[0] |= (.mode = \"$mode\" | .flag = \"$flag\")")
+			ok "ADD in mode $mode as $flag" add master "$more" p
+			ok "CHECK in mode $mode as $flag" check master "$more" p
+			ok "DEL in mode $mode as $flag" del master "$more" p
+		done
+	done
+
+	# --- whose address it is, when there is a record
+	ok 'ADD' add master "$list" p
+	records=$(node_dir master /var/lib/spidernet)/attachments
+	mkdir -p "$records"
+	printf '{"containerID":"%s","ifName":"eth0","netNamespace":"/var/run/netns/p","podNamespace":"default","podName":"p","addresses":["172.31.199.185/20"]}' \
+		"$(cid p)" >"$records/$(cid p)-eth0.json"
+	baseline q
+	refused 'ipvlan with an address that a pod has' \
+		"999 address 172.31.199.185/20 is already on another ipvlan interface of eth0: eth0 of pod default/p (container $(cid p | cut -c1-13)) in /var/run/netns/p" "$list"
+	rm "$records/$(cid p)-eth0.json"
+	ok 'DEL' del master "$list" p
+}
+
+# --- ipvlan: the master, and the neighbours
+
+# heard TEXT FILTER LIST: an ADD of it to pod n makes the segment hear a frame that fits filter and text
+# shellcheck disable=SC2317 # called by ok
+heard() {
+	: >"$work/frames"
+	in_vpc tcpdump -l -n -e -i m-eth0 "$2" >"$work/frames" 2>"$work/tcpdump" &
+	sniffer=$!
+	servers="$servers $sniffer"
+	tries=0
+	until grep -q 'listening on' "$work/tcpdump" || [ "$tries" -gt 200 ]; do
+		tries=$((tries + 1))
+		sleep 0.05
+	done
+	add master "$3" n || return 1
+	tries=0
+	until grep -q "$1" "$work/frames" || [ "$tries" -gt 100 ]; do
+		tries=$((tries + 1))
+		sleep 0.05
+	done
+	kill "$sniffer"
+	wait "$sniffer"
+	cat "$work/frames"
+	grep -q "$1" "$work/frames"
+}
+
+master_part() {
+	list=$(only "$(network 1.1.0 eth0 172.31.199.185/20 172.31.207.253)")
+	pod_new n
+	ok 'a gratuitous ARP leaves the card' heard '00:16:3e:00:00:01 > ff:ff:ff:ff:ff:ff.* Request who-has 172.31.199.185 .*tell 172.31.199.185' arp "$list"
+	in_pod n ip link set eth0 mtu 1400
+	same 'CHECK compares the MTU' 'interface eth0 in the pod has mtu 1400, not 1500' "$(check master "$list" n | jq -r .msg)"
+	in_pod n ip link set eth0 mtu 1500
+	in_pod n ip route replace default via 172.31.207.252
+	same 'CHECK compares the gateway' 'the pod lacks the route to 0.0.0.0/0 by gateway 172.31.207.253 on eth0' "$(check master "$list" n | jq -r .msg)"
+	in_pod n ip link set eth0 down
+	same 'CHECK sees that it is down' 'interface eth0 in the pod is down' "$(check master "$list" n | jq -r .msg)"
+	ok 'DEL' del master "$list" n
+	ok 'an unsolicited advertisement leaves the card' heard '00:16:3e:00:00:01 > .*neighbor advertisement, tgt is fd00::5' \
+		'icmp6 and ip6[40] == 136' "$(edit "$list" '.plugins[0].ipam |= (.address = "fd00::5/64" | del(.gateway) | .routes = [])')"
+	same 'its address is usable at once' 'false' \
+		"$(in_pod n ip -j -6 address show dev eth0 | jq '.[0].addr_info[] | select(.local == "fd00::5") | .tentative // false')"
+	ok 'DEL' del master "$list" n
+
+	on master ip link property add dev eth0 altname card0
+	for name in card0 00:16:3E:00:00:01; do
+		more=$(edit "$list" ".plugins[0].master = \"$name\"")
+		ok "master $name" add master "$more" n
+		ok 'CHECK' check master "$more" n
+		ok 'DEL' del master "$more" n
+	done
+	on master ip link property del dev eth0 altname card0
+	routes=$(edit "$list" '.plugins[0].ipam.routes = [{dst: "10.8.0.0/16", gw: "172.31.207.252", table: 77, priority: 9, mtu: 1400}, {dst: "10.9.0.0/16", scope: 253}]')
+	ok 'routes as from CNI 1.1.0 on' add master "$routes" n
+	same 'they are passed on' '[{"dst":"10.8.0.0/16","gw":"172.31.207.252","mtu":1400,"priority":9,"table":77},{"dst":"10.9.0.0/16","scope":253}]' \
+		"$(jq -cS .routes "$(chain_file "$routes" "$(cid n)" eth0)")"
+	same 'and made' '10.8.0.0/16 via 172.31.207.252 dev eth0 metric 9 ' "$(in_pod n ip route show table 77)"
+	ok 'CHECK' check master "$routes" n
+	ok 'DEL' del master "$routes" n
+
+	# --- a master in the pod
+	in_pod n ip link add d0 type dummy
+	in_pod n ip link set d0 up
+	in_pod n ip address add 10.5.0.1/24 dev d0
+	inside=$(edit "$list" '.plugins[0] |= (.master = "d0" | .linkInContainer = true | .ipam |= (.address = "10.5.0.2/24" | .gateway = "10.5.0.1"))')
+	baseline n
+	refused "the address of a master in the pod" "999 address 10.5.0.1/24 is one of its master's own: exclude it from the pool" \
+		"$(edit "$inside" '.plugins[0].ipam.address = "10.5.0.1/24"')"
+	refused 'a master in the pod that is not there' '7 master "d1": there is no such interface in the pod' \
+		"$(edit "$inside" '.plugins[0].master = "d1"')"
+	ok 'a master in the pod' add master "$inside" n
+	ok 'CHECK' check master "$inside" n
+	same 'it has one flag for all, too' '7 flag: d0 has bridge for all of its ipvlan interfaces, such as eth0 in the pod, and the kernel would change them to vepa: use the same for all networks on d0' \
+		"$(chain_add master "$(edit "$inside" '.plugins[0].flag = "vepa"')" "$(cid n)" "$(pod_netns n)" net1 "$(args n)" | jq -r '"\(.code) \(.msg)"')"
+	ok 'DEL' del master "$inside" n
+	same 'the pod is as it was' "$base_in_pod" "$(pod_dump n)"
+
+	# --- without what ADD needs
+	none=$(edit "$list" 'del(.plugins[0].master)')
+	ok 'ADD by the default route' add master "$none" n
+	on master ip route del default
+	ok 'DEL when there is none' del master "$none" n
+	ok 'and again' del master "$none" n
+	baseline n
+	refused 'ADD without' '7 master: not given, and no default route tells which one' "$none"
+	on master ip route add default via 172.31.207.253
+	on master ip link add d1 type dummy
+	gone=$(edit "$list" '.plugins[0].master = "d1"')
+	status='{"cniVersion":"1.1.0","name":"n","type":"ipvlan","master":"d1","ipam":{"type":"fixed"}}'
+	same 'STATUS when the master is down' '51 master d1 is down' "$(chain_run master STATUS "$status" '' '' '' '' | jq -r '"\(.code) \(.msg)"')"
+	on master ip link set d1 up
+	ok 'STATUS when it is up' chain_run master STATUS "$status" '' '' '' ''
+	ok 'ADD' add master "$gone" n
+	on master ip link del d1
+	same 'STATUS when it is gone' '51 master "d1": there is no such interface on this node' \
+		"$(chain_run master STATUS "$status" '' '' '' '' | jq -r '"\(.code) \(.msg)"')"
+	ok 'DEL when it is gone' del master "$gone" n
+	ok 'and again' del master "$gone" n
+	: >"$work/asked"
+	ok 'GC' chain_run master GC '{"cniVersion":"1.1.0","name":"n","type":"ipvlan","cni.dev/valid-attachments":[],"ipam":{"type":"fixed"}}' '' '' '' ''
+	same 'is the delegate'\''s business' 'GC ' "$(cat "$work/asked")"
 }
 
 # --- coordinator: what it makes
@@ -615,6 +783,8 @@ refusals_part() {
 }
 
 [ "${DATAPATH_PART:-ipvlan}" != ipvlan ] || ipvlan_part
+[ "${DATAPATH_PART:-port}" != port ] || port_part
+[ "${DATAPATH_PART:-master}" != master ] || master_part
 [ "${DATAPATH_PART:-coordinator}" != coordinator ] || coordinator_part
 [ "${DATAPATH_PART:-ipv6}" != ipv6 ] || ipv6_part
 [ "${DATAPATH_PART:-refusals}" != refusals ] || refusals_part

@@ -197,7 +197,7 @@ check 'and finds the release' [ -s "$(node_dir master /var/lib/spidernet/release
 
 agent_start master "$(ip4 $free4 '' false false)" "$(ip6 $free6 '' false false)"
 check 'a sibling' added master eth0 c
-sibling='on another ipvlan interface of eth0: a pod that still exists on this node has it'
+sibling='on another ipvlan interface of eth0: eth0 in /var/run/netns/c'
 agent_start master "$(ip4 $free4 172.31.207.253 true true)"
 check 'siblings do not answer, but the kernel tells' refused a "ip conflict: address $free4 is already $sibling" \
 	"\"conflicts\":[{\"address\":\"${free4%/*}\",\"reason\":\"$sibling\"}]"

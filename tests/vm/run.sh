@@ -8,6 +8,7 @@
 #
 #   net       net/ against a kernel that has ipvlan
 #   probe     conflict and gateway detection of the plugins
+#   ifacer    VLANs and bonds, and pods on them
 #   datapath  the plugins ipvlan and coordinator, with a delegate for the addresses
 #   cluster   etcd, kube-apiserver, a kube-proxy and an agent per node, pods, services
 set -eu
@@ -20,7 +21,7 @@ run() {
 	export VM_OUT="$BUILD_DIR/vm/$1"
 	rm -rf "$VM_OUT"
 	mkdir -p "$VM_OUT"
-	case $1 in cluster) mb=3000 seconds=420 ;; probe) mb=768 seconds=400 ;; *) mb=768 seconds=240 ;; esac
+	case $1 in cluster) mb=3000 seconds=420 ;; probe | datapath) mb=768 seconds=400 ;; *) mb=768 seconds=240 ;; esac
 	status=0
 	if [ "$1" = net ]; then
 		"$here/net.sh" build "$VM_OUT" &&
@@ -36,7 +37,7 @@ failed=0
 if [ $# -gt 0 ]; then
 	run "$1"
 else
-	for topic in net probe datapath cluster; do
+	for topic in net probe ifacer datapath cluster; do
 		run "$topic"
 	done
 fi
