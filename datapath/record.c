@@ -100,12 +100,15 @@ static int read_cidrs(const json *j, struct datapath_record *r, struct err *e)
 static int read_record(const json *j, void *record, struct err *e)
 {
 	struct datapath_record *r = record;
+	const char *src = NULL;
 	int64_t inode = 0;
 
 	if (record_read_strings(j, r, fields, ARRAY_LEN(fields), e) < 0 ||
 	    json_opt_i64(j, "netnsInode", &inode, e) < 0 ||
 	    json_opt_bool(j, "overlay", &r->overlay, e) < 0 ||
 	    json_opt_bool(j, "first", &r->first, e) < 0 ||
+	    json_opt_bool(j, "lead4", &r->lead4, e) < 0 ||
+	    json_opt_bool(j, "lead6", &r->lead6, e) < 0 ||
 	    read_name(j, "podLink", r->pod_link, e) < 0 ||
 	    read_name(j, "hostLink", r->host_link, e) < 0 ||
 	    read_mac(j, "podMAC", &r->pod_mac, e) < 0 ||
@@ -114,6 +117,8 @@ static int read_record(const json *j, void *record, struct err *e)
 	    read_table(j, "hostTable", &r->host_table, e) < 0 ||
 	    read_ips(j, "podIPs", &r->pod_ips, &r->n_pod_ips, e) < 0 ||
 	    read_ips(j, "nodeIPs", &r->node_ips, &r->n_node_ips, e) < 0 || read_cidrs(j, r, e) < 0)
+		return -1;
+	if (json_opt_str(j, "src", &src, e) < 0 || (src && ip_parse(src, &r->src, e) < 0))
 		return -1;
 	if (inode < 0)
 		return err_set(e, ERR_CONFIG, "netnsInode: %lld is no inode", (long long)inode);
@@ -142,6 +147,10 @@ int datapath_record_write(const char *dir, const struct datapath_record *r, stru
 	json_set_i64(j, "netnsInode", (int64_t)r->netns_inode);
 	json_set_bool(j, "overlay", r->overlay);
 	json_set_bool(j, "first", r->first);
+	json_set_bool(j, "lead4", r->lead4);
+	json_set_bool(j, "lead6", r->lead6);
+	if (r->src.family)
+		json_set_str(j, "src", ip_str(r->src).s);
 	json_set_str(j, "podLink", r->pod_link);
 	json_set_str(j, "hostLink", r->host_link);
 	json_set_str(j, "podMAC", mac_str(r->pod_mac).s);

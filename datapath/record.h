@@ -18,6 +18,8 @@ struct datapath_record {
 	uint64_t netns_inode; /* 0: unknown */
 	bool overlay;         /* joined by the pod's eth0, made by another plugin; else by veth0 */
 	bool first;           /* it made the pair, or is the overlay pod's first further NIC */
+	/* it was the first with addresses of that family: see struct coordinator_facts */
+	bool lead4, lead6;
 	char pod_link[IFNAMSIZ];      /* in the pod: veth0, or eth0 in overlay mode */
 	char host_link[IFNAMSIZ];     /* its peer on the node */
 	struct mac pod_mac, host_mac; /* of these two */
@@ -28,6 +30,7 @@ struct datapath_record {
 	/* the node's that the pod has routes to; the first of each family is the gateway */
 	struct ip *node_ips;
 	size_t n_node_ips;
+	struct ip src;       /* IPv4, of the pod's routes over pod_link; family 0: none */
 	struct cidr *hijack; /* destinations that the pod sends to that gateway */
 	size_t n_hijack;
 };

@@ -344,6 +344,8 @@ static int find_pair(struct work *w, struct link *pod, struct link *host, struct
 	w->facts.n_pod_ips = w->n_pod_ips;
 	w->facts.node_ips = w->node_ips;
 	w->facts.n_node_ips = w->n_node_ips;
+	w->facts.table = COORDINATOR_FIRST_TABLE;
+	w->facts.lead4 = w->facts.lead6 = true;
 	return 0;
 }
 
@@ -475,6 +477,10 @@ static int set_up_host(struct work *w, struct err *e)
 
 	if (!e)
 		e = &mine;
+	for (size_t i = 0; i < p->n_host_addrs; i++)
+		if (addr_add(w->host, p->host_addrs[i].index, cidr_host(p->host_addrs[i].ip), e) <
+		    0)
+			return -1;
 	for (size_t i = 0; i < p->n_host_neighs; i++)
 		if (neigh_replace(w->host, &p->host_neighs[i], e) < 0)
 			return -1;

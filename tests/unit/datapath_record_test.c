@@ -51,6 +51,8 @@ static struct datapath_record sample(struct ip ips[4], struct cidr cidrs[2])
 		                     .boot_id = boot,
 		                     .netns_inode = 4026531840,
 		                     .overlay = true,
+		                     .lead6 = true,
+		                     .src = ip("10.233.105.154"),
 		                     .pod_link = "eth0",
 		                     .host_link = "cali0123456789a",
 		                     .pod_mac = mac("02:00:00:00:00:01"),
@@ -94,6 +96,9 @@ static void there_and_back(void **state)
 	assert_true(got.netns_inode == r.netns_inode);
 	assert_true(got.overlay);
 	assert_false(got.first);
+	assert_false(got.lead4);
+	assert_true(got.lead6);
+	assert_string_equal(ip_str(got.src).s, "10.233.105.154");
 	assert_string_equal(got.pod_link, r.pod_link);
 	assert_string_equal(got.host_link, r.host_link);
 	assert_memory_equal(&got.pod_mac, &r.pod_mac, sizeof(r.pod_mac));
@@ -122,13 +127,18 @@ static void listed_and_removed(void **state)
 	OK(datapath_record_write(dir, &r, &e));
 	r.ifname = eth0;
 	r.n_pod_ips = r.n_node_ips = r.n_hijack = 0;
-	r.first = true;
+	r.first = r.lead4 = true;
+	r.lead6 = false;
+	r.src.family = 0;
 	OK(datapath_record_write(dir, &r, &e));
 	OK(datapath_record_write(dir, &r, &e));
 	OK(datapath_record_list(dir, &all, &n, &e));
 	assert_int_equal(n, 2);
 	assert_string_equal(all[0].ifname, "eth0");
 	assert_true(all[0].first);
+	assert_true(all[0].lead4);
+	assert_false(all[0].lead6);
+	assert_int_equal(all[0].src.family, 0);
 	assert_int_equal(all[0].n_node_ips, 0);
 	assert_string_equal(all[1].ifname, "net1");
 	assert_false(all[1].first);
@@ -162,6 +172,9 @@ static void what_is_no_record(void **state)
 		{ "{" GOOD ",\"podLink\":\"veth0\",\"hostLink\":\"vethc\",\"table\":101,"
 		  "\"hijack\":[\"10.0.0.0/33\"]}",
 		  "hijack: \"10.0.0.0/33\" is not an IP prefix such as 10.0.0.0/8" },
+		{ "{" GOOD ",\"podLink\":\"veth0\",\"hostLink\":\"vethc\",\"table\":101,"
+		  "\"src\":\"10\"}",
+		  "\"10\" is not an IP address" },
 		{ "{" GOOD ",\"podLink\":\"veth0\",\"hostLink\":\"vethc\",\"table\":101,"
 		  "\"netnsInode\":-1}",
 		  "netnsInode: -1 is no inode" },
