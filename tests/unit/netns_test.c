@@ -705,6 +705,7 @@ static void sysctls_belong_to_a_namespace(void **state)
 		               .mac = mac("0a:00:00:00:00:01"),
 		               .peer_mac = mac("0a:00:00:00:00:02"),
 		               .peer_ns = host_ns };
+	AUTO_STR old = STR_INIT;
 	AUTO_STR out = STR_INIT;
 
 	(void)state;
@@ -720,6 +721,12 @@ static void sysctls_belong_to_a_namespace(void **state)
 	REFUSED(sysctl_read(-1, "ipv4/conf/e0.5/rp_filter", &out, &e), ERR_NOT_FOUND, ENOENT);
 	assert_string_equal(
 		e.msg, "open /proc/sys/net/ipv4/conf/e0.5/rp_filter: No such file or directory");
+	OK(sysctl_set(pod_ns, "ipv4/conf/all/rp_filter", "1", &old, &e));
+	OK(sysctl_set(pod_ns, "ipv4/conf/all/rp_filter", "0", &old, &e));
+	assert_string_equal(old.data, "11"); /* what it had, twice */
+	OK(sysctl_read(pod_ns, "ipv4/conf/all/rp_filter", &old, &e));
+	assert_string_equal(old.data, "110");
+	REFUSED(sysctl_set(-1, "ipv4/nothing", "1", &old, &e), ERR_NOT_FOUND, ENOENT);
 	REFUSED(sysctl_write(-1, "ipv4/nothing", "1", &e), ERR_NOT_FOUND, ENOENT);
 	REFUSED(sysctl_write(pod_ns, "ipv4/conf/all/rp_filter", "many", &e), ERR_SYS, EINVAL);
 	assert_string_equal(e.msg,
