@@ -380,14 +380,25 @@ static struct ifinfomsg *change(struct nl_req *r, int index)
 	return h;
 }
 
-int link_set_up(struct nl *nl, int index, struct err *e)
+static int set_up(struct nl *nl, int index, bool up, struct err *e)
 {
 	struct nl_req r;
 	struct ifinfomsg *h = change(&r, index);
 
-	h->ifi_flags = IFF_UP;
+	h->ifi_flags = up ? IFF_UP : 0;
 	h->ifi_change = IFF_UP;
-	return nl_ack(nl, &r, e) < 0 ? err_wrap(e, "set interface %d up", index) : 0;
+	return nl_ack(nl, &r, e) < 0 ? err_wrap(e, "set interface %d %s", index, up ? "up" : "down")
+	                             : 0;
+}
+
+int link_set_up(struct nl *nl, int index, struct err *e)
+{
+	return set_up(nl, index, true, e);
+}
+
+int link_set_down(struct nl *nl, int index, struct err *e)
+{
+	return set_up(nl, index, false, e);
 }
 
 int link_set_mac(struct nl *nl, int index, struct mac mac, struct err *e)

@@ -77,6 +77,7 @@ struct veth_spec {
 int link_add_veth(struct nl *nl, const struct veth_spec *v, struct err *e) MUST_USE;
 
 int link_set_up(struct nl *nl, int index, struct err *e) MUST_USE;
+int link_set_down(struct nl *nl, int index, struct err *e) MUST_USE;
 /* Not for ipvlan, which has its master's: EOPNOTSUPP. */
 int link_set_mac(struct nl *nl, int index, struct mac mac, struct err *e) MUST_USE;
 int link_set_txqlen(struct nl *nl, int index, uint32_t packets, struct err *e) MUST_USE;
