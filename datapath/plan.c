@@ -123,6 +123,12 @@ static bool leads(const struct plan_maker *m, uint8_t family)
 	return family == 4 ? m->f->lead4 : m->f->lead6;
 }
 
+/* The first nic of an underlay pod: its table is not used before there is a second. */
+static bool is_first(const struct plan_maker *m)
+{
+	return !m->f->overlay && m->f->table == COORDINATOR_FIRST_TABLE;
+}
+
 static void pod_route(struct plan_maker *m, struct route r)
 {
 	const struct ip *src =
@@ -166,8 +172,7 @@ static void hijack(struct plan_maker *m, struct ip gw)
 			continue; /* not ours to speak, or an address of the node: has its route */
 		if (leads(m, gw.family))
 			by_node(m, dst, gw, RT_TABLE_MAIN);
-		/* that of an underlay pod's first nic is not used before there is a second */
-		if (!leads(m, gw.family) || m->f->overlay)
+		if (!is_first(m))
 			by_node(m, dst, gw, m->f->table);
 	}
 }
@@ -221,15 +226,12 @@ static void policy(struct plan_maker *m)
 {
 	for (size_t i = 0; i < m->conf->n_policy; i++) {
 		const struct coordinator_route *r = &m->conf->policy[i];
-		uint8_t family = r->gw.family;
-		bool is_main = leads(m, family) && !m->f->overlay;
-
-		if (first_of(m->f->pod_ips, m->f->n_pod_ips, family))
-			pod_route(m,
-			          (struct route){ .dst = cidr_network(r->dst),
-			                          .gw = r->gw,
-			                          .oif = m->f->nic,
-			                          .table = is_main ? RT_TABLE_MAIN : m->f->table });
+		if (first_of(m->f->pod_ips, m->f->n_pod_ips, r->gw.family))
+			pod_route(m, (struct route){ .dst = cidr_network(r->dst),
+			                             .gw = r->gw,
+			                             .oif = m->f->nic,
+			                             .table = is_first(m) ? RT_TABLE_MAIN
+			                                                  : m->f->table });
 	}
 }
 

@@ -128,7 +128,7 @@ static void copy(struct tuner *u, const struct route *r, uint32_t table)
 	for (size_t i = 0; i < u->out->n; i++) {
 		if (u->out->v[i].what == TUNE_RULE || !same_key(&u->out->v[i].route, &c))
 			continue;
-		if (c.dst.ip.family == 4)
+		if (c.dst.ip.family == 4 || same_way(&u->out->v[i].route, &c))
 			return;
 		what = TUNE_PREPEND;
 	}

@@ -90,7 +90,8 @@ static void knows_its_keys(void **state)
 	              "\"txQueueLen\":0,\"vethLinkAddress\":\"\",\"vethMTU\":1500,"
 	              "\"logOptions\":{},\"multusNicPrefix\":\"\",\"detectGateway\":true,"
 	              "\"detectIPConflict\":true,\"detectOptions\":{},\"agent_socket\":\"\","
-	              "\"ipam_unix_socket_path\":\"\",\"timeout_ms\":1}");
+	              "\"ipam_unix_socket_path\":\"\",\"timeout_ms\":1,\"state_dir\":\"\","
+	              "\"coordinator_file\":\"\"}");
 	AUTO_JSON *wrong = parse("{\"podDefaultRouteNIC\":\"eth0\",\"hijackCIDRs\":[]}");
 	AUTO_STR out = STR_INIT;
 
@@ -499,8 +500,9 @@ static void plans_both_families(void **state)
 static void plans_a_further_nic(void **state)
 {
 	AUTO_COORDINATOR_CONF c = read_conf(
-		"{\"serviceCIDR\":[\"10.233.0.0/18\"],"
-		"\"policyRoutes\":[{\"dst\":\"10.8.0.1\",\"gw\":\"192.168.0.253\"}]}",
+		"{\"serviceCIDR\":[\"10.233.0.0/18\",\"fd00:10::/108\"],"
+		"\"policyRoutes\":[{\"dst\":\"10.8.0.1\",\"gw\":\"192.168.0.253\"},"
+		"{\"dst\":\"fd08::/64\",\"gw\":\"fd00:1::fd\"}]}",
 		NULL);
 	struct ip pod[] = { ip("192.168.0.156"), ip("fd00:1::156") };
 	struct ip node[] = { ip("192.168.0.154"), ip("fd00:1::154"), ip("172.31.199.183") };
@@ -521,8 +523,11 @@ static void plans_a_further_nic(void **state)
 		"254: fd00:1::154/128 dev 3 link", /* the first with IPv6 */
 		"102: 172.31.199.183/32 dev 3 src 172.31.199.187 link",
 		"102: 10.233.0.0/18 via 192.168.0.154 dev 3 src 172.31.199.187",
+		"254: fd00:10::/108 via fd00:1::154 dev 3",
+		"102: fd00:10::/108 via fd00:1::154 dev 3",
 		"100: ::/0 via fd00:1::154 dev 3",
 		"102: 10.8.0.1/32 via 192.168.0.253 dev 2",
+		"102: fd08::/64 via fd00:1::fd dev 2",
 		NULL
 	};
 	const char *const on_node[] = { "500: 192.168.0.156/32 dev 40 src 192.168.0.154 link",
