@@ -14,10 +14,12 @@ static const char usage[] =
 	"underlay interface and its node reach each other, and services be reached from the pod.\n"
 	"\n"
 	"configuration, each key winning over what the agent answers: mode (auto, underlay,\n"
-	"  disabled), podDefaultCniNic, overlayPodCIDR, serviceCIDR, hijackCIDR, policyRoutes,\n"
-	"  podRPFilter, txQueueLen, vethMTU, vethLinkAddress, hostRuleTable;\n"
-	"  agent_socket, timeout_ms (for the agent); logOptions (logLevel, logFile, logMaxSize,\n"
-	"  logMaxAge, logMaxCount).  Other keys are ignored, and named in the log\n"
+	"  overlay, disabled), podDefaultCniNic, podDefaultRouteNic, tunePodRoutes,\n"
+	"  overlayPodCIDR, serviceCIDR, hijackCIDR, policyRoutes, podMACPrefix, podRPFilter,\n"
+	"  txQueueLen, vethMTU, vethLinkAddress, hostRuleTable; agent_socket, timeout_ms,\n"
+	"  coordinator_file (of the agent, for the time when it is away); state_dir; logOptions\n"
+	"  (logLevel, logFile, logMaxSize, logMaxAge, logMaxCount).  Other keys are ignored, and\n"
+	"  named in the log\n"
 	"exit status: 0 done, 1 failed (the error is a JSON document on standard output), 2 "
 	"usage\n";
 

@@ -4,6 +4,7 @@
  *
  *   attachments/<container id>-<ifname>.json   what an ADD gave; a cache, rebuilt from the pools
  *   releases/<container id>-<ifname>.json      DELs that found no agent; durable, replayed by it
+ *   datapath/<container id>-<ifname>.json      what the coordinator made: datapath/record.h
  */
 #ifndef CNI_STATE_H
 #define CNI_STATE_H

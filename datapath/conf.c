@@ -19,6 +19,7 @@ const char coordinator_conf_keys[] =
 	"policyRoutes podMACPrefix tunePodRoutes hostRuleTable podRPFilter hostRPFilter txQueueLen "
 	"vethLinkAddress vethMTU logOptions name cniVersion cniVersions capabilities runtimeConfig "
 	"args prevResult cni.dev/* agent_socket ipam_unix_socket_path timeout_ms "
+	"coordinator_file state_dir "
 	"multusNicPrefix detectGateway detectIPConflict detectOptions";
 
 /* What the agent may answer; its name for the key where that differs. */

@@ -11,7 +11,10 @@
 #include "net/ip.h"
 #include "json/json.h"
 
-#define COORDINATOR_CIDRS_MAX 256  /* all lists of prefixes together */
+#define COORDINATOR_CIDRS_MAX 256 /* all lists of prefixes together */
+/* The agent's answer to GET /v1/coordinator/config, but for what it says of one pod
+ * (podDefaultRouteNIC): for the plugin, when the agent is away.  Replaced as a whole. */
+#define COORDINATOR_FILE "/var/run/spidernet/coordinator.json"
 #define COORDINATOR_HOST_TABLE 500 /* on the node: routes to pods, when nothing else is given */
 #define COORDINATOR_ROUTES_MAX 256 /* policyRoutes */
 

@@ -2,6 +2,7 @@
 /*
  * plan.c - the pure half of the coordinator.
  */
+#include <linux/if_addr.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include <stdio.h>
@@ -102,6 +103,7 @@ void coordinator_node_ips(const struct ip *preferred, size_t n_preferred, const 
 		struct ip a = addrs[i].local.ip;
 
 		if (first_of(pod, n_pod, a.family) && !contains(pod, n_pod, a) &&
+		    !(addrs[i].flags & IFA_F_TENTATIVE) &&
 		    !of_containers(name_of(links, n_links, addrs[i].index)))
 			push(&all, a);
 	}
@@ -116,9 +118,21 @@ struct plan_maker {
 	struct coordinator_plan *p;
 };
 
+static bool leads(const struct plan_maker *m, uint8_t family)
+{
+	return family == 4 ? m->f->lead4 : m->f->lead6;
+}
+
+/* The first nic of an underlay pod: its table is not used before there is a second. */
+static bool is_first(const struct plan_maker *m)
+{
+	return !m->f->overlay && m->f->table == COORDINATOR_FIRST_TABLE;
+}
+
 static void pod_route(struct plan_maker *m, struct route r)
 {
-	const struct ip *src = first_of(m->f->pod_ips, m->f->n_pod_ips, 4);
+	const struct ip *src =
+		m->f->src.family ? &m->f->src : first_of(m->f->pod_ips, m->f->n_pod_ips, 4);
 
 	/* IPv6 chooses well by itself, and routes with a source had a bug of their own there */
 	if (r.oif == m->f->veth && r.dst.ip.family == 4 && src)
@@ -126,28 +140,28 @@ static void pod_route(struct plan_maker *m, struct route r)
 	m->p->pod_routes[m->p->n_pod_routes++] = r;
 }
 
-static void reach_node(struct plan_maker *m)
+static void reach_node(struct plan_maker *m, struct ip node)
 {
-	const struct coordinator_facts *f = m->f;
+	struct route r = { .dst = cidr_host(node),
+		           .oif = m->f->veth,
+		           .scope = RT_SCOPE_LINK,
+		           .table = m->f->table };
 
-	for (size_t i = 0; i < f->n_node_ips; i++) {
-		struct route r = { .dst = cidr_host(f->node_ips[i]),
-			           .oif = f->veth,
-			           .scope = RT_SCOPE_LINK,
-			           .table = COORDINATOR_FIRST_TABLE };
-
-		m->p->pod_neighs[m->p->n_pod_neighs++] = (struct neigh){ .index = f->veth,
-			                                                 .ip = f->node_ips[i],
-			                                                 .mac = f->host_mac,
-			                                                 .state = NUD_PERMANENT };
+	m->p->pod_neighs[m->p->n_pod_neighs++] = (struct neigh){
+		.index = m->f->veth, .ip = node, .mac = m->f->host_mac, .state = NUD_PERMANENT
+	};
+	pod_route(m, r);
+	r.table = RT_TABLE_MAIN;
+	if (leads(m, node.family))
 		pod_route(m, r);
-		r.table = RT_TABLE_MAIN;
-		pod_route(m, r);
-	}
 }
 
-/* What goes to the node, and what answers to what came from it. */
-static void by_node(struct plan_maker *m, struct ip gw)
+static void by_node(struct plan_maker *m, struct cidr dst, struct ip gw, uint32_t table)
+{
+	pod_route(m, (struct route){ .dst = dst, .gw = gw, .oif = m->f->veth, .table = table });
+}
+
+static void hijack(struct plan_maker *m, struct ip gw)
 {
 	for (size_t i = 0; i < m->conf->n_hijack; i++) {
 		struct cidr dst = m->conf->hijack[i];
@@ -156,15 +170,19 @@ static void by_node(struct plan_maker *m, struct ip gw)
 		    (dst.len == ip_bits(dst.ip) &&
 		     contains(m->f->node_ips, m->f->n_node_ips, dst.ip)))
 			continue; /* not ours to speak, or an address of the node: has its route */
-		pod_route(m, (struct route){ .dst = dst,
-		                             .gw = gw,
-		                             .oif = m->f->veth,
-		                             .table = RT_TABLE_MAIN });
+		if (leads(m, gw.family))
+			by_node(m, dst, gw, RT_TABLE_MAIN);
+		if (!is_first(m))
+			by_node(m, dst, gw, m->f->table);
 	}
-	pod_route(m, (struct route){ .dst = { .ip = { .family = gw.family } },
-	                             .gw = gw,
-	                             .oif = m->f->veth,
-	                             .table = COORDINATOR_REPLY_TABLE });
+}
+
+/* What answers to what came in by veth0. */
+static void reply(struct plan_maker *m, struct ip gw)
+{
+	if (m->f->overlay || !leads(m, gw.family))
+		return;
+	by_node(m, (struct cidr){ .ip = { .family = gw.family } }, gw, COORDINATOR_REPLY_TABLE);
 	m->p->pod_rules[m->p->n_pod_rules++] = (struct rule){ .family = gw.family,
 		                                              .priority = COORDINATOR_RULE_PRIORITY,
 		                                              .table = COORDINATOR_REPLY_TABLE,
@@ -172,10 +190,18 @@ static void by_node(struct plan_maker *m, struct ip gw)
 		                                              .fwmask = COORDINATOR_MARK };
 }
 
+/*
+ * The host's end has no address of its own: without a source the kernel would take the first
+ * address that it finds anywhere, such as a virtual one on lo.  The route's source is for what the
+ * node itself sends; what it masquerades has the interface's address, so it gets the node's.
+ */
 static void reach_pod(struct plan_maker *m, struct ip gw)
 {
 	const struct coordinator_facts *f = m->f;
 
+	if (!f->overlay && leads(m, gw.family))
+		m->p->host_addrs[m->p->n_host_addrs++] =
+			(struct host_addr){ .index = f->host_veth, .ip = gw };
 	for (size_t i = 0; i < f->n_pod_ips; i++) {
 		if (f->pod_ips[i].family != gw.family)
 			continue;
@@ -183,13 +209,11 @@ static void reach_pod(struct plan_maker *m, struct ip gw)
 			                                                   .ip = f->pod_ips[i],
 			                                                   .mac = f->mac,
 			                                                   .state = NUD_PERMANENT };
-		/* the node's end has no address: without a source the kernel would take the first
-		 * one it finds anywhere, such as a virtual one on lo */
 		m->p->host_routes[m->p->n_host_routes++] =
 			(struct route){ .dst = cidr_host(f->pod_ips[i]),
 			                .oif = f->host_veth,
 			                .scope = RT_SCOPE_LINK,
-			                .prefsrc = gw.family == 4 ? gw : (struct ip){ .family = 0 },
+			                .prefsrc = gw,
 			                .table = m->conf->host_rule_table };
 	}
 	m->p->host_rules[m->p->n_host_rules++] =
@@ -202,12 +226,12 @@ static void policy(struct plan_maker *m)
 {
 	for (size_t i = 0; i < m->conf->n_policy; i++) {
 		const struct coordinator_route *r = &m->conf->policy[i];
-
 		if (first_of(m->f->pod_ips, m->f->n_pod_ips, r->gw.family))
 			pod_route(m, (struct route){ .dst = cidr_network(r->dst),
 			                             .gw = r->gw,
 			                             .oif = m->f->nic,
-			                             .table = RT_TABLE_MAIN });
+			                             .table = is_first(m) ? RT_TABLE_MAIN
+			                                                  : m->f->table });
 	}
 }
 
@@ -217,14 +241,16 @@ int coordinator_plan_make(const struct coordinator_conf *conf, const struct coor
 	AUTO_COORDINATOR_PLAN p = { .n_pod_routes = 0 };
 	struct plan_maker m = { conf, f, &p };
 
+	p.host_addrs = xcalloc(2, sizeof(*p.host_addrs));
 	p.pod_neighs = xcalloc(f->n_node_ips + 1, sizeof(*p.pod_neighs));
 	p.host_neighs = xcalloc(f->n_pod_ips + 1, sizeof(*p.host_neighs));
 	p.host_routes = xcalloc(f->n_pod_ips + 1, sizeof(*p.host_routes));
-	p.pod_routes = xcalloc(2 * f->n_node_ips + conf->n_hijack + conf->n_policy + 2,
+	p.pod_routes = xcalloc(2 * f->n_node_ips + 2 * conf->n_hijack + conf->n_policy + 2,
 	                       sizeof(*p.pod_routes));
 	p.pod_rules = xcalloc(2, sizeof(*p.pod_rules));
 	p.host_rules = xcalloc(2, sizeof(*p.host_rules));
-	reach_node(&m);
+	for (size_t i = 0; i < f->n_node_ips; i++)
+		reach_node(&m, f->node_ips[i]);
 	for (uint8_t family = 4; family <= 6; family += 2) {
 		const struct ip *gw = first_of(f->node_ips, f->n_node_ips, family);
 		const struct ip *pod = first_of(f->pod_ips, f->n_pod_ips, family);
@@ -236,7 +262,8 @@ int coordinator_plan_make(const struct coordinator_conf *conf, const struct coor
 			               family, ip_str(*pod).s);
 		if (!pod)
 			continue;
-		by_node(&m, *gw);
+		hijack(&m, *gw);
+		reply(&m, *gw);
 		reach_pod(&m, *gw);
 	}
 	policy(&m);
@@ -247,6 +274,7 @@ int coordinator_plan_make(const struct coordinator_conf *conf, const struct coor
 
 void coordinator_plan_release(struct coordinator_plan *p)
 {
+	free(p->host_addrs);
 	free(p->pod_neighs);
 	free(p->host_neighs);
 	free(p->pod_routes);

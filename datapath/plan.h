@@ -16,7 +16,7 @@
 #define COORDINATOR_RULE_PRIORITY 1000 /* of both rules, in the pod and on the node */
 #define COORDINATOR_MARK 0x1           /* flows that came in by veth0 */
 #define COORDINATOR_REPLY_TABLE 100    /* in the pod: the way back for them */
-#define COORDINATOR_FIRST_TABLE 101    /* in the pod: the first interface's own routes */
+#define COORDINATOR_FIRST_TABLE 101    /* in the pod: the first interface's own routes, and on */
 #define COORDINATOR_NFT_TABLE "spiderbox"
 
 /* The node's end: "veth" and the first 11 bytes of the container's id. */
@@ -45,21 +45,35 @@ void coordinator_node_ips(const struct ip *preferred, size_t n_preferred, const 
                           const struct ip *pod, size_t n_pod, struct ip **out, size_t *n);
 
 struct coordinator_facts {
-	int nic, veth;            /* indexes in the pod */
-	int host_veth;            /* index on the node */
+	int nic, veth;            /* indexes in the pod; veth: veth0, or the overlay pod's eth0 */
+	int host_veth;            /* index on the node: its peer */
 	struct mac mac, host_mac; /* of the two ends */
 	const struct ip *pod_ips; /* of the nic */
 	size_t n_pod_ips;
 	const struct ip *node_ips;
 	size_t n_node_ips;
+	uint32_t table; /* the nic's own */
+	bool overlay;
+	/* The first nic with addresses of that family: the main table gets the ways to the node and
+	 * to services as well, and what comes in by veth0 the way back. */
+	bool lead4, lead6;
+	struct ip src; /* IPv4, of the routes over veth; family 0: the nic's first address */
+};
+
+/* An address of the node on the host's end. */
+struct host_addr {
+	int index;
+	struct ip ip;
 };
 
 /* Owned arrays, in the order in which they are to be added. */
 struct coordinator_plan {
+	struct host_addr *host_addrs; /* none in overlay mode: the interface is another's */
 	struct neigh *pod_neighs, *host_neighs;
 	struct route *pod_routes, *host_routes;
 	struct rule *pod_rules, *host_rules;
-	size_t n_pod_neighs, n_host_neighs, n_pod_routes, n_host_routes, n_pod_rules, n_host_rules;
+	size_t n_host_addrs, n_pod_neighs, n_host_neighs, n_pod_routes, n_host_routes, n_pod_rules,
+		n_host_rules;
 };
 
 #define AUTO_COORDINATOR_PLAN                                                                      \

@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/if_link.h>
+#include <linux/net_namespace.h>
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
 #include <stdio.h>
@@ -284,6 +285,43 @@ int link_get_mac(struct nl *nl, struct mac mac, struct link *out, struct err *e)
 		               mac_str(mac).s);
 	*out = *found;
 	return 0;
+}
+
+static int visit_nsid(const struct nl_msg *m, void *arg, struct err *e)
+{
+	const int32_t *id = nl_attr(m, NETNSA_NSID, sizeof(*id), NULL);
+
+	(void)e;
+	if (id)
+		*(int32_t *)arg = *id;
+	return 0;
+}
+
+/* What nl's namespace calls the namespace ns; NETNSA_NSID_NOT_ASSIGNED, when by no name. */
+static int nsid(struct nl *nl, int ns, int32_t *out, struct err *e)
+{
+	struct nl_req r;
+
+	*out = NETNSA_NSID_NOT_ASSIGNED;
+	nl_req_init(&r, RTM_GETNSID, 0, sizeof(struct rtgenmsg));
+	nl_put_u32(&r, NETNSA_FD, (uint32_t)ns);
+	return nl_query(nl, &r, sizeof(struct rtgenmsg), visit_nsid, NULL, out, e);
+}
+
+int link_peer(struct nl *nl, const struct link *veth, struct nl *peer_nl, int ns, struct link *out,
+              struct err *e)
+{
+	int32_t id;
+
+	if (!streq(veth->kind, "veth"))
+		return err_set(e, ERR_CONFIG, "interface %s is no veth%s%s", veth->name,
+		               veth->kind[0] ? ", but of kind " : "", veth->kind);
+	if (nsid(nl, ns, &id, e) < 0)
+		return err_wrap(e, "id of a network namespace");
+	/* indexes are small numbers that every namespace has: they say nothing by themselves */
+	if (id < 0 || veth->parent_nsid != id)
+		return err_set(e, ERR_CONFIG, "the other end of veth %s is not there", veth->name);
+	return link_get_index(peer_nl, veth->parent, out, e);
 }
 
 static int add_ipvlan(struct nl *nl, int ns, const char *name, int master, int mode, int flags,

@@ -63,6 +63,14 @@ int link_list_members(struct nl *nl, int controller, struct link **out, size_t *
 int link_get_mac(struct nl *nl, struct mac mac, struct link *out, struct err *e) MUST_USE;
 
 /*
+ * The other end of a veth of nl's namespace, as long as it is in the namespace ns (a descriptor)
+ * that peer_nl lives in.  ERR_CONFIG, with the reason: it is no veth, or its other end is
+ * elsewhere.
+ */
+int link_peer(struct nl *nl, const struct link *veth, struct nl *peer_nl, int ns, struct link *out,
+              struct err *e) MUST_USE;
+
+/*
  * An ipvlan slave of master (an index in nl's namespace), created straight in the namespace ns (a
  * descriptor; -1: nl's own), down.  mode: IPVLAN_MODE_*; flags: IPVLAN_F_* (0 is bridge; the kernel
  * keeps one mode and one set of flags per master: the latest slave's); mtu 0: the master's.

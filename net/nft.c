@@ -160,38 +160,58 @@ static struct nl_req *rule(struct batch *b, const char *in, const char *name, vo
 	return r;
 }
 
-static void build(struct batch *b, const char *name, const char *ifname, uint32_t bit)
+/* What comes in by the interface. */
+static void match_device(struct nl_req *r, const char *ifname)
+{
+	char device[IFNAMSIZ] = "";
+
+	memcpy(device, ifname, strnlen(ifname, sizeof(device) - 1));
+	meta(r, NFT_META_IIFNAME, false);
+	cmp(r, NFT_CMP_EQ, device, sizeof(device));
+}
+
+/* Of flows, if conntrack is there, else of packets. */
+static void build(struct batch *b, const char *name, const char *ifname, uint32_t bit, bool flows)
 {
 	const uint32_t state_new = NF_CT_STATE_BIT(IP_CT_NEW), zero = 0;
-	char device[IFNAMSIZ] = "";
 	struct nl_req *r;
 	void *nest;
 
-	memcpy(device, ifname, strnlen(ifname, sizeof(device) - 1));
 	begin(b, NFNL_MSG_BATCH_BEGIN, 0, AF_UNSPEC, NFNL_SUBSYS_NFTABLES);
 	table(b, NFT_MSG_NEWTABLE, name);
 	table(b, NFT_MSG_DELTABLE, name);
 	table(b, NFT_MSG_NEWTABLE, name);
 	chain(b, name, "pre", "filter", NF_INET_PRE_ROUTING);
-	chain(b, name, "out", "route", NF_INET_LOCAL_OUT);
+	if (flows)
+		chain(b, name, "out", "route", NF_INET_LOCAL_OUT);
 	r = rule(b, name, "pre", &nest);
-	meta(r, NFT_META_IIFNAME, false);
-	cmp(r, NFT_CMP_EQ, device, sizeof(device));
-	ct(r, NFT_CT_STATE, false);
-	bitwise(r, state_new, 0);
-	cmp(r, NFT_CMP_NEQ, &zero, sizeof(zero));
+	match_device(r, ifname);
+	if (flows) {
+		ct(r, NFT_CT_STATE, false);
+		bitwise(r, state_new, 0);
+		cmp(r, NFT_CMP_NEQ, &zero, sizeof(zero));
+	}
 	set_mark_bit(r, bit);
-	ct(r, NFT_CT_MARK, false);
-	bitwise(r, ~bit, bit);
-	ct(r, NFT_CT_MARK, true);
+	if (flows) {
+		ct(r, NFT_CT_MARK, false);
+		bitwise(r, ~bit, bit);
+		ct(r, NFT_CT_MARK, true);
+	}
 	nl_nest_end(r, nest);
-	r = rule(b, name, "out", &nest);
-	ct(r, NFT_CT_MARK, false);
-	bitwise(r, bit, 0);
-	cmp(r, NFT_CMP_EQ, &bit, sizeof(bit));
-	set_mark_bit(r, bit);
-	nl_nest_end(r, nest);
+	if (flows) {
+		r = rule(b, name, "out", &nest);
+		ct(r, NFT_CT_MARK, false);
+		bitwise(r, bit, 0);
+		cmp(r, NFT_CMP_EQ, &bit, sizeof(bit));
+		set_mark_bit(r, bit);
+		nl_nest_end(r, nest);
+	}
 	begin(b, NFNL_MSG_BATCH_END, 0, AF_UNSPEC, NFNL_SUBSYS_NFTABLES);
+}
+
+static bool is_missing(int sys)
+{
+	return sys == ENOENT || sys == EOPNOTSUPP || sys == EPROTONOSUPPORT || sys == EAFNOSUPPORT;
 }
 
 /*
@@ -202,7 +222,7 @@ static const char *missing(const struct nl_req *r, int sys)
 {
 	uint16_t type = r->h->nlmsg_type;
 
-	if (sys != ENOENT && sys != EOPNOTSUPP && sys != EPROTONOSUPPORT && sys != EAFNOSUPPORT)
+	if (!is_missing(sys))
 		return NULL;
 	if (type == COMMAND(NFT_MSG_NEWCHAIN))
 		return "chains of the inet family (filter, and route since Linux 5.2): load the "
@@ -213,7 +233,8 @@ static const char *missing(const struct nl_req *r, int sys)
 	return "nf_tables: load the module nf_tables, or build with CONFIG_NF_TABLES";
 }
 
-int nft_reply_mark(struct nl *nl, const char *name, const char *ifname, uint32_t bit, struct err *e)
+static int mark(struct nl *nl, const char *name, const char *ifname, uint32_t bit, bool flows,
+                struct err *e)
 {
 	struct batch b = { .n = 0 };
 	const char *lacks = NULL;
@@ -223,16 +244,29 @@ int nft_reply_mark(struct nl *nl, const char *name, const char *ifname, uint32_t
 
 	if (!e)
 		e = &mine;
-	build(&b, name, ifname, bit);
+	build(&b, name, ifname, bit, flows);
 	rc = nl_batch(nl, b.reqs, b.n, &failed, e);
 	if (rc < 0 && e->kind == ERR_SYS && failed < b.n)
 		lacks = missing(b.reqs[failed], e->sys);
 	batch_release(&b);
 	if (rc == 0)
 		return 0;
-	if (lacks)
+	if (lacks) {
+		e->kind = ERR_NOT_FOUND;
 		err_prefix(e, "the kernel lacks %s", lacks);
+	}
 	return err_wrap(e, "nf_tables table %s", name);
+}
+
+int nft_reply_mark(struct nl *nl, const char *name, const char *ifname, uint32_t bit, struct err *e)
+{
+	return mark(nl, name, ifname, bit, true, e);
+}
+
+int nft_packet_mark(struct nl *nl, const char *name, const char *ifname, uint32_t bit,
+                    struct err *e)
+{
+	return mark(nl, name, ifname, bit, false, e);
 }
 
 static int visit_nothing(const struct nl_msg *m, void *arg, struct err *e)
@@ -260,7 +294,11 @@ int nft_table_exists(struct nl *nl, const char *name, bool *exists, struct err *
 		*exists = true;
 	else if (e->sys == ENOENT)
 		*exists = false;
-	else
+	else {
+		/* EINVAL: a message for a subsystem that the kernel does not have */
+		if (e->kind == ERR_SYS && (e->sys == EINVAL || is_missing(e->sys)))
+			e->kind = ERR_NOT_FOUND;
 		return err_wrap(e, "nf_tables table %s", name);
+	}
 	return 0;
 }

@@ -14,13 +14,20 @@
  *   chain out { type route hook output priority -150; }
  *     ct mark & bit == bit         meta mark set meta mark | bit
  * so that answers to flows that came in by IFNAME leave with the mark.  nl is a NETLINK_NETFILTER
- * socket of the pod's namespace.  ERR_SYS with EOPNOTSUPP or ENOENT, and words on what to load,
- * when the kernel lacks nf_tables, its inet family or nft_ct.
+ * socket of the pod's namespace.  ERR_NOT_FOUND, with words on what to load, when the kernel lacks
+ * nf_tables, its inet family, conntrack or nft_ct.
  */
 int nft_reply_mark(struct nl *nl, const char *table, const char *ifname, uint32_t bit,
                    struct err *e) MUST_USE;
+/*
+ * The same without conntrack: the first chain with "meta mark set meta mark | bit" for every packet
+ * that comes in by IFNAME, and no other.  What answers by the packet's own mark then is up to
+ * net.ipv4.tcp_fwmark_accept and the fwmark_reflect of both families.
+ */
+int nft_packet_mark(struct nl *nl, const char *table, const char *ifname, uint32_t bit,
+                    struct err *e) MUST_USE;
 
-/* Is there a table inet of that name?  ERR_SYS as above when the kernel cannot even tell. */
+/* Is there a table inet of that name?  ERR_NOT_FOUND when the kernel lacks nf_tables. */
 int nft_table_exists(struct nl *nl, const char *table, bool *exists, struct err *e) MUST_USE;
 
 #endif

@@ -68,6 +68,10 @@ static struct rtmsg *build_route(struct nl_req *r, uint16_t type, uint16_t flags
 		put_ip(r, RTA_PREFSRC, t->prefsrc);
 	if (t->priority)
 		nl_put_u32(r, RTA_PRIORITY, t->priority);
+	if (t->onlink)
+		h->rtm_flags = RTNH_F_ONLINK;
+	if (t->metrics_len && type == RTM_NEWROUTE)
+		nl_put(r, RTA_METRICS, t->metrics, t->metrics_len);
 	return h;
 }
 
@@ -77,6 +81,7 @@ int route_add(struct nl *nl, const struct route *t, enum route_add_mode mode, st
 		[ROUTE_CREATE] = NLM_F_CREATE | NLM_F_EXCL,
 		[ROUTE_REPLACE] = NLM_F_CREATE | NLM_F_REPLACE,
 		[ROUTE_PREPEND] = NLM_F_CREATE,
+		[ROUTE_APPEND] = NLM_F_CREATE | NLM_F_APPEND,
 	};
 	struct rtmsg *h;
 	struct nl_req r;
@@ -118,6 +123,58 @@ static void forget_routes(void *arg)
 	((struct routes *)arg)->n = 0;
 }
 
+static void push_route(struct routes *all, const struct route *t)
+{
+	all->v = xgrow(all->v, &all->cap, all->n + 1, sizeof(*t));
+	all->v[all->n++] = *t;
+}
+
+static void read_metrics(const struct nl_msg *m, struct route *t)
+{
+	size_t len;
+	const void *v = nl_attr(m, RTA_METRICS, 0, &len);
+
+	if (!v)
+		return;
+	if (len > sizeof(t->metrics))
+		len = sizeof(t->metrics) / 8 * 8; /* each has eight bytes */
+	memcpy(t->metrics, v, len);
+	t->metrics_len = (uint8_t)len;
+}
+
+/* One route for each nexthop; false when there are none. */
+static bool push_nexthops(const struct nl_msg *m, uint8_t family, struct routes *all,
+                          const struct route *common)
+{
+	size_t len;
+	const char *p = nl_attr(m, RTA_MULTIPATH, sizeof(struct rtnexthop), &len);
+
+	if (!p)
+		return false;
+	while (len >= sizeof(struct rtnexthop)) {
+		const struct rtnexthop *h = (const struct rtnexthop *)(const void *)p;
+		size_t whole = RTNH_ALIGN((size_t)h->rtnh_len);
+		struct nl_msg hop = { .attrs = p + sizeof(*h) };
+		struct route t = *common;
+
+		if (h->rtnh_len < sizeof(*h) || h->rtnh_len > len)
+			break;
+		hop.attrs_len = h->rtnh_len - sizeof(*h);
+		t.oif = h->rtnh_ifindex;
+		t.onlink = h->rtnh_flags & RTNH_F_ONLINK;
+		t.multipath = true;
+		(void)get_ip(&hop, RTA_GATEWAY, family, &t.gw);
+		t.other = t.other || nl_attr(&hop, RTA_VIA, 0, NULL) ||
+		          nl_attr(&hop, RTA_ENCAP, 0, NULL);
+		push_route(all, &t);
+		if (whole >= len)
+			break;
+		p += whole;
+		len -= whole;
+	}
+	return true;
+}
+
 static int visit_route(const struct nl_msg *m, void *arg, struct err *e)
 {
 	const struct rtmsg *h = m->header;
@@ -138,13 +195,17 @@ static int visit_route(const struct nl_msg *m, void *arg, struct err *e)
 	t.dst.len = h->rtm_dst_len;
 	t.dst.ip.family = h->rtm_family == AF_INET ? 4 : 6;
 	(void)get_ip(m, RTA_DST, h->rtm_family, &t.dst.ip);
-	(void)get_ip(m, RTA_GATEWAY, h->rtm_family, &t.gw);
 	(void)get_ip(m, RTA_PREFSRC, h->rtm_family, &t.prefsrc);
-	t.oif = (int)get_u32(m, RTA_OIF, 0);
 	t.priority = get_u32(m, RTA_PRIORITY, 0);
-	t.multipath = nl_attr(m, RTA_MULTIPATH, 0, NULL) != NULL;
-	all->v = xgrow(all->v, &all->cap, all->n + 1, sizeof(t));
-	all->v[all->n++] = t;
+	t.other = h->rtm_tos || h->rtm_src_len || nl_attr(m, RTA_VIA, 0, NULL) ||
+	          nl_attr(m, RTA_ENCAP, 0, NULL) || nl_attr(m, RTA_NH_ID, 0, NULL);
+	read_metrics(m, &t);
+	if (push_nexthops(m, h->rtm_family, all, &t))
+		return 0;
+	(void)get_ip(m, RTA_GATEWAY, h->rtm_family, &t.gw);
+	t.oif = (int)get_u32(m, RTA_OIF, 0);
+	t.onlink = h->rtm_flags & RTNH_F_ONLINK;
+	push_route(all, &t);
 	return 0;
 }
 

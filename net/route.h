@@ -9,6 +9,8 @@
 #include "net/link.h"
 #include "net/nl.h"
 
+#define ROUTE_METRICS_MAX 48 /* bytes: six of them */
+
 struct route {
 	struct cidr dst;   /* len 0: default; dst.ip.family is always set */
 	struct ip gw;      /* family 0: on-link */
@@ -19,7 +21,12 @@ struct route {
 	uint8_t scope;     /* RT_SCOPE_* */
 	uint8_t protocol;  /* RTPROT_*, 0 is taken as RTPROT_BOOT when adding */
 	uint8_t type;      /* RTN_*, 0 is taken as RTN_UNICAST when adding */
-	bool multipath;    /* read only: the nexthops are not represented here */
+	bool onlink;       /* gw needs no route */
+	/* RTAX_* attributes as the kernel gave them, for a copy of a route; more are cut off */
+	uint8_t metrics[ROUTE_METRICS_MAX];
+	uint8_t metrics_len;
+	bool multipath; /* read only: one of several nexthops, each of which is listed */
+	bool other;     /* read only: it has more than is said here, such as a TOS */
 };
 
 enum route_add_mode {
@@ -27,6 +34,7 @@ enum route_add_mode {
 	ROUTE_REPLACE, /* of the same destination, table and metric */
 	ROUTE_PREPEND, /* before others of the same destination (IPv6: one more nexthop); EEXIST
 	                  when the very same is there */
+	ROUTE_APPEND,  /* behind them */
 };
 
 int route_add(struct nl *nl, const struct route *r, enum route_add_mode mode,
@@ -34,7 +42,8 @@ int route_add(struct nl *nl, const struct route *r, enum route_add_mode mode,
 /* The first route to dst in table (0: RT_TABLE_MAIN) that has what else is set in r; the scope does
  * not matter.  ERR_NOT_FOUND: there is none, or no such table. */
 int route_del(struct nl *nl, const struct route *r, struct err *e) MUST_USE;
-/* family 4 or 6; table 0 for all (the local table left out).  Owned array. */
+/* family 4 or 6; table 0 for all (the local table left out).  A route with several nexthops comes
+ * as one for each.  Owned array. */
 int route_list(struct nl *nl, int family, uint32_t table, struct route **out, size_t *count,
                struct err *e) MUST_USE;
 /* What the kernel would use for a packet to dst: oif, gw, prefsrc.  ERR_NOT_FOUND: no route. */

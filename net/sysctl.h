@@ -10,6 +10,8 @@
 
 /* ns: a namespace descriptor, or -1 for the calling thread's own.  ERR_NOT_FOUND: no such key. */
 int sysctl_write(int ns, const char *key, const char *value, struct err *e) MUST_USE;
+/* Writes unless it has that value; what it had is appended to old. */
+int sysctl_set(int ns, const char *key, const char *value, struct str *old, struct err *e) MUST_USE;
 /* Trailing newline removed; appended to out. */
 int sysctl_read(int ns, const char *key, struct str *out, struct err *e) MUST_USE;
 

@@ -123,7 +123,8 @@ int ipvlan_chained_master(const struct cni_result *prev, const char **out, struc
 int ipvlan_default_master(const struct route *routes, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
-		if (routes[i].dst.len == 0 && routes[i].oif && routes[i].type == RTN_UNICAST)
+		if (routes[i].dst.len == 0 && routes[i].oif && !routes[i].multipath &&
+		    routes[i].type == RTN_UNICAST)
 			return routes[i].oif;
 	return 0;
 }

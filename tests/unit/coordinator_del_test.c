@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* links: plugins/coordinator.c datapath/conf.c datapath/plan.c */
+/* links: plugins/coordinator.c plugins/coordinator_look.c plugins/coordinator_apply.c */
+/* links: plugins/coordinator_del.c plugins/steps.c datapath/ cni/record.c cni/state.c */
 /* links: plugins/plugin_log.c plugins/agent_client.c net/ json/json.c base/ */
 /* links: http/http1.c http/stream.c http/url.c */
 /* links: cni/result.c cni/cni.c cni/env.c cni/conf.c cni/check.c */
@@ -11,6 +12,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -24,6 +26,7 @@
 #include <cmocka.h>
 
 #include "datapath/plan.h"
+#include "datapath/record.h"
 #include "net/addr.h"
 #include "net/netns.h"
 #include "net/route.h"
@@ -112,20 +115,48 @@ static bool exists(struct link l)
 	return false;
 }
 
-static void del_with(const char *container_id, const char *conf)
+static void add_route(int index, const char *dst, uint32_t table)
+{
+	OK(route_add(
+		node,
+		&(struct route){
+			.dst = cidr(dst), .oif = index, .scope = RT_SCOPE_LINK, .table = table },
+		ROUTE_CREATE, &e));
+}
+
+/* To single addresses, over that interface. */
+static size_t routes_to(int index, int family)
+{
+	AUTO_FREE struct route *all = NULL;
+	size_t n, count = 0;
+
+	OK(route_list(node, family, 0, &all, &n, &e));
+	for (size_t i = 0; i < n; i++)
+		count += all[i].oif == index && all[i].dst.len == ip_bits(all[i].dst.ip) &&
+		         all[i].table != RT_TABLE_MAIN;
+	return count;
+}
+
+static void del_nic(const char *container_id, const char *ifname, const char *conf)
 {
 	AUTO_JSON *j = NULL;
 	struct cni_call c = { .command = CNI_DEL,
 		              .container_id = container_id,
 		              .netns = "",
-		              .ifname = "eth0",
+		              .ifname = ifname,
 		              .args = "",
 		              .path = "" };
 	int code = 0;
 
 	OK(json_parse(conf, strlen(conf), 0, &j, &e));
 	c.conf = j;
+	c.prev_result = json_get(j, "prevResult");
 	OK(coordinator_plugin.del(&c, &code, &e));
+}
+
+static void del_with(const char *container_id, const char *conf)
+{
+	del_nic(container_id, "eth0", conf);
 }
 
 static void del(const char *container_id)
@@ -214,6 +245,73 @@ static void the_pair_of_another_container_stays(void **state)
 	assert_false(exists(l));
 }
 
+/* A further interface leaves; what leads to the others stays, and the interface too. */
+static void a_further_interface_takes_what_is_its(void **state)
+{
+	static char id[] = "0123456789abcdef", net1[] = "net1", boot[] = "b", netns[] = "/nowhere";
+	char dir[] = "/tmp/coordinator_del_test.XXXXXX";
+	AUTO_FREE char *conf = NULL, *rm = NULL, *prev = NULL;
+	struct ip mine[] = { ip("10.0.1.1"), ip("fd00::1") };
+	struct link l, other;
+	struct datapath_record r = { .container_id = id,
+		                     .ifname = net1,
+		                     .netns = netns,
+		                     .boot_id = boot,
+		                     .pod_link = "veth0",
+		                     .table = 102,
+		                     .host_table = 600,
+		                     .pod_ips = mine,
+		                     .n_pod_ips = 2 };
+	const struct neigh near = { .index = 0, .ip = mine[0], .state = NUD_PERMANENT };
+	struct neigh n;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	conf = xasprintf("{\"state_dir\":\"%s\"}", dir);
+	rm = xasprintf("rm -rf %s", dir);
+	add_rule(4, 600);
+	l = add_pod(id, "10.0.0.1/32", 600);
+	other = add_pod("bbbbbbbbbbbbbbbb", "10.0.0.2/32", 600);
+	add_route(l.index, "10.0.1.1/32", 600);
+	add_route(l.index, "fd00::1/128", 600);
+	add_route(other.index, "10.0.1.1/32", 700);
+	n = near;
+	n.index = l.index;
+	OK(neigh_replace(node, &n, &e));
+
+	/* the node's end of that name is another's by now */
+	memcpy(r.host_link, l.name, sizeof(r.host_link));
+	r.host_mac = other.mac;
+	OK(datapath_record_write(dir, &r, &e));
+	del_nic(id, net1, conf);
+	assert_int_equal(routes_to(l.index, 4), 2);
+
+	r.host_mac = l.mac;
+	OK(datapath_record_write(dir, &r, &e));
+	del_nic(id, net1, conf);
+	assert_true(exists(l));
+	assert_int_equal(routes_to(l.index, 4), 1);
+	assert_int_equal(routes_to(l.index, 6), 0);
+	assert_int_equal(routes_to(other.index, 4), 2);
+	assert_int_equal(neigh_del(node, l.index, mine[0], &e), -1);
+	assert_int_equal(e.kind, ERR_NOT_FOUND);
+	assert_true(has_rule(4, 600));
+	assert_int_equal(datapath_record_read(dir, id, net1, &r, &e), -1);
+	assert_int_equal(e.kind, ERR_NOT_FOUND);
+	del_nic(id, net1, conf); /* nothing is left, and nobody knows what there was */
+	assert_int_equal(routes_to(l.index, 4), 1);
+
+	/* by what the runtime remembers */
+	add_route(l.index, "10.0.1.1/32", 500);
+	prev = xasprintf(
+		"{\"state_dir\":\"%s\",\"prevResult\":{\"cniVersion\":"
+		"\"1.0.0\",\"ips\":[{\"address\":\"10.0.1.1/24\"}]}}",
+		dir);
+	del_nic(id, net1, prev);
+	assert_int_equal(routes_to(l.index, 4), 1);
+	assert_int_equal(system(rm), 0); /* NOLINT: a test's own temporary folder */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -222,6 +320,8 @@ int main(void)
 		                                teardown),
 		cmocka_unit_test_setup_teardown(the_table_is_the_configurations, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_pair_of_another_container_stays, setup,
+		                                teardown),
+		cmocka_unit_test_setup_teardown(a_further_interface_takes_what_is_its, setup,
 		                                teardown),
 	};
 

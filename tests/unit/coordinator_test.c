@@ -15,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include <linux/if_addr.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 
@@ -89,7 +90,8 @@ static void knows_its_keys(void **state)
 	              "\"txQueueLen\":0,\"vethLinkAddress\":\"\",\"vethMTU\":1500,"
 	              "\"logOptions\":{},\"multusNicPrefix\":\"\",\"detectGateway\":true,"
 	              "\"detectIPConflict\":true,\"detectOptions\":{},\"agent_socket\":\"\","
-	              "\"ipam_unix_socket_path\":\"\",\"timeout_ms\":1}");
+	              "\"ipam_unix_socket_path\":\"\",\"timeout_ms\":1,\"state_dir\":\"\","
+	              "\"coordinator_file\":\"\"}");
 	AUTO_JSON *wrong = parse("{\"podDefaultRouteNIC\":\"eth0\",\"hijackCIDRs\":[]}");
 	AUTO_STR out = STR_INIT;
 
@@ -292,10 +294,14 @@ static size_t node_addrs(struct addr out[16])
 		{ 7, "10.0.0.1/32" },       { 2, "169.254.9.9/16" }, { 3, "fd00::154/64" },
 		{ 9, "10.9.9.9/32" },
 	};
+	const struct addr tentative = { .index = 2,
+		                        .local = cidr("fd00::7/64"),
+		                        .flags = IFA_F_TENTATIVE };
 
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)
 		out[i] = (struct addr){ .index = all[i].index, .local = cidr(all[i].address) };
-	return ARRAY_LEN(all);
+	out[ARRAY_LEN(all)] = tentative;
+	return ARRAY_LEN(all) + 1;
 }
 
 static void lists_the_nodes_addresses(void **state)
@@ -401,7 +407,10 @@ static void plans_the_guides_pod(void **state)
 		                       .pod_ips = pod,
 		                       .n_pod_ips = 1,
 		                       .node_ips = node,
-		                       .n_node_ips = 2 };
+		                       .n_node_ips = 2,
+		                       .table = 101,
+		                       .lead4 = true,
+		                       .lead6 = true };
 	AUTO_COORDINATOR_PLAN p = { .n_pod_routes = 0 };
 	const char *const in_pod[] = {
 		"101: 172.31.199.183/32 dev 3 src 172.31.199.187 link",
@@ -435,6 +444,9 @@ static void plans_the_guides_pod(void **state)
 	assert_int_equal(p.pod_rules[0].table, 100);
 	assert_int_equal(p.pod_rules[0].fwmark, 1);
 	assert_int_equal(p.pod_rules[0].fwmask, 1);
+	assert_int_equal(p.n_host_addrs, 1);
+	assert_int_equal(p.host_addrs[0].index, HOST_VETH);
+	assert_string_equal(ip_str(p.host_addrs[0].ip).s, "172.31.199.183");
 	assert_int_equal(p.n_host_rules, 1);
 	assert_int_equal(p.host_rules[0].priority, 1000);
 	assert_int_equal(p.host_rules[0].table, 500);
@@ -454,7 +466,10 @@ static void plans_both_families(void **state)
 		                       .pod_ips = pod,
 		                       .n_pod_ips = 2,
 		                       .node_ips = node,
-		                       .n_node_ips = 2 };
+		                       .n_node_ips = 2,
+		                       .table = 101,
+		                       .lead4 = true,
+		                       .lead6 = true };
 	AUTO_COORDINATOR_PLAN p = { .n_pod_routes = 0 };
 	const char *const in_pod[] = {
 		"101: 172.31.199.183/32 dev 3 src 172.31.199.187 link",
@@ -468,7 +483,7 @@ static void plans_both_families(void **state)
 		NULL
 	};
 	const char *const on_node[] = { "600: 172.31.199.187/32 dev 40 src 172.31.199.183 link",
-		                        "600: fd00::187/128 dev 40 link", NULL };
+		                        "600: fd00::187/128 dev 40 src fd00::183 link", NULL };
 
 	(void)state;
 	assert_int_equal(coordinator_plan_make(&c, &f, &p, NULL), 0);
@@ -479,6 +494,93 @@ static void plans_both_families(void **state)
 	assert_int_equal(p.n_host_rules, 2);
 	assert_int_equal(p.host_rules[1].family, 6);
 	assert_int_equal(p.host_rules[1].table, 600);
+}
+
+/* A second card: everything in its own table, but the node's addresses are those of the first. */
+static void plans_a_further_nic(void **state)
+{
+	AUTO_COORDINATOR_CONF c = read_conf(
+		"{\"serviceCIDR\":[\"10.233.0.0/18\",\"fd00:10::/108\"],"
+		"\"policyRoutes\":[{\"dst\":\"10.8.0.1\",\"gw\":\"192.168.0.253\"},"
+		"{\"dst\":\"fd08::/64\",\"gw\":\"fd00:1::fd\"}]}",
+		NULL);
+	struct ip pod[] = { ip("192.168.0.156"), ip("fd00:1::156") };
+	struct ip node[] = { ip("192.168.0.154"), ip("fd00:1::154"), ip("172.31.199.183") };
+	struct coordinator_facts f = { .nic = NIC,
+		                       .veth = VETH,
+		                       .host_veth = HOST_VETH,
+		                       .pod_ips = pod,
+		                       .n_pod_ips = 2,
+		                       .node_ips = node,
+		                       .n_node_ips = 3,
+		                       .table = 102,
+		                       .lead6 = true,
+		                       .src = ip("172.31.199.187") };
+	AUTO_COORDINATOR_PLAN p = { .n_pod_routes = 0 };
+	const char *const in_pod[] = {
+		"102: 192.168.0.154/32 dev 3 src 172.31.199.187 link",
+		"102: fd00:1::154/128 dev 3 link",
+		"254: fd00:1::154/128 dev 3 link", /* the first with IPv6 */
+		"102: 172.31.199.183/32 dev 3 src 172.31.199.187 link",
+		"102: 10.233.0.0/18 via 192.168.0.154 dev 3 src 172.31.199.187",
+		"254: fd00:10::/108 via fd00:1::154 dev 3",
+		"102: fd00:10::/108 via fd00:1::154 dev 3",
+		"100: ::/0 via fd00:1::154 dev 3",
+		"102: 10.8.0.1/32 via 192.168.0.253 dev 2",
+		"102: fd08::/64 via fd00:1::fd dev 2",
+		NULL
+	};
+	const char *const on_node[] = { "500: 192.168.0.156/32 dev 40 src 192.168.0.154 link",
+		                        "500: fd00:1::156/128 dev 40 src fd00:1::154 link", NULL };
+
+	(void)state;
+	assert_int_equal(coordinator_plan_make(&c, &f, &p, NULL), 0);
+	assert_routes(p.pod_routes, p.n_pod_routes, in_pod);
+	assert_routes(p.host_routes, p.n_host_routes, on_node);
+	assert_int_equal(p.n_pod_rules, 1);
+	assert_int_equal(p.pod_rules[0].family, 6);
+	assert_int_equal(p.n_host_addrs, 1);
+	assert_string_equal(ip_str(p.host_addrs[0].ip).s, "fd00:1::154");
+	assert_int_equal(p.n_pod_neighs, 3);
+	assert_int_equal(p.n_host_neighs, 2);
+}
+
+/* The pod's eth0 and its peer are another plugin's, and so is what they are called by. */
+static void plans_an_overlay_pod(void **state)
+{
+	AUTO_COORDINATOR_CONF c = read_conf(
+		"{\"overlayPodCIDR\":[\"10.233.64.0/18\"],"
+		"\"policyRoutes\":[{\"dst\":\"10.8.0.1\",\"gw\":\"10.6.0.1\"}]}",
+		NULL);
+	struct ip pod[] = { ip("10.6.212.227") }, node[] = { ip("10.6.212.102") };
+	struct coordinator_facts f = { .nic = NIC,
+		                       .veth = VETH,
+		                       .host_veth = HOST_VETH,
+		                       .pod_ips = pod,
+		                       .n_pod_ips = 1,
+		                       .node_ips = node,
+		                       .n_node_ips = 1,
+		                       .table = 101,
+		                       .overlay = true,
+		                       .lead4 = true,
+		                       .src = ip("10.233.105.154") };
+	AUTO_COORDINATOR_PLAN p = { .n_pod_routes = 0 };
+	const char *const in_pod[] = {
+		"101: 10.6.212.102/32 dev 3 src 10.233.105.154 link",
+		"254: 10.6.212.102/32 dev 3 src 10.233.105.154 link",
+		"254: 10.233.64.0/18 via 10.6.212.102 dev 3 src 10.233.105.154",
+		"101: 10.233.64.0/18 via 10.6.212.102 dev 3 src 10.233.105.154",
+		"101: 10.8.0.1/32 via 10.6.0.1 dev 2",
+		NULL
+	};
+
+	(void)state;
+	assert_int_equal(coordinator_plan_make(&c, &f, &p, NULL), 0);
+	assert_routes(p.pod_routes, p.n_pod_routes, in_pod);
+	assert_int_equal(p.n_pod_rules, 0);
+	assert_int_equal(p.n_host_addrs, 0);
+	assert_int_equal(p.n_host_rules, 1);
+	assert_int_equal(p.n_host_routes, 1);
 }
 
 static void says_what_the_node_lacks(void **state)
@@ -517,6 +619,8 @@ int main(void)
 		cmocka_unit_test(lists_the_pods_addresses),
 		cmocka_unit_test(plans_the_guides_pod),
 		cmocka_unit_test(plans_both_families),
+		cmocka_unit_test(plans_a_further_nic),
+		cmocka_unit_test(plans_an_overlay_pod),
 		cmocka_unit_test(says_what_the_node_lacks),
 	};
 

@@ -162,7 +162,7 @@ static void takes_the_first_default_route(void **state)
 {
 	struct route r[] = {
 		{ .dst = cidr("10.0.0.0/8"), .oif = 1, .type = RTN_UNICAST },
-		{ .dst = cidr("0.0.0.0/0"), .type = RTN_UNICAST, .multipath = true },
+		{ .dst = cidr("0.0.0.0/0"), .oif = 7, .type = RTN_UNICAST, .multipath = true },
 		{ .dst = cidr("0.0.0.0/0"), .oif = 9, .type = RTN_BLACKHOLE },
 		{ .dst = cidr("0.0.0.0/0"), .oif = 3, .type = RTN_UNICAST },
 		{ .dst = cidr("0.0.0.0/0"), .oif = 4, .type = RTN_UNICAST },

@@ -177,6 +177,45 @@ static void veth_stays_at_home_without_a_peer_namespace(void **state)
 	REFUSED(link_add_veth(host, &v, &e), ERR_CONFIG, 0);
 }
 
+/* By the namespace, not by the number alone: here both ends have one that the other side has too.
+ */
+static void veth_peer_is_found_in_its_namespace(void **state)
+{
+	AUTO_FD int third_ns = -1;
+	struct veth_spec v = { .name = "a0",
+		               .peer = "b0",
+		               .mac = mac("0a:00:00:00:00:01"),
+		               .peer_mac = mac("0a:00:00:00:00:02") };
+	struct link ours, theirs, l;
+
+	(void)state;
+	connect_pod(&ours, &theirs);
+	OK(link_peer(pod, &theirs, host, host_ns, &l, &e));
+	assert_string_equal(l.name, "vethabc");
+	OK(link_peer(host, &ours, pod, pod_ns, &l, &e));
+	assert_string_equal(l.name, "veth0");
+	REFUSED(link_peer(pod, &theirs, pod, pod_ns, &l, &e), ERR_CONFIG, 0);
+	assert_string_equal(e.msg, "the other end of veth veth0 is not there");
+	v.peer_ns = -1;
+	OK(link_add_veth(pod, &v, &e));
+	OK(link_get(pod, "a0", &l, &e));
+	REFUSED(link_peer(pod, &l, host, host_ns, &theirs, &e), ERR_CONFIG, 0);
+	OK(link_get(pod, "lo", &l, &e));
+	REFUSED(link_peer(pod, &l, host, host_ns, &theirs, &e), ERR_CONFIG, 0);
+	assert_string_equal(e.msg, "interface lo is no veth");
+
+	/* in a third namespace, by an index that the node has as well */
+	third_ns = new_ns();
+	assert_int_equal(setns(host_ns, CLONE_NEWNET), 0);
+	v.name = "c0";
+	v.peer = "d0";
+	v.peer_ns = third_ns;
+	OK(link_add_veth(pod, &v, &e));
+	OK(link_get(pod, "c0", &l, &e));
+	OK(link_get_index(host, l.parent, &ours, &e));
+	REFUSED(link_peer(pod, &l, host, host_ns, &theirs, &e), ERR_CONFIG, 0);
+}
+
 static void interfaces_are_listed_in_order(void **state)
 {
 	struct veth_spec v = { .mac = mac("0a:00:00:00:00:01"),
@@ -732,6 +771,7 @@ static void sysctls_belong_to_a_namespace(void **state)
 		               .mac = mac("0a:00:00:00:00:01"),
 		               .peer_mac = mac("0a:00:00:00:00:02"),
 		               .peer_ns = host_ns };
+	AUTO_STR old = STR_INIT;
 	AUTO_STR out = STR_INIT;
 
 	(void)state;
@@ -747,6 +787,12 @@ static void sysctls_belong_to_a_namespace(void **state)
 	REFUSED(sysctl_read(-1, "ipv4/conf/e0.5/rp_filter", &out, &e), ERR_NOT_FOUND, ENOENT);
 	assert_string_equal(
 		e.msg, "open /proc/sys/net/ipv4/conf/e0.5/rp_filter: No such file or directory");
+	OK(sysctl_set(pod_ns, "ipv4/conf/all/rp_filter", "1", &old, &e));
+	OK(sysctl_set(pod_ns, "ipv4/conf/all/rp_filter", "0", &old, &e));
+	assert_string_equal(old.data, "11"); /* what it had, twice */
+	OK(sysctl_read(pod_ns, "ipv4/conf/all/rp_filter", &old, &e));
+	assert_string_equal(old.data, "110");
+	REFUSED(sysctl_set(-1, "ipv4/nothing", "1", &old, &e), ERR_NOT_FOUND, ENOENT);
 	REFUSED(sysctl_write(-1, "ipv4/nothing", "1", &e), ERR_NOT_FOUND, ENOENT);
 	REFUSED(sysctl_write(pod_ns, "ipv4/conf/all/rp_filter", "many", &e), ERR_SYS, EINVAL);
 	assert_string_equal(e.msg,
@@ -1108,6 +1154,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(veth_is_born_in_two_namespaces),
 		T(veth_stays_at_home_without_a_peer_namespace),
+		T(veth_peer_is_found_in_its_namespace),
 		T(interfaces_are_listed_in_order),
 		T(interfaces_have_alternative_names),
 		T(interfaces_are_changed),

@@ -1065,6 +1065,81 @@ static void golden_routes(void **state)
 		" 0800 0f00 f4010000");
 }
 
+/* What a copy of the route needs, and what cannot be copied. */
+static void a_route_with_all(void **state)
+{
+	const struct rtmsg many = { .rtm_family = AF_INET6, .rtm_table = RT_TABLE_MAIN };
+	const struct rtmsg one = { .rtm_family = AF_INET,
+		                   .rtm_table = RT_TABLE_MAIN,
+		                   .rtm_flags = RTNH_F_ONLINK };
+	const struct rtmsg tos = { .rtm_family = AF_INET, .rtm_tos = 8 };
+	const uint32_t metric[14] = { 8 | RTAX_MTU << 16, 1400, 8 | RTAX_HOPLIMIT << 16, 9 };
+	struct {
+		struct rtnexthop h;
+		struct rtattr a;
+		uint8_t gw[16];
+	} hops[2] = { 0 };
+	struct route *all = NULL;
+	size_t n = 0;
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		hops[i].h.rtnh_len = sizeof(hops[i]);
+		hops[i].h.rtnh_ifindex = 3 + i;
+		hops[i].h.rtnh_flags = i ? RTNH_F_ONLINK : 0;
+		hops[i].a.rta_len = sizeof(hops[i].a) + 16;
+		hops[i].a.rta_type = RTA_GATEWAY;
+		hops[i].gw[0] = 0xfd;
+		hops[i].gw[15] = (uint8_t)(i + 1);
+	}
+	message(RTM_NEWROUTE, NLM_F_MULTI, 1, &many, sizeof(many));
+	attribute(RTA_MULTIPATH, hops, sizeof(hops));
+	message(RTM_NEWROUTE, NLM_F_MULTI, 1, &one, sizeof(one));
+	attribute(RTA_METRICS, metric, sizeof(metric));
+	message(RTM_NEWROUTE, NLM_F_MULTI, 1, &tos, sizeof(tos));
+	/* cut within the second nexthop, and within the first */
+	message(RTM_NEWROUTE, NLM_F_MULTI, 1, &many, sizeof(many));
+	attribute(RTA_MULTIPATH, hops, sizeof(hops) - 1);
+	message(RTM_NEWROUTE, NLM_F_MULTI, 1, &many, sizeof(many));
+	attribute(RTA_MULTIPATH, hops, sizeof(hops[0]) - 1);
+	done(0, 1, 0);
+	speak();
+	assert_int_equal(route_list(nl, 4, 0, &all, &n, &e), 0);
+	assert_int_equal(n, 5);
+	assert_true(all[0].multipath && all[1].multipath);
+	assert_int_equal(all[0].oif, 3);
+	assert_int_equal(all[1].oif, 4);
+	assert_string_equal(ip_str(all[0].gw).s, "fd00::1");
+	assert_string_equal(ip_str(all[1].gw).s, "fd00::2");
+	assert_false(all[0].onlink);
+	assert_true(all[1].onlink);
+	assert_false(all[1].other);
+	assert_false(all[2].multipath);
+	assert_true(all[2].onlink);
+	assert_int_equal(all[2].metrics_len, ROUTE_METRICS_MAX);
+	assert_memory_equal(all[2].metrics, metric, ROUTE_METRICS_MAX);
+	assert_true(all[3].other);
+	assert_int_equal(all[4].oif, 3);
+	free(all);
+	heard();
+
+	acknowledge(2);
+	assert_int_equal(route_add(nl,
+	                           &(const struct route){ .dst = cidr("0.0.0.0/0"),
+	                                                  .gw = ip("10.0.0.1"),
+	                                                  .onlink = true,
+	                                                  .metrics_len = 8,
+	                                                  .metrics = { 8, 0, 2, 0, 0xdc, 5 } },
+	                           ROUTE_APPEND, &e),
+	                 0);
+	assert_heard(
+		"38000000 1800 050c 02000000 00000000" /* APPEND CREATE */
+		" 02 00 00 00 fe 03 00 01 04000000"    /* ONLINK */
+		" 0800 0f00 fe000000"
+		" 0800 0500 0a000001"
+		" 0c00 0800 0800 0200 dc050000");
+}
+
 static void golden_rules_and_neighbours(void **state)
 {
 	struct rule host = { .family = 4, .priority = 1000, .table = 500 };
@@ -1221,7 +1296,7 @@ static void what_nft_lacks_is_named(void **state)
 	/* the kernel refuses the whole batch by the number of its begin */
 	refuse(1, EOPNOTSUPP);
 	assert_int_equal(nft_reply_mark(nl, "spiderbox", "veth0", 1, &e), -1);
-	assert_int_equal(e.kind, ERR_SYS);
+	assert_int_equal(e.kind, ERR_NOT_FOUND);
 	assert_int_equal(e.sys, EOPNOTSUPP);
 	assert_string_equal(
 		e.msg,
@@ -1249,6 +1324,46 @@ static void what_nft_lacks_is_named(void **state)
 	refuse(28, EPERM);
 	assert_int_equal(nft_reply_mark(nl, "spiderbox", "veth0", 1, &e), -1);
 	assert_string_equal(e.msg, "nf_tables table spiderbox: kernel: Operation not permitted");
+	assert_int_equal(e.kind, ERR_SYS);
+}
+
+/* Without conntrack: one chain, one rule, and nothing of ct. */
+static void golden_packet_mark(void **state)
+{
+	bool exists = true;
+
+	(void)state;
+	for (uint32_t seq = 2; seq <= 6; seq++)
+		acknowledge(seq);
+	assert_int_equal(nft_packet_mark(nl, "spiderbox", "veth0", 1, &e), 0);
+	assert_heard(
+		"14000000 1000 0100 01000000 00000000 00 00 000a" /* BATCH_BEGIN, of nf_tables */
+		"24000000 000a 0504 02000000 00000000 01 00 0000" /* NEWTABLE, inet */
+		TABLE_NAME "24000000 020a 0500 03000000 00000000 01 00 0000" /* DELTABLE */
+		TABLE_NAME "24000000 000a 0504 04000000 00000000 01 00 0000" /* NEWTABLE */
+		TABLE_NAME "54000000 030a 0504 05000000 00000000 01 00 0000" /* NEWCHAIN */
+		TABLE_NAME
+		" 0800 0300 70726500"                              /* pre */
+		" 1400 0480 0800 0100 00000000 0800 0200 ffffff6a" /* PRE_ROUTING, -150 */
+		" 0800 0500 00000001 0b00 0700 66696c74657200 00"  /* accept, filter */
+		"18010000 060a 050c 06000000 00000000 01 00 0000"  /* NEWRULE */
+		TABLE_NAME " 0800 0200 70726500 ec00 0480" EXPR_META("06", META_LOAD) /* iifname */
+		" 3800 0180 0800 0100 636d7000 2c00 0280"
+		" 0800 0100 00000001 0800 0200 00000000"
+		" 1800 0380 1400 0100 7665746830 0000000000000000000000" EXPR_META("03", META_LOAD)
+			EXPR_BITWISE("feffffff", "01000000") EXPR_META(
+				"03",
+				META_STORE) "14000000 1100 0100 07000000 00000000 00 00 "
+	                                    "000a" /* BATCH_END */);
+	assert_nothing_left();
+
+	/* a kernel without nf_tables does not know what is meant */
+	refuse(8, EINVAL);
+	assert_int_equal(nft_table_exists(nl, "spiderbox", &exists, &e), -1);
+	assert_int_equal(e.kind, ERR_NOT_FOUND);
+	refuse(9, ENOENT);
+	assert_int_equal(nft_table_exists(nl, "spiderbox", &exists, &e), 0);
+	assert_false(exists);
 }
 
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -1269,6 +1384,7 @@ int main(void)
 		T(a_dump_that_never_rests_is_given_up),
 		T(a_dump_may_fail_at_its_end),
 		T(old_kernels_do_not_filter),
+		T(a_route_with_all),
 		T(interfaces_come_in_order),
 		T(a_stopped_dump_is_read_to_its_end),
 		T(a_short_family_header_is_refused),
@@ -1288,6 +1404,7 @@ int main(void)
 		T(not_found_is_told_apart),
 		T(golden_nft),
 		T(what_nft_lacks_is_named),
+		T(golden_packet_mark),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

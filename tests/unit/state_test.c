@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* links: cni/state.c cni/check.c net/ json/json.c base/ */
+/* links: cni/state.c cni/record.c cni/check.c net/ json/json.c base/ */
 /* libs: cjson mnl */
 /*
  * state_test.c - records there and back, names that try to leave the folder, files that are broken.

@@ -639,7 +639,7 @@ ipv6_part() {
 	same 'its routes over veth0' 'fd00::183 metric 1024 pref medium
 fd00:10::/108 via fd00::183 metric 1024 pref medium' "$(in_pod v ip -6 route show dev veth0 | grep -v fe80)"
 	same 'its table 100' 'default via fd00::183 dev veth0 metric 1024 pref medium' "$(in_pod v ip -6 route show table 100)"
-	same "the node's table 500" "fd00::5 dev $(host_end v) metric 1024 pref medium" "$(on master ip -6 route show table 500)"
+	same "the node's table 500" "fd00::5 dev $(host_end v) src fd00::183 metric 1024 pref medium" "$(on master ip -6 route show table 500)"
 	reach 'pod to its own node by IPv6' in_pod v fd00::183
 	reach 'node to its own pod by IPv6' on master fd00::5
 	ok 'CHECK' check master "$list" v
@@ -684,10 +684,10 @@ refusals_part() {
 		'999 add route to 10.9.0.0/16 via 10.1.1.1 in table 254: kernel (Nexthop has invalid gateway): Network unreachable' \
 		"$(edit "$list" '.plugins[1].policyRoutes = [{dst: "10.8.0.0/16", gw: "172.31.207.253"}, {dst: "0.0.0.0/0", gw: "172.31.207.252"}, {dst: "10.9.0.0/16", gw: "10.1.1.1"}]')"
 	spurned 'coordinator in mode overlay' \
-		'7 mode overlay is not supported yet: interface eth0 can be served in mode underlay only, as the pod'\''s first interface (podDefaultCniNic is eth0)' \
+		'7 mode overlay: interface eth0 is the pod'\''s first (podDefaultCniNic is eth0); the mode is for others beside it' \
 		"$(edit "$list" '.plugins[1].mode = "overlay"')"
 	spurned 'coordinator with another first interface' \
-		'7 interface eth0 is not the pod'\''s first (podDefaultCniNic is net1): more than one interface is not supported yet' \
+		'7 mode underlay: interface eth0 is not the pod'\''s first (podDefaultCniNic is net1), and the first one left no veth0: it needs the coordinator, too, or this one mode overlay' \
 		"$(edit "$list" '.plugins[1].mode = "underlay" | .plugins[1].podDefaultCniNic = "net1"')"
 	spurned 'coordinator with podMACPrefix on ipvlan' \
 		'7 podMACPrefix: eth0 is an ipvlan interface and always has its master'\''s MAC address; remove podMACPrefix' \

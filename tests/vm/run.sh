@@ -10,24 +10,30 @@
 #   probe     conflict and gateway detection of the plugins
 #   ifacer    VLANs and bonds, and pods on them
 #   datapath  the plugins ipvlan and coordinator, with a delegate for the addresses
+#   coordinator  the coordinator in every mode, and in kernels without conntrack and without nf_tables
 #   cluster   etcd, kube-apiserver, a kube-proxy and an agent per node, pods, services
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
 : "${BUILD_DIR:?set by build.sh}" "${SPIDERBOX:?set by build.sh}" "${KERNEL_DIR:?set by build.sh}" "${SERVERS_DIR:?set by build.sh}"
-export UML_ENV='SPIDERBOX BUILD_DIR SERVERS_DIR DEPS TOP VM_OUT'
+export UML_ENV='SPIDERBOX BUILD_DIR SERVERS_DIR DEPS TOP VM_OUT MARKS'
 
 run() {
 	export VM_OUT="$BUILD_DIR/vm/$1"
 	rm -rf "$VM_OUT"
 	mkdir -p "$VM_OUT"
-	case $1 in cluster) mb=3000 seconds=420 ;; probe | datapath) mb=768 seconds=400 ;; *) mb=768 seconds=240 ;; esac
+	case $1 in cluster) mb=3000 seconds=420 ;; probe | datapath) mb=768 seconds=400 ;; coordinator) mb=768 seconds=600 ;; *) mb=768 seconds=240 ;; esac
 	status=0
 	if [ "$1" = net ]; then
 		"$here/net.sh" build "$VM_OUT" &&
 			"$here/run-uml" -t "$seconds" -m "$mb" -- "$here/net.sh" run "$VM_OUT" || status=$?
 	else
 		"$here/run-uml" -t "$seconds" -m "$mb" -w "$VM_OUT" -- "$here/$1.sh" || status=$?
+	fi
+	if [ "$1" = coordinator ]; then
+		# what is built in cannot be unloaded, but need not be started
+		MARKS=packets "$here/run-uml" -t 100 -k initcall_blacklist=nft_ct_module_init -- "$here/$1.sh" || status=$?
+		MARKS=nothing "$here/run-uml" -t 100 -k initcall_blacklist=nf_tables_module_init -- "$here/$1.sh" || status=$?
 	fi
 	[ "$status" = 0 ] || echo "not ok - $1 ended with status $status (what its programs said: build/vm/$1)"
 	[ "$status" = 0 ] || failed=1
@@ -37,7 +43,7 @@ failed=0
 if [ $# -gt 0 ]; then
 	run "$1"
 else
-	for topic in net probe ifacer datapath cluster; do
+	for topic in net probe ifacer datapath coordinator cluster; do
 		run "$topic"
 	done
 fi

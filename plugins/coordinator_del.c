@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * coordinator_del.c - DEL.  It asks no agent, and needs neither the pod's namespace nor a record of
+ * the ADD: what those would tell is looked for where it can be.
+ *
+ * The first interface's pair goes, and takes the other end, the routes and the neighbours with it.
+ * Further interfaces are not always deleted with the pod, and the pair's end on the node stays:
+ * what leads to their addresses by it is taken off, and so are their rules and tables in the pod.
+ */
+#include <linux/rtnetlink.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "cni/state.h"
+#include "datapath/record.h"
+#include "net/netns.h"
+#include "plugins/coordinator_work.h"
+
+/* What a DEL works with; all of it may be missing. */
+struct del {
+	const struct cni_call *call;
+	struct datapath_record record;
+	bool recorded;
+	struct nl *host, *pod; /* pod: NULL when its namespace is gone, or another */
+	int host_ns, pod_ns;
+	struct ip *ips; /* of the interface */
+	size_t n_ips, cap_ips;
+};
+
+static void del_release(struct del *d)
+{
+	datapath_record_release(&d->record);
+	nl_close(d->host);
+	nl_close(d->pod);
+	mem_cleanup_fd(&d->host_ns);
+	mem_cleanup_fd(&d->pod_ns);
+	free(d->ips);
+}
+
+#define AUTO_DEL __attribute__((cleanup(del_release))) struct del
+
+/* The kernel deletes the first that fits: one with more conditions of the same priority and table,
+ * which is somebody's, fits as well. */
+static bool is_alone(struct nl *host, const struct rule *rule)
+{
+	AUTO_FREE struct rule *all = NULL;
+	size_t count, fit = 0, others = 0;
+
+	if (rule_list(host, rule->family, &all, &count, NULL) < 0)
+		return false;
+	for (size_t i = 0; i < count; i++) {
+		if (all[i].priority != rule->priority || all[i].table != rule->table)
+			continue;
+		fit++;
+		others += all[i].other || all[i].src.len || all[i].fwmask;
+	}
+	return fit == 1 && !others;
+}
+
+void coordinator_drop_rule(struct nl *host, int host_ns, int family, uint32_t table)
+{
+	const struct rule rule = { .family = family,
+		                   .priority = COORDINATOR_RULE_PRIORITY,
+		                   .table = table };
+	AUTO_FREE struct route *routes = NULL;
+	size_t count;
+
+	if (netns_lock(host_ns, true, NULL) < 0)
+		return;
+	if (route_list(host, family, table, &routes, &count, NULL) == 0 && !count &&
+	    is_alone(host, &rule))
+		IGNORE(rule_del(host, &rule, NULL));
+	netns_unlock(host_ns);
+}
+
+/* The table of our routes over that interface; where there is none, the usual one. */
+static uint32_t table_of(struct nl *host, int family, int index, uint32_t usual)
+{
+	AUTO_FREE struct route *routes = NULL;
+	size_t count;
+
+	if (route_list(host, family, 0, &routes, &count, NULL) < 0)
+		return usual;
+	for (size_t i = 0; i < count; i++)
+		if (routes[i].oif == index && routes[i].table != RT_TABLE_MAIN &&
+		    routes[i].dst.len == ip_bits(routes[i].dst.ip))
+			return routes[i].table;
+	return usual;
+}
+
+/* The node's end of the pair; 0 when there is none, or something of somebody else's by that name.
+ */
+static int find_host_end(struct nl *host, const struct cni_call *c, int *index, struct err *e)
+{
+	char name[IFNAMSIZ];
+	struct link l;
+	struct err mine;
+
+	if (!e)
+		e = &mine;
+	*index = 0;
+	coordinator_host_veth(c->container_id, name);
+	if (link_get(host, name, &l, e) < 0)
+		return e->kind == ERR_NOT_FOUND ? 0 : -1;
+	if (streq(l.kind, "veth") && !coordinator_is_others(&l, c->container_id))
+		*index = l.index;
+	return 0;
+}
+
+/* The pair made for an earlier pod of the same name in another boot is not among these. */
+static int del_pair(struct del *d, uint32_t usual, struct err *e)
+{
+	uint32_t tables[2] = { usual, usual };
+	struct err mine;
+	int index;
+
+	if (!e)
+		e = &mine;
+	if (find_host_end(d->host, d->call, &index, e) < 0)
+		return -1;
+	if (index) {
+		tables[0] = table_of(d->host, 4, index, usual);
+		tables[1] = table_of(d->host, 6, index, usual);
+		if (link_del(d->host, index, e) < 0 && e->kind != ERR_NOT_FOUND)
+			return -1;
+	}
+	coordinator_drop_rule(d->host, d->host_ns, 4, tables[0]);
+	coordinator_drop_rule(d->host, d->host_ns, 6, tables[1]);
+	return 0;
+}
+
+/* The pod, as long as it is still this one. */
+static void open_pod(struct del *d)
+{
+	uint64_t inode;
+
+	if (netns_open(d->call->netns, &d->pod_ns, NULL) < 0 ||
+	    netns_inode(d->pod_ns, &inode, NULL) < 0 ||
+	    (d->recorded && d->record.netns_inode && d->record.netns_inode != inode))
+		return;
+	IGNORE(netns_nl(d->pod_ns, NETLINK_ROUTE, &d->pod, NULL));
+}
+
+static void add_ip(struct del *d, struct ip a)
+{
+	for (size_t i = 0; i < d->n_ips; i++)
+		if (ip_equal(d->ips[i], a))
+			return;
+	d->ips = xgrow(d->ips, &d->cap_ips, d->n_ips + 1, sizeof(a));
+	d->ips[d->n_ips++] = a;
+}
+
+/* As the record says, as they are in the pod, and as the runtime remembers. */
+static void find_ips(struct del *d)
+{
+	AUTO_CNI_RESULT prev = { .n_ips = 0 };
+	AUTO_FREE struct addr *addrs = NULL;
+	AUTO_FREE struct ip *ips = NULL;
+	size_t n_addrs, n = 0;
+	struct link nic;
+
+	for (size_t i = 0; i < d->record.n_pod_ips; i++)
+		add_ip(d, d->record.pod_ips[i]);
+	if (d->pod && link_get(d->pod, d->call->ifname, &nic, NULL) == 0 &&
+	    addr_list(d->pod, 0, nic.index, &addrs, &n_addrs, NULL) == 0)
+		coordinator_pod_ips(addrs, n_addrs, nic.index, &ips, &n);
+	for (size_t i = 0; i < n; i++)
+		add_ip(d, ips[i]);
+	if (d->call->prev_result && cni_result_read(d->call->prev_result, &prev, NULL) == 0)
+		for (size_t i = 0; i < prev.n_ips; i++)
+			add_ip(d, prev.ips[i].address.ip);
+}
+
+/* The interface of the node that leads to this pod; 0: it went, and all that led over it too. */
+static int find_way(struct del *d, int *index, struct err *e)
+{
+	const char *name = coordinator_default_nic(d->call->conf);
+	struct link l, eth0;
+	struct err mine;
+
+	if (!e)
+		e = &mine;
+	*index = 0;
+	if (d->recorded) {
+		if (link_get(d->host, d->record.host_link, &l, e) < 0)
+			return e->kind == ERR_NOT_FOUND ? 0 : -1;
+		/* the name may be another pod's by now */
+		if (memcmp(&l.mac, &d->record.host_mac, sizeof(l.mac)) == 0)
+			*index = l.index;
+		return 0;
+	}
+	if (find_host_end(d->host, d->call, index, e) < 0 || *index)
+		return *index ? 0 : -1;
+	if (d->pod && link_get(d->pod, name, &eth0, NULL) == 0 &&
+	    link_peer(d->pod, &eth0, d->host, d->host_ns, &l, NULL) == 0)
+		*index = l.index;
+	return 0;
+}
+
+static bool is_ip(const struct del *d, struct ip a)
+{
+	for (size_t i = 0; i < d->n_ips; i++)
+		if (ip_equal(d->ips[i], a))
+			return true;
+	return false;
+}
+
+static int del_routes(struct del *d, int index, uint32_t table, struct err *e)
+{
+	for (int family = 4; family <= 6; family += 2) {
+		AUTO_FREE struct route *all = NULL;
+		AUTO_FREE struct neigh *neighs = NULL;
+		struct err mine;
+		size_t n, n_neighs;
+
+		if (route_list(d->host, family, table, &all, &n, e) < 0 ||
+		    neigh_list(d->host, family, index, &neighs, &n_neighs, e) < 0)
+			return -1;
+		for (size_t i = 0; i < n; i++)
+			if (all[i].oif == index && all[i].dst.len == ip_bits(all[i].dst.ip) &&
+			    is_ip(d, all[i].dst.ip) && route_del(d->host, &all[i], &mine) < 0 &&
+			    mine.kind != ERR_NOT_FOUND)
+				return err_copy(e, &mine);
+		for (size_t i = 0; i < n_neighs; i++)
+			if (is_ip(d, neighs[i].ip))
+				IGNORE(neigh_del(d->host, index, neighs[i].ip, NULL));
+	}
+	return 0;
+}
+
+static void flush(struct del *d, int family, uint32_t table)
+{
+	AUTO_FREE struct route *all = NULL;
+	size_t n = 0;
+
+	if (table < COORDINATOR_FIRST_TABLE)
+		return;
+	IGNORE(route_list(d->pod, family, table, &all, &n, NULL));
+	for (size_t i = 0; i < n; i++)
+		IGNORE(route_del(d->pod, &all[i], NULL));
+}
+
+/* Best effort: the rules that send the interface's addresses to its table, and the table. */
+static void clean_pod(struct del *d)
+{
+	for (int family = 4; d->pod && family <= 6; family += 2) {
+		AUTO_FREE struct rule *all = NULL;
+		uint32_t table = d->record.table;
+		size_t n = 0;
+
+		IGNORE(rule_list(d->pod, family, &all, &n, NULL));
+		for (size_t i = 0; i < n; i++) {
+			if (all[i].priority < TUNE_PRIORITY_MIN ||
+			    all[i].priority > TUNE_PRIORITY_MAX || all[i].other ||
+			    !is_ip(d, all[i].src.ip))
+				continue;
+			table = all[i].table;
+			IGNORE(rule_del(d->pod, &all[i], NULL));
+		}
+		flush(d, family, table);
+	}
+}
+
+static int del_further(struct del *d, uint32_t usual, struct err *e)
+{
+	uint32_t table = d->recorded ? d->record.host_table : usual;
+	int index;
+
+	open_pod(d);
+	find_ips(d);
+	if (find_way(d, &index, e) < 0)
+		return -1;
+	if (index && del_routes(d, index, table, e) < 0)
+		return -1;
+	clean_pod(d);
+	coordinator_drop_rule(d->host, d->host_ns, 4, table);
+	coordinator_drop_rule(d->host, d->host_ns, 6, table);
+	return 0;
+}
+
+int coordinator_del(struct cni_call *c, int *code, struct err *e)
+{
+	AUTO_DEL d = { .call = c, .host_ns = -1, .pod_ns = -1 };
+	uint32_t usual = coordinator_host_table(c->conf);
+	const char *dir = STATE_DIR;
+	struct err mine;
+	bool first;
+
+	(void)code;
+	IGNORE(work_path(c->conf, "state_dir", &dir, NULL)); /* no reason to fail */
+	d.recorded = datapath_record_read(dir, c->container_id, c->ifname, &d.record, NULL) == 0;
+	first = d.recorded ? d.record.first && !d.record.overlay
+	                   : streq(c->ifname, coordinator_default_nic(c->conf));
+	if (d.recorded)
+		usual = d.record.host_table;
+	if (netns_open_self(&d.host_ns, e) < 0 || nl_open(NETLINK_ROUTE, &d.host, e) < 0 ||
+	    (first ? del_pair(&d, usual, e) : del_further(&d, usual, e)) < 0)
+		return -1;
+	if (datapath_record_remove(dir, c->container_id, c->ifname, &mine) < 0)
+		log_warn_err(&mine, "the record of the interface stays");
+	return 0;
+}

@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * steps.c - see steps.h.
+ */
+#include <errno.h>
+#include <linux/neighbour.h>
+#include <linux/rtnetlink.h>
+#include <stdlib.h>
+
+#include "net/sysctl.h"
+#include "plugins/steps.h"
+
+#define IP6_METRIC 1024 /* of IPv6 routes that are given none */
+
+enum what {
+	MADE_LINK,
+	SET_SYSCTL,
+	SET_UP,
+	SET_MAC,
+	SET_TXQLEN,
+	ADDED_ADDR,
+	ADDED_NEIGH,
+	CHANGED_NEIGH,
+	ADDED_RULE,
+	ADDED_ROUTE,
+	REPLACED_ROUTE,
+	DELETED_ROUTE,
+	DELETED_LAST_ROUTE,
+};
+
+/* One change, and what there was before. */
+struct step {
+	enum what what;
+	struct nl *nl;
+	int index; /* of the interface; of sysctls: the namespace */
+	union {
+		struct {
+			char *key, *value;
+		} sysctl;         /* owned */
+		const char *name; /* borrowed */
+		struct mac mac;
+		uint32_t txqlen;
+		struct cidr addr;
+		struct neigh neigh;
+		struct rule rule;
+		struct route route;
+	};
+};
+
+static struct step *push(struct steps *s, enum what what, struct nl *nl, int index)
+{
+	s->v = xgrow(s->v, &s->cap, s->n + 1, sizeof(*s->v));
+	s->v[s->n] = (struct step){ .what = what, .nl = nl, .index = index };
+	return &s->v[s->n++];
+}
+
+/* By its name: that it could not be found may be why all is undone. */
+static int undo_link(const struct step *t)
+{
+	struct link l;
+
+	return link_get(t->nl, t->name, &l, NULL) < 0 ? -1 : link_del(t->nl, l.index, NULL);
+}
+
+static int undo(const struct step *t)
+{
+	switch (t->what) {
+	case MADE_LINK:
+		return undo_link(t);
+	case SET_SYSCTL:
+		return sysctl_write(t->index, t->sysctl.key, t->sysctl.value, NULL);
+	case SET_UP:
+		return link_set_down(t->nl, t->index, NULL);
+	case SET_MAC:
+		return link_set_mac(t->nl, t->index, t->mac, NULL);
+	case SET_TXQLEN:
+		return link_set_txqlen(t->nl, t->index, t->txqlen, NULL);
+	case ADDED_ADDR:
+		return addr_del(t->nl, t->index, t->addr, NULL);
+	case ADDED_NEIGH:
+		return neigh_del(t->nl, t->index, t->neigh.ip, NULL);
+	case CHANGED_NEIGH:
+		return neigh_replace(t->nl, &t->neigh, NULL);
+	case ADDED_RULE:
+		return rule_del(t->nl, &t->rule, NULL);
+	case ADDED_ROUTE:
+		return route_del(t->nl, &t->route, NULL);
+	case REPLACED_ROUTE:
+		return route_add(t->nl, &t->route, ROUTE_REPLACE, NULL);
+	case DELETED_ROUTE:
+		return route_add(t->nl, &t->route, ROUTE_PREPEND, NULL);
+	case DELETED_LAST_ROUTE:
+		return route_add(t->nl, &t->route, ROUTE_APPEND, NULL);
+	}
+	return 0;
+}
+
+void steps_undo(struct steps *s)
+{
+	for (size_t i = s->n; i > 0; i--)
+		IGNORE(undo(&s->v[i - 1]));
+	steps_release(s);
+}
+
+void steps_release(struct steps *s)
+{
+	for (size_t i = 0; i < s->n; i++)
+		if (s->v[i].what == SET_SYSCTL) {
+			free(s->v[i].sysctl.key);
+			free(s->v[i].sysctl.value);
+		}
+	free(s->v);
+	*s = (struct steps){ .v = NULL };
+}
+
+void step_made_link(struct steps *s, struct nl *nl, const char *name)
+{
+	push(s, MADE_LINK, nl, 0)->name = name;
+}
+
+int step_sysctl(struct steps *s, int ns, const char *key, const char *value, struct err *e)
+{
+	AUTO_STR old = STR_INIT;
+	struct step *t;
+
+	if (sysctl_set(ns, key, value, &old, e) < 0)
+		return -1;
+	if (streq(old.data, value))
+		return 0;
+	t = push(s, SET_SYSCTL, NULL, ns);
+	t->sysctl.key = xstrdup(key);
+	t->sysctl.value = str_take(&old);
+	return 0;
+}
+
+int step_up(struct steps *s, struct nl *nl, const struct link *l, struct err *e)
+{
+	if (l->flags & IFF_UP)
+		return 0;
+	if (link_set_up(nl, l->index, e) < 0)
+		return -1;
+	push(s, SET_UP, nl, l->index);
+	return 0;
+}
+
+int step_mac(struct steps *s, struct nl *nl, const struct link *l, struct mac mac, struct err *e)
+{
+	if (l->has_mac && memcmp(&l->mac, &mac, sizeof(mac)) == 0)
+		return 0;
+	if (link_set_mac(nl, l->index, mac, e) < 0)
+		return -1;
+	push(s, SET_MAC, nl, l->index)->mac = l->mac;
+	return 0;
+}
+
+int step_txqlen(struct steps *s, struct nl *nl, const struct link *l, uint32_t packets,
+                struct err *e)
+{
+	if (l->txqlen == packets)
+		return 0;
+	if (link_set_txqlen(nl, l->index, packets, e) < 0)
+		return -1;
+	push(s, SET_TXQLEN, nl, l->index)->txqlen = l->txqlen;
+	return 0;
+}
+
+int step_addr(struct steps *s, struct nl *nl, int index, struct cidr a, struct err *e)
+{
+	struct err mine;
+
+	if (!e)
+		e = &mine;
+	if (addr_add(nl, index, a, e) == 0)
+		push(s, ADDED_ADDR, nl, index)->addr = a;
+	else if (e->sys != EEXIST) /* that is said of the same prefix only */
+		return -1;
+	return 0;
+}
+
+int step_neigh(struct steps *s, struct nl *nl, const struct neigh *n, const struct neigh *there,
+               size_t n_there, struct err *e)
+{
+	const struct neigh *old = NULL;
+	struct step *t;
+
+	for (size_t i = 0; i < n_there && !old; i++)
+		if (there[i].index == n->index && ip_equal(there[i].ip, n->ip))
+			old = &there[i];
+	if (old && old->state == n->state && memcmp(&old->mac, &n->mac, sizeof(n->mac)) == 0)
+		return 0;
+	if (neigh_replace(nl, n, e) < 0)
+		return -1;
+	/* what the kernel learnt it learns again */
+	if (old && !(old->state & (NUD_PERMANENT | NUD_NOARP)))
+		old = NULL;
+	t = push(s, old ? CHANGED_NEIGH : ADDED_NEIGH, nl, n->index);
+	t->neigh = old ? *old : *n;
+	return 0;
+}
+
+static bool same_rule(const struct rule *a, const struct rule *b)
+{
+	return !a->other && a->priority == b->priority && a->table == b->table &&
+	       a->fwmark == b->fwmark && a->fwmask == b->fwmask && a->src.len == b->src.len &&
+	       ip_equal(a->src.ip, b->src.ip);
+}
+
+int step_rule(struct steps *s, struct nl *nl, const struct rule *r, struct err *e)
+{
+	AUTO_FREE struct rule *all = NULL;
+	struct err mine;
+	size_t count;
+
+	if (!e)
+		e = &mine;
+	if (rule_add(nl, r, e) == 0) {
+		push(s, ADDED_RULE, nl, 0)->rule = *r;
+		return 0;
+	}
+	if (e->sys != EEXIST)
+		return -1;
+	/* said of rules that have more conditions, too */
+	if (rule_list(nl, r->family, &all, &count, e) < 0)
+		return -1;
+	for (size_t i = 0; i < count; i++)
+		if (same_rule(&all[i], r))
+			return 0;
+	return err_set(e, ERR_EXISTS,
+	               "rule %u to table %u: a rule of that priority and table, but with other "
+	               "conditions, stands in its way",
+	               r->priority, r->table);
+}
+
+static uint32_t metric(const struct route *r)
+{
+	return r->priority || r->dst.ip.family == 4 ? r->priority : IP6_METRIC;
+}
+
+static bool same_way(const struct route *a, const struct route *b)
+{
+	return a->oif == b->oif && ip_equal(a->gw, b->gw) && ip_equal(a->prefsrc, b->prefsrc) &&
+	       a->type == (b->type ? b->type : RTN_UNICAST);
+}
+
+static bool is_mine(const struct route *r, const int *mine)
+{
+	if (!mine)
+		return true;
+	if (r->table == RT_TABLE_MAIN)
+		return r->protocol != RTPROT_KERNEL;
+	for (; *mine; mine++)
+		if (r->oif == *mine)
+			return true;
+	return false;
+}
+
+static int taken(const struct route *r, struct err *e)
+{
+	if (r->table == RT_TABLE_MAIN)
+		return err_set(e, ERR_CONFIG,
+		               "the route to %s would take the place of the pod's own subnet: "
+		               "take it out of overlayPodCIDR, serviceCIDR, hijackCIDR or "
+		               "policyRoutes",
+		               cidr_str(r->dst).s);
+	return err_set(e, ERR_EXISTS, "table %u has a route to %s already, which is another's",
+	               r->table, cidr_str(r->dst).s);
+}
+
+int step_route(struct steps *s, struct nl *nl, const struct route *r, const int *mine,
+               struct err *e)
+{
+	AUTO_FREE struct route *all = NULL;
+	const struct route *old = NULL;
+	struct err mine_e;
+	size_t count;
+
+	if (!e)
+		e = &mine_e;
+	if (route_add(nl, r, ROUTE_CREATE, e) == 0) {
+		push(s, ADDED_ROUTE, nl, 0)->route = *r;
+		return 0;
+	}
+	if (e->sys != EEXIST)
+		return -1;
+	if (route_list(nl, r->dst.ip.family, r->table ? r->table : RT_TABLE_MAIN, &all, &count, e) <
+	    0)
+		return -1;
+	for (size_t i = 0; i < count; i++) {
+		if (!cidr_equal_network(all[i].dst, r->dst) || metric(&all[i]) != metric(r))
+			continue;
+		if (same_way(&all[i], r))
+			return 0;
+		if (!old)
+			old = &all[i];
+	}
+	if (old && !is_mine(old, mine))
+		return taken(old, e);
+	if (route_add(nl, r, ROUTE_REPLACE, e) < 0)
+		return -1;
+	push(s, old ? REPLACED_ROUTE : ADDED_ROUTE, nl, 0)->route = old ? *old : *r;
+	return 0;
+}
+
+int step_route_prepend(struct steps *s, struct nl *nl, const struct route *r, struct err *e)
+{
+	struct err mine;
+
+	if (!e)
+		e = &mine;
+	if (route_add(nl, r, ROUTE_PREPEND, e) == 0)
+		push(s, ADDED_ROUTE, nl, 0)->route = *r;
+	else if (e->sys != EEXIST) /* said of the very same */
+		return -1;
+	return 0;
+}
+
+int step_route_del(struct steps *s, struct nl *nl, const struct route *r, bool last, struct err *e)
+{
+	if (route_del(nl, r, e) < 0)
+		return -1;
+	push(s, last ? DELETED_LAST_ROUTE : DELETED_ROUTE, nl, 0)->route = *r;
+	return 0;
+}

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* links: plugins/steps.c net/ base/ */
+/* libs: mnl */
+/*
+ * steps_test.c - changes and taking them back, in a network namespace of this process.
+ */
+#include <errno.h>
+#include <linux/neighbour.h>
+#include <linux/rtnetlink.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "net/sysctl.h"
+#include "plugins/steps.h"
+#include "tests/unit/sandbox.h"
+
+static struct nl *nl;
+static struct link a0;
+static struct steps steps;
+static struct err e;
+
+static int group_setup(void **state)
+{
+	(void)state;
+	leave_home();
+	return 0;
+}
+
+/* A pair in a namespace of its own, one end up. */
+static int setup(void **state)
+{
+	const struct veth_spec v = { .name = "a0",
+		                     .peer = "b0",
+		                     .mac = mac("0a:00:00:00:00:01"),
+		                     .peer_mac = mac("0a:00:00:00:00:02"),
+		                     .peer_ns = -1 };
+	struct link b0;
+
+	(void)state;
+	assert_int_equal(unshare(CLONE_NEWNET), 0);
+	OK(nl_open(NETLINK_ROUTE, &nl, &e));
+	OK(link_add_veth(nl, &v, &e));
+	OK(link_get(nl, "b0", &b0, &e));
+	OK(link_set_up(nl, b0.index, &e));
+	OK(link_get(nl, "a0", &a0, &e));
+	OK(link_set_up(nl, a0.index, &e));
+	OK(addr_add(nl, a0.index, cidr("10.0.0.1/24"), &e));
+	steps = (struct steps){ .v = NULL };
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	steps_release(&steps);
+	nl_close(nl);
+	return 0;
+}
+
+static void interfaces_and_sysctls(void **state)
+{
+	AUTO_STR old = STR_INIT;
+	AUTO_STR now = STR_INIT;
+	struct link l;
+
+	(void)state;
+	OK(sysctl_read(-1, "ipv4/conf/a0/rp_filter", &old, &e));
+	assert_string_not_equal(old.data, "1");
+	OK(step_sysctl(&steps, -1, "ipv4/conf/a0/rp_filter", "1", &e));
+	OK(step_sysctl(&steps, -1, "ipv4/conf/a0/rp_filter", "1", &e));
+	OK(step_mac(&steps, nl, &a0, mac("0a:00:00:00:00:07"), &e));
+	OK(step_txqlen(&steps, nl, &a0, 77, &e));
+	OK(link_get(nl, "a0", &l, &e));
+	OK(step_mac(&steps, nl, &l, mac("0a:00:00:00:00:07"), &e));
+	OK(step_txqlen(&steps, nl, &l, 77, &e));
+	OK(step_up(&steps, nl, &l, &e));
+	assert_int_equal(steps.n, 3);
+	assert_string_equal(mac_str(l.mac).s, "0a:00:00:00:00:07");
+	steps_undo(&steps);
+	OK(link_get(nl, "a0", &l, &e));
+	assert_string_equal(mac_str(l.mac).s, "0a:00:00:00:00:01");
+	assert_int_equal(l.txqlen, a0.txqlen);
+	OK(sysctl_read(-1, "ipv4/conf/a0/rp_filter", &now, &e));
+	assert_string_equal(now.data, old.data);
+
+	OK(link_set_down(nl, a0.index, &e));
+	l.flags = 0;
+	OK(step_up(&steps, nl, &l, &e));
+	steps_undo(&steps);
+	OK(link_get(nl, "a0", &l, &e));
+	assert_false(l.flags & IFF_UP);
+
+	step_made_link(&steps, nl, "a0");
+	steps_undo(&steps);
+	assert_int_equal(link_get(nl, "a0", &l, &e), -1);
+}
+
+static void addresses_and_neighbours(void **state)
+{
+	struct neigh n = { .index = a0.index,
+		           .ip = ip("10.0.0.9"),
+		           .mac = mac("0a:00:00:00:00:09"),
+		           .state = NUD_PERMANENT };
+	AUTO_FREE struct neigh *there = NULL, *after = NULL;
+	AUTO_FREE struct addr *addrs = NULL;
+	size_t n_there, n_addrs;
+
+	(void)state;
+	OK(neigh_replace(nl, &n, &e));
+	OK(neigh_list(nl, 4, a0.index, &there, &n_there, &e));
+	OK(step_neigh(&steps, nl, &n, there, n_there, &e)); /* the same */
+	assert_int_equal(steps.n, 0);
+	n.mac = mac("0a:00:00:00:00:08");
+	OK(step_neigh(&steps, nl, &n, there, n_there, &e));
+	n.ip = ip("10.0.0.8");
+	OK(step_neigh(&steps, nl, &n, there, n_there, &e));
+	OK(step_addr(&steps, nl, a0.index, cidr("10.0.0.1/24"), &e)); /* there already */
+	OK(step_addr(&steps, nl, a0.index, cidr("10.0.0.2/32"), &e));
+	assert_int_equal(steps.n, 3);
+	steps_undo(&steps);
+	OK(neigh_list(nl, 4, a0.index, &after, &n_there, &e));
+	assert_int_equal(n_there, 1);
+	assert_memory_equal(after, there, sizeof(*there));
+	OK(addr_list(nl, 4, a0.index, &addrs, &n_addrs, &e));
+	assert_int_equal(n_addrs, 1);
+}
+
+static void rules(void **state)
+{
+	const struct rule all = { .family = 4, .priority = 1000, .table = 500 };
+	struct rule some = all, *left = NULL;
+	size_t n, before;
+
+	(void)state;
+	OK(rule_list(nl, 4, &left, &before, &e));
+	free(left);
+	OK(step_rule(&steps, nl, &all, &e));
+	OK(step_rule(&steps, nl, &all, &e));
+	assert_int_equal(steps.n, 1);
+	steps_undo(&steps);
+	/* the kernel would say that this one is it */
+	some.src = cidr("10.7.0.0/16");
+	OK(rule_add(nl, &some, &e));
+	assert_int_equal(step_rule(&steps, nl, &all, &e), -1);
+	assert_int_equal(e.kind, ERR_EXISTS);
+	OK(rule_list(nl, 4, &left, &n, &e));
+	free(left);
+	assert_int_equal(n, before + 1);
+}
+
+static char *routes_text(int family)
+{
+	AUTO_FREE struct route *all = NULL;
+	AUTO_STR out = STR_INIT;
+	size_t n;
+
+	OK(route_list(nl, family, 0, &all, &n, &e));
+	for (size_t i = 0; i < n; i++)
+		if (!ip_is_link_local(all[i].dst.ip) && !ip_is_multicast(all[i].dst.ip))
+			str_addf(&out, "%u %s %s %u %d %u\n", all[i].table, cidr_str(all[i].dst).s,
+			         ip_str(all[i].gw).s, all[i].priority, all[i].metrics_len,
+			         all[i].scope);
+	return str_take(&out);
+}
+
+static void routes(void **state)
+{
+	const int mine[] = { a0.index, 0 }, nobody[] = { 1, 0 };
+	struct route def = { .dst = cidr("0.0.0.0/0"), .gw = ip("10.0.0.254"), .oif = a0.index };
+	struct route second = def, net = { .dst = cidr("10.0.0.0/24"), .oif = a0.index }, own = def;
+	struct route six = { .dst = cidr("fd01::/64"), .oif = a0.index };
+	AUTO_FREE char *before = NULL, *after = NULL, *before6 = NULL, *after6 = NULL;
+
+	(void)state;
+	def.metrics_len = 8;
+	memcpy(def.metrics, "\x08\0\x02\0\xdc\x05\0", 8); /* RTAX_MTU */
+	second.gw = ip("10.0.0.253");
+	own.table = 101;
+	OK(route_add(nl, &def, ROUTE_CREATE, &e));
+	OK(route_add(nl, &second, ROUTE_APPEND, &e));
+	OK(route_add(nl, &own, ROUTE_CREATE, &e));
+	OK(addr_add(nl, a0.index, cidr("fd00::1/64"), &e));
+	OK(route_add(nl, &six, ROUTE_CREATE, &e));
+	before = routes_text(4);
+	before6 = routes_text(6);
+
+	/* the same is no change, what is another is replaced or refused */
+	OK(step_route(&steps, nl, &def, mine, &e));
+	OK(step_route(&steps, nl, &own, mine, &e));
+	OK(step_route(&steps, nl, &six, mine, &e));
+	assert_int_equal(steps.n, 0);
+	own.gw = ip("10.0.0.77");
+	assert_int_equal(step_route(&steps, nl, &own, nobody, &e), -1);
+	assert_int_equal(e.kind, ERR_EXISTS);
+	assert_int_equal(step_route(&steps, nl, &net, mine, &e), -1);
+	assert_int_equal(e.kind, ERR_CONFIG);
+	OK(step_route(&steps, nl, &own, mine, &e));
+	def.gw = ip("10.0.0.78");
+	OK(step_route(&steps, nl, &def, NULL, &e));
+	def.gw = ip("10.0.0.79");
+	OK(step_route_prepend(&steps, nl, &def, &e));
+	OK(step_route_prepend(&steps, nl, &def, &e));
+	OK(step_route_del(&steps, nl, &second, true, &e));
+	assert_int_equal(step_route_del(&steps, nl, &second, true, &e), -1);
+	six.gw = ip("fd00::9");
+	OK(step_route(&steps, nl, &six, mine, &e));
+	assert_int_equal(steps.n, 5);
+	steps_undo(&steps);
+	after = routes_text(4);
+	after6 = routes_text(6);
+	assert_string_equal(after, before);
+	assert_string_equal(after6, before6);
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(interfaces_and_sysctls),
+		T(addresses_and_neighbours),
+		T(rules),
+		T(routes),
+	};
+
+	return cmocka_run_group_tests(tests, group_setup, NULL);
+}
