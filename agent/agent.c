@@ -7,6 +7,7 @@
  *                \-> pods, place, coordinator         \-> endpoints -> store
  *                \-> events -> store
  *   releases -> ledger                       scrape.c asks all of them
+ *   reconcile -> the kernel
  */
 #include <stdlib.h>
 #include <string.h>
@@ -332,6 +333,20 @@ static int start_gc(struct agent *a, struct err *e)
 	return gc_start(&c, &a->gc, e);
 }
 
+static int start_reconcile(struct agent *a, struct err *e)
+{
+	struct reconcile_config c = {
+		.metrics = a->metrics,
+		.state_dir = a->config.state_dir,
+		.boot_id = a->boot_id,
+		.tune = a->config.settings->tune_sysctls,
+		.ipv4 = a->config.settings->ipv4,
+		.ipv6 = a->config.settings->ipv6,
+	};
+
+	return reconcile_start(&c, &a->reconcile, e);
+}
+
 static int start(struct agent *a, struct err *e)
 {
 	if (coordinator_check(&a->config.coordinator, e) < 0 ||
@@ -339,7 +354,7 @@ static int start(struct agent *a, struct err *e)
 	    store_open(a->config.store, a->config.context, &a->store, e) < 0 ||
 	    start_ledger(a, e) < 0 || start_informers(a, e) < 0 ||
 	    releases_start(a->ledger, a->config.state_dir, &a->releases, e) < 0 ||
-	    start_gc(a, e) < 0 || start_servers(a, e) < 0 ||
+	    start_gc(a, e) < 0 || start_reconcile(a, e) < 0 || start_servers(a, e) < 0 ||
 	    thread_start(&a->rebuild, rebuild_main, a, e) < 0)
 		return -1;
 	a->rebuilding = true;
@@ -391,6 +406,7 @@ void agent_stop(struct agent *a)
 	if (a->rebuilding)
 		pthread_join(a->rebuild, NULL);
 	gc_stop(a->gc);
+	reconcile_stop(a->reconcile);
 	ownips_stop(a->ownips);
 	releases_stop(a->releases);
 	for (size_t i = 0; i < ARRAY_LEN(a->pool_watches); i++)
