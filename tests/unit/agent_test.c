@@ -1010,6 +1010,8 @@ static void bad_requests(void **state)
 static void coordinator_answer(void **state)
 {
 	static const char who[] = "{\"podNamespace\":\"default\",\"podName\":\"a\"}";
+	AUTO_FREE char *path = xasprintf("%s/coordinator.json", folder);
+	AUTO_STR file = STR_INIT;
 
 	(void)state;
 	master.config.coordinator = (struct coordinator_options){
@@ -1044,6 +1046,12 @@ static void coordinator_answer(void **state)
 			break;
 		assert_false(mono_passed(until));
 	}
+	assert_int_equal(file_read(path, 4096, &file, NULL), 0);
+	assert_string_equal(file.data,
+	                    "{\"mode\":\"disable\",\"overlayPodCIDR\":[\"10.244.0.0/16\"],"
+	                    "\"serviceCIDR\":[\"10.96.0.0/12\",\"fd00::/108\"],\"hijackCIDR\":[]"
+	                    ",\"tunePodRoutes\":false,\"hostRuleTable\":500,\"podRPFilter\":0,"
+	                    "\"txQueueLen\":0,\"podMACPrefix\":\"0a:1b\",\"vethMTU\":1400}\n");
 }
 
 static void bad_options(void **state)
