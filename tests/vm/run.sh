@@ -10,6 +10,7 @@
 #   probe     conflict and gateway detection of the plugins
 #   datapath  the plugins ipvlan and coordinator, with a delegate for the addresses
 #   coordinator  the coordinator in every mode, and in kernels without conntrack and without nf_tables
+#   keeper    an agent that keeps what the plugins made
 #   cluster   etcd, kube-apiserver, a kube-proxy and an agent per node, pods, services
 set -eu
 
@@ -21,7 +22,7 @@ run() {
 	export VM_OUT="$BUILD_DIR/vm/$1"
 	rm -rf "$VM_OUT"
 	mkdir -p "$VM_OUT"
-	case $1 in cluster) mb=3000 seconds=420 ;; probe) mb=768 seconds=400 ;; coordinator) mb=768 seconds=600 ;; *) mb=768 seconds=240 ;; esac
+	case $1 in cluster) mb=3000 seconds=420 ;; probe) mb=768 seconds=400 ;; coordinator) mb=768 seconds=600 ;; keeper) mb=768 seconds=400 ;; *) mb=768 seconds=240 ;; esac
 	status=0
 	if [ "$1" = net ]; then
 		"$here/net.sh" build "$VM_OUT" &&
@@ -42,7 +43,7 @@ failed=0
 if [ $# -gt 0 ]; then
 	run "$1"
 else
-	for topic in net probe datapath coordinator cluster; do
+	for topic in net probe datapath coordinator keeper cluster; do
 		run "$topic"
 	done
 fi
