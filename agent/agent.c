@@ -7,6 +7,7 @@
  *                \-> pods, place, coordinator         \-> endpoints -> store
  *                \-> events -> store
  *   releases -> ledger                       scrape.c asks all of them
+ *   reconcile -> the kernel
  */
 #include <stdlib.h>
 #include <string.h>
@@ -238,6 +239,20 @@ static int start_events(struct agent *a, struct err *e)
 	return events_start(&c, &a->events, e);
 }
 
+static int start_coordinator(struct agent *a, struct err *e)
+{
+	const char *slash = strrchr(a->config.socket, '/');
+	AUTO_FREE char *folder =
+		slash && slash > a->config.socket
+			? xstrndup(a->config.socket, (size_t)(slash - a->config.socket))
+			: NULL;
+
+	/* the socket goes there as well */
+	if (folder && file_mkdirs(folder, 0755, e) < 0)
+		return -1;
+	return coordinator_start(a->store, &a->config.coordinator, folder, &a->coordinator, e);
+}
+
 static int start_informers(struct agent *a, struct err *e)
 {
 	struct pods_ops ops = { on_pod_gone, a };
@@ -246,21 +261,11 @@ static int start_informers(struct agent *a, struct err *e)
 		return -1;
 	a->place = place_new(a->store, a->config.node, PLACE_KEEP_MS);
 	endpoints_use(a->endpoints, a->pods);
-	if (start_events(a, e) < 0 ||
-	    coordinator_start(a->store, &a->config.coordinator, &a->coordinator, e) < 0 ||
+	if (start_events(a, e) < 0 || start_coordinator(a, e) < 0 ||
 	    informer_start(a->store, STORE_RESERVEDIP, NULL, NULL, &reserved_ops, a,
 	                   &a->reserved_informer, e) < 0)
 		return -1;
 	return start_pool_watches(a, e);
-}
-
-static int make_folder_of(const char *path, struct err *e)
-{
-	const char *slash = strrchr(path, '/');
-	AUTO_FREE char *folder =
-		slash && slash > path ? xstrndup(path, (size_t)(slash - path)) : NULL;
-
-	return folder ? file_mkdirs(folder, 0755, e) : 0;
 }
 
 static int start_scrape(struct agent *a, struct err *e)
@@ -301,7 +306,7 @@ static int start_servers(struct agent *a, struct err *e)
 	if (a->config.health && *a->config.health &&
 	    server_start_tcp(a->config.health, &a->health_config, &a->health, e) < 0)
 		return -1;
-	if (start_scrape(a, e) < 0 || make_folder_of(a->config.socket, e) < 0)
+	if (start_scrape(a, e) < 0)
 		return -1;
 	return server_start_unix(a->config.socket, &a->socket_config, &a->socket, e);
 }
@@ -332,6 +337,20 @@ static int start_gc(struct agent *a, struct err *e)
 	return gc_start(&c, &a->gc, e);
 }
 
+static int start_reconcile(struct agent *a, struct err *e)
+{
+	struct reconcile_config c = {
+		.metrics = a->metrics,
+		.state_dir = a->config.state_dir,
+		.boot_id = a->boot_id,
+		.tune = a->config.settings->tune_sysctls,
+		.ipv4 = a->config.settings->ipv4,
+		.ipv6 = a->config.settings->ipv6,
+	};
+
+	return reconcile_start(&c, &a->reconcile, e);
+}
+
 static int start(struct agent *a, struct err *e)
 {
 	if (coordinator_check(&a->config.coordinator, e) < 0 ||
@@ -339,7 +358,7 @@ static int start(struct agent *a, struct err *e)
 	    store_open(a->config.store, a->config.context, &a->store, e) < 0 ||
 	    start_ledger(a, e) < 0 || start_informers(a, e) < 0 ||
 	    releases_start(a->ledger, a->config.state_dir, &a->releases, e) < 0 ||
-	    start_gc(a, e) < 0 || start_servers(a, e) < 0 ||
+	    start_gc(a, e) < 0 || start_reconcile(a, e) < 0 || start_servers(a, e) < 0 ||
 	    thread_start(&a->rebuild, rebuild_main, a, e) < 0)
 		return -1;
 	a->rebuilding = true;
@@ -391,6 +410,7 @@ void agent_stop(struct agent *a)
 	if (a->rebuilding)
 		pthread_join(a->rebuild, NULL);
 	gc_stop(a->gc);
+	reconcile_stop(a->reconcile);
 	ownips_stop(a->ownips);
 	releases_stop(a->releases);
 	for (size_t i = 0; i < ARRAY_LEN(a->pool_watches); i++)

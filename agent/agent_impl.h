@@ -12,6 +12,7 @@
 #include "agent/metrics.h"
 #include "agent/pause.h"
 #include "agent/place.h"
+#include "agent/reconcile.h"
 #include "agent/releases.h"
 #include "agent/server.h"
 
@@ -36,6 +37,7 @@ struct agent {
 	struct gc *gc;
 	struct inflight inflight;
 	struct ownips *ownips;
+	struct reconcile *reconcile;
 	json *rounds;
 	struct pool_watch pool_watches[2];
 	char *pool_label; /* of the pools of this node */

@@ -2,7 +2,7 @@
 /*
  * coordinator.c - the configuration of the data path.  The object of choice is kept in memory by an
  * informer; the service CIDRs that neither it nor the options tell are read from the API server and
- * kept for a minute.
+ * kept for a minute.  The file is written by whoever makes the configuration and finds it changed.
  */
 #include <pthread.h>
 #include <stdlib.h>
@@ -10,6 +10,7 @@
 
 #include "agent/coordinator.h"
 #include "agent/informer.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "net/ip.h"
 
@@ -26,6 +27,14 @@ struct coordinator {
 	json *services;             /* under the lock: array */
 	struct mono services_until; /* under the lock */
 	bool services_missing;      /* under the lock: said so once */
+	bool services_known;        /* under the lock: they were read once */
+	bool listed;                /* under the lock: whether there is an object is known */
+	unsigned int generation;    /* under the lock: of object and services */
+	char *path;                 /* of the file, or NULL */
+	pthread_mutex_t file_lock;  /* of the file alone: the newest is to be the last */
+	struct str written;         /* under the file's lock: what stands in it */
+	unsigned int written_generation;
+	bool unwritable; /* under the file's lock: said so once */
 };
 
 static int check_list(const char *option, const char *list, struct err *e)
@@ -80,16 +89,25 @@ static const json *choose(const json *items)
 	return best;
 }
 
+static void publish(struct coordinator *c);
+
 static void keep(struct coordinator *c, const json *items)
 {
 	const json *chosen = choose(items);
 	json *copy = chosen ? json_copy(chosen) : NULL, *old;
+	bool changed;
 
 	pthread_mutex_lock(&c->lock);
 	old = c->object;
+	changed = !c->listed || (old && copy ? !json_equal(old, copy) : old != copy);
 	c->object = copy;
+	c->listed = true;
+	c->generation += changed;
 	pthread_mutex_unlock(&c->lock);
 	json_free(old);
+	/* a kind that is not installed is listed every few seconds */
+	if (changed)
+		publish(c);
 }
 
 static void on_listed(void *ctx, const json *items)
@@ -115,14 +133,17 @@ static void on_event(void *ctx, enum k8s_event_type type, const json *object)
 
 static const struct informer_ops informer_ops = { on_listed, on_event, NULL };
 
-int coordinator_start(struct store *s, const struct coordinator_options *o,
+int coordinator_start(struct store *s, const struct coordinator_options *o, const char *folder,
                       struct coordinator **out, struct err *e)
 {
 	struct coordinator *c = xcalloc(1, sizeof(*c));
 
 	c->store = s;
 	c->options = o;
+	c->path = folder ? xasprintf("%s/" COORDINATOR_FILE_NAME, folder) : NULL;
+	c->written = (struct str)STR_INIT;
 	pthread_mutex_init(&c->lock, NULL);
+	pthread_mutex_init(&c->file_lock, NULL);
 	if (informer_start(s, STORE_COORDINATOR, NULL, NULL, &informer_ops, c, &c->informer, e) <
 	    0) {
 		coordinator_stop(c);
@@ -140,6 +161,9 @@ void coordinator_stop(struct coordinator *c)
 	json_free(c->object);
 	json_free(c->services);
 	pthread_mutex_destroy(&c->lock);
+	pthread_mutex_destroy(&c->file_lock);
+	str_release(&c->written);
+	free(c->path);
 	free(c);
 }
 
@@ -174,8 +198,8 @@ static int read_services(struct coordinator *c, json *out, struct err *e)
 	return 0;
 }
 
-/* Owned array.  When they cannot be read, what was known before. */
-static json *services(struct coordinator *c)
+/* Owned array.  When they cannot be read, what was known before.  *asked: the API server knows. */
+static json *services(struct coordinator *c, bool *asked)
 {
 	json *fresh, *answer;
 	struct err e;
@@ -184,6 +208,7 @@ static json *services(struct coordinator *c)
 
 	if (c->options->service_cidr || store_is_dir(c->store))
 		return from_option(c->options->service_cidr);
+	*asked = true;
 	pthread_mutex_lock(&c->lock);
 	due = !c->services || mono_passed(c->services_until);
 	pthread_mutex_unlock(&c->lock);
@@ -196,9 +221,11 @@ static json *services(struct coordinator *c)
 			log_warn_err(&e, "no service CIDRs (--service-cidr gives them)");
 		c->services_missing = rc < 0;
 		if (rc == 0 || !c->services) {
+			c->generation += !c->services || !json_equal(c->services, fresh);
 			json_free(c->services);
 			c->services = take_ptr(&fresh);
 		}
+		c->services_known |= rc == 0;
 	}
 	answer = json_copy(c->services);
 	pthread_mutex_unlock(&c->lock);
@@ -229,7 +256,8 @@ static const json *usable(const json *object)
 	                                                                                    : NULL;
 }
 
-json *coordinator_config(struct coordinator *c, const char *route_nic)
+/* For a pod that has no say of its own.  *known: nothing of it is still to be heard of. */
+static json *make_config(struct coordinator *c, unsigned int *generation, bool *known)
 {
 	static const char copied[][19] = {
 		"policyRoutes",  "podMACPrefix",       "tunePodRoutes",
@@ -238,12 +266,15 @@ json *coordinator_config(struct coordinator *c, const char *route_nic)
 	};
 	json *out = json_new_object();
 	AUTO_JSON *object = NULL;
+	bool asked = false, heard;
 	const json *spec, *status;
 	const char *mode;
 
 	pthread_mutex_lock(&c->lock);
 	if (usable(c->object))
 		object = json_copy(c->object);
+	*generation = c->generation;
+	heard = c->listed && (object || !c->object);
 	pthread_mutex_unlock(&c->lock);
 	spec = json_get(object, "spec");
 	status = json_get(object, "status");
@@ -259,7 +290,7 @@ json *coordinator_config(struct coordinator *c, const char *route_nic)
 	if (json_is_array(json_get(status, "serviceCIDR")))
 		json_set(out, "serviceCIDR", json_copy(json_get(status, "serviceCIDR")));
 	else
-		json_set(out, "serviceCIDR", services(c));
+		json_set(out, "serviceCIDR", services(c, &asked));
 	json_set(out, "hijackCIDR",
 	         array_or(json_get(spec, "hijackCIDR"), from_option(c->options->hijack_cidr)));
 	json_set_bool(out, "tunePodRoutes", true);
@@ -268,6 +299,60 @@ json *coordinator_config(struct coordinator *c, const char *route_nic)
 	json_set_i64(out, "txQueueLen", 0);
 	for (size_t i = 0; i < ARRAY_LEN(copied); i++)
 		set_copy(out, copied[i], json_get(spec, copied[i]));
+	pthread_mutex_lock(&c->lock);
+	*known = heard && (!asked || c->services_known);
+	pthread_mutex_unlock(&c->lock);
+	return out;
+}
+
+static void write_file(struct coordinator *c, const json *config)
+{
+	AUTO_STR text = STR_INIT;
+	struct err e;
+
+	json_print(config, &text);
+	str_addc(&text, '\n');
+	if (streq(text.data, c->written.data))
+		return;
+	if (file_write(c->path, text.data, text.len, 0644, 0, &e) < 0) {
+		if (!c->unwritable)
+			log_warn_err(&e, "plugins that find no agent find no configuration");
+		c->unwritable = true;
+		return;
+	}
+	c->unwritable = false;
+	str_reset(&c->written, 0);
+	str_addn(&c->written, text.data, text.len);
+}
+
+static json *make_and_publish(struct coordinator *c)
+{
+	unsigned int generation;
+	json *config;
+	bool known;
+
+	config = make_config(c, &generation, &known);
+	if (!c->path || !known)
+		return config;
+	pthread_mutex_lock(&c->file_lock);
+	/* another thread may know, and have written, something newer */
+	if ((int)(generation - c->written_generation) >= 0) {
+		c->written_generation = generation;
+		write_file(c, config);
+	}
+	pthread_mutex_unlock(&c->file_lock);
+	return config;
+}
+
+static void publish(struct coordinator *c)
+{
+	json_free(make_and_publish(c));
+}
+
+json *coordinator_config(struct coordinator *c, const char *route_nic)
+{
+	json *out = make_and_publish(c);
+
 	if (*route_nic)
 		json_set_str(out, "podDefaultRouteNIC", route_nic);
 	return out;

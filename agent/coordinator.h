@@ -19,8 +19,15 @@ int coordinator_check(const struct coordinator_options *o, struct err *e) MUST_U
 
 struct coordinator;
 
-/* Options and store are borrowed. */
-int coordinator_start(struct store *s, const struct coordinator_options *o,
+/* Beside the agent's socket, for plugins that find no agent: the configuration of every pod that
+ * has no say of its own.  Replaced as a whole whenever it changes. */
+#define COORDINATOR_FILE_NAME "coordinator.json"
+
+/*
+ * Options and store are borrowed.  folder (copied) is where COORDINATOR_FILE_NAME goes, NULL:
+ * nowhere. One that is there stays until all of the configuration is known.
+ */
+int coordinator_start(struct store *s, const struct coordinator_options *o, const char *folder,
                       struct coordinator **out, struct err *e) MUST_USE;
 void coordinator_stop(struct coordinator *c); /* NULL is fine */
 

@@ -235,4 +235,7 @@ void metrics_render(struct metrics *m, struct str *out)
 	metrics_one(out, "spiderpool_ip_gc_failure_counts_total", "counter",
 	            "addresses of pods that are gone that could not be given back",
 	            atomic_load(&m->counters[METRIC_GC_FAILED]));
+	metrics_one(out, "spiderpool_datapath_repairs_total", "counter",
+	            "routes, rules and neighbours of running pods that were put right",
+	            atomic_load(&m->counters[METRIC_DATAPATH_REPAIRS]));
 }

@@ -16,8 +16,9 @@
 
 /* Counters that need no more than a number. */
 enum metric {
-	METRIC_GC_FREED,  /* addresses given back because their pods are gone */
-	METRIC_GC_FAILED, /* that could not be */
+	METRIC_GC_FREED,         /* addresses given back because their pods are gone */
+	METRIC_GC_FAILED,        /* that could not be */
+	METRIC_DATAPATH_REPAIRS, /* routes, rules and neighbours of pods that were put right */
 	METRIC_N
 };
 

@@ -13,6 +13,7 @@
 #include "agent/thread.h"
 #include "base/log.h"
 #include "net/addr.h"
+#include "net/notices.h"
 
 #define LOOK_MS (60 * 1000) /* without any notice */
 #define SETTLE_MS 50        /* addresses come in crowds */
@@ -39,14 +40,6 @@ static int tell(struct ownips *o, struct err *e)
 	return 0;
 }
 
-static void drain(int fd)
-{
-	char buf[8192];
-
-	while (read(fd, buf, sizeof(buf)) > 0 || errno == ENOBUFS || errno == EINTR)
-		errno = 0;
-}
-
 static void *ownips_main(void *arg)
 {
 	struct ownips *o = arg;
@@ -59,7 +52,7 @@ static void *ownips_main(void *arg)
 			poll(fds, 1, SETTLE_MS);
 		if (fds[0].revents)
 			return NULL;
-		drain(o->notices);
+		IGNORE(notices_take(o->notices, NULL, NULL));
 		if (tell(o, &e) < 0)
 			log_warn_err(&e, "the addresses known before stand");
 	}
@@ -79,7 +72,7 @@ static int begin(struct ownips *o, struct err *e)
 	if (o->stop < 0)
 		return err_sys(e, errno, "eventfd");
 	/* first the notices: what changes after the list was read wakes the thread */
-	if (addr_notices(&o->notices, e) < 0 || tell(o, e) < 0)
+	if (notices_open(NOTICES_ADDRS, &o->notices, e) < 0 || tell(o, e) < 0)
 		return -1;
 	return thread_start(&o->thread, ownips_main, o, e);
 }

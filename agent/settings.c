@@ -24,12 +24,12 @@ const struct settings settings_default = {
 #define FOREIGN                                                                                    \
 	"enableSpiderSubnet enableAutoPoolForApplication enableCleanOutdatedEndpoint "             \
 	"enableValidatingResourcesDeletedWebhook clusterSubnetDefaultFlexibleIPNumber "            \
-	"podResourceInject agent iaasNetworkProvider networkMode clusterDefault* tuneSysctlConfig"
+	"podResourceInject agent iaasNetworkProvider networkMode clusterDefault*"
 
 static const char foreign[] = FOREIGN;
 static const char known[] =
 	"enableIPv4 enableIPv6 enableStatefulSet enableKubevirtStaticIP enableIPConflictDetection "
-	"enableGatewayDetection ipamUnixSocketPath " FOREIGN;
+	"enableGatewayDetection tuneSysctlConfig ipamUnixSocketPath " FOREIGN;
 
 /* Sections, the member of each that switches its part on, or of a section in it, and all members.
  */

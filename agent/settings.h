@@ -18,7 +18,7 @@ struct settings {
 	bool kubevirt;           /* enableKubevirtStaticIP */
 	bool conflict_detection; /* enableIPConflictDetection */
 	bool gateway_detection;  /* enableGatewayDetection */
-	bool tune_sysctls;       /* tuneSysctlConfig: read, and nothing follows from it yet */
+	bool tune_sysctls;       /* tuneSysctlConfig */
 	char *socket;            /* ipamUnixSocketPath; owned */
 	char *cluster_network;   /* clusterNetwork, a file beside conf.yml; owned, NULL: none */
 };

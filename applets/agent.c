@@ -31,7 +31,8 @@ static const char usage[] =
 	"name)\n"
 	"  --socket PATH            default ipamUnixSocketPath of conf.yml,\n"
 	"                           " SETTINGS_SOCKET
-	"\n"
+	";\n"
+	"                           coordinator.json is written beside it\n"
 	"  --state-dir PATH         attachments and queued releases, default " STATE_DIR
 	"\n"
 	"  --default-network NS/NAME  network of eth0 of pods without an annotation\n"

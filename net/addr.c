@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "net/addr.h"
 
@@ -106,22 +105,5 @@ int addr_list(struct nl *nl, int family, int index, struct addr **out, size_t *c
 	}
 	*out = all.v;
 	*count = all.n;
-	return 0;
-}
-
-int addr_notices(int *fd, struct err *e)
-{
-	const struct sockaddr_nl to = { .nl_family = AF_NETLINK,
-		                        .nl_groups = RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR };
-	int s = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
-
-	if (s < 0)
-		return err_sys(e, errno, "netlink socket");
-	if (bind(s, (const struct sockaddr *)&to, sizeof(to)) < 0) {
-		err_sys(e, errno, "netlink: be told of addresses");
-		close(s);
-		return -1;
-	}
-	*fd = s;
 	return 0;
 }

@@ -26,8 +26,4 @@ int addr_del(struct nl *nl, int index, struct cidr a, struct err *e) MUST_USE;
 int addr_list(struct nl *nl, int family, int index, struct addr **out, size_t *count,
               struct err *e) MUST_USE;
 
-/* A socket that becomes readable when an address of this network namespace comes or goes; what is
- * read from it says no more than that.  Owned, non-blocking. */
-int addr_notices(int *fd, struct err *e) MUST_USE;
-
 #endif

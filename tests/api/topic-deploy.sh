@@ -30,14 +30,16 @@ conf_keys() {
 	[ "$(grep -c '^# ' "$conf/conf.yml")" -ge 7 ]
 }
 
-# conf_agent WORDS: an agent with it starts, and tells the words at level warn or info of conf.yml; none for ''
+# conf_agent WORDS: an agent with it starts, and tells the words at level warn or info of conf.yml; none for ''.
+# In a network namespace of its own, the sysctls of which it may tune.
 conf_agent() {
-	"$SPIDERBOX" agent daemon --config-path="$conf/conf.yml" --store "dir:$conf/store" --socket "$conf/sock" \
+	unshare -rn "$SPIDERBOX" agent daemon --config-path="$conf/conf.yml" --store "dir:$conf/store" --socket "$conf/sock" \
 		--state-dir "$conf/state" --health-addr '' >"$conf/log" 2>&1 &
 	_agent=$!
 	wait_until 20 grep -q 'is ready' "$conf/log" || true
 	end "$_agent"
 	cat "$conf/log"
+	grep -q 'sysctl net/ipv4/conf/all/arp_notify: 1, was 0' "$conf/log" || return 1
 	grep -q 'is ready' "$conf/log" && [ "$(sed -n "s|.*$conf/conf.yml: ||p" "$conf/log")" = "$1" ]
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* links: agent/ cni/state.c cni/record.c cni/check.c store/store.c store/dir.c k8s/ippool.c */
-/* links: k8s/labels.c k8s/endpoint.c pool/ http/http1.c http/stream.c http/url.c net/ */
-/* links: json/ base/ */
+/* links: agent/ datapath/ cni/state.c cni/record.c cni/check.c store/store.c store/dir.c */
+/* links: k8s/ippool.c k8s/labels.c k8s/endpoint.c pool/ http/http1.c http/stream.c http/url.c */
+/* links: net/ json/ base/ */
 /* libs: cjson mnl yaml */
 /* tsan */
 /*
@@ -1024,6 +1024,8 @@ static void bad_requests(void **state)
 static void coordinator_answer(void **state)
 {
 	static const char who[] = "{\"podNamespace\":\"default\",\"podName\":\"a\"}";
+	AUTO_FREE char *path = xasprintf("%s/coordinator.json", folder);
+	AUTO_STR file = STR_INIT;
 
 	(void)state;
 	master.config.coordinator = (struct coordinator_options){
@@ -1058,6 +1060,12 @@ static void coordinator_answer(void **state)
 			break;
 		assert_false(mono_passed(until));
 	}
+	assert_int_equal(file_read(path, 4096, &file, NULL), 0);
+	assert_string_equal(file.data,
+	                    "{\"mode\":\"disable\",\"overlayPodCIDR\":[\"10.244.0.0/16\"],"
+	                    "\"serviceCIDR\":[\"10.96.0.0/12\",\"fd00::/108\"],\"hijackCIDR\":[]"
+	                    ",\"tunePodRoutes\":false,\"hostRuleTable\":500,\"podRPFilter\":0,"
+	                    "\"txQueueLen\":0,\"podMACPrefix\":\"0a:1b\",\"vethMTU\":1400}\n");
 }
 
 static void bad_options(void **state)

@@ -199,7 +199,6 @@ static void unknown_keys_are_named(void **state)
 static void parts_that_are_not_here_are_named(void **state)
 {
 	static const char *const asking[][2] = {
-		{ "tuneSysctlConfig: true", "tuneSysctlConfig" },
 		{ "enableSpiderSubnet: true", "enableSpiderSubnet" },
 		{ "enableAutoPoolForApplication: true", "enableAutoPoolForApplication" },
 		{ "enableCleanOutdatedEndpoint: true", "enableCleanOutdatedEndpoint" },

@@ -11,6 +11,7 @@
 #   ifacer    VLANs and bonds, and pods on them
 #   datapath  the plugins ipvlan and coordinator, with a delegate for the addresses
 #   coordinator  the coordinator in every mode, and in kernels without conntrack and without nf_tables
+#   keeper    an agent that keeps what the plugins made
 #   cluster   etcd, kube-apiserver, a kube-proxy and an agent per node, pods, services
 set -eu
 
@@ -22,7 +23,12 @@ run() {
 	export VM_OUT="$BUILD_DIR/vm/$1"
 	rm -rf "$VM_OUT"
 	mkdir -p "$VM_OUT"
-	case $1 in cluster) mb=3000 seconds=420 ;; probe | datapath) mb=768 seconds=400 ;; coordinator) mb=768 seconds=600 ;; *) mb=768 seconds=240 ;; esac
+	case $1 in
+	cluster) mb=3000 seconds=420 ;;
+	coordinator) mb=768 seconds=600 ;;
+	probe | datapath | keeper) mb=768 seconds=400 ;;
+	*) mb=768 seconds=240 ;;
+	esac
 	status=0
 	if [ "$1" = net ]; then
 		"$here/net.sh" build "$VM_OUT" &&
@@ -43,7 +49,7 @@ failed=0
 if [ $# -gt 0 ]; then
 	run "$1"
 else
-	for topic in net probe ifacer datapath coordinator cluster; do
+	for topic in net probe ifacer datapath coordinator keeper cluster; do
 		run "$topic"
 	done
 fi

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * notices.c - see notices.h.
+ */
+#include <errno.h>
+#include <linux/fib_rules.h>
+#include <linux/neighbour.h>
+#include <linux/rtnetlink.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "net/notices.h"
+
+#define RECEIVE_BYTES 8192 /* the kernel cuts what is longer, and the rest tells nothing new */
+#define BIT(group) (1u << ((group)-1))
+
+int notices_open(enum notices_of groups, int *fd, struct err *e)
+{
+	static const uint32_t bits[] = {
+		BIT(RTNLGRP_LINK),
+		BIT(RTNLGRP_IPV4_IFADDR) | BIT(RTNLGRP_IPV6_IFADDR),
+		BIT(RTNLGRP_IPV4_ROUTE) | BIT(RTNLGRP_IPV6_ROUTE),
+		BIT(RTNLGRP_IPV4_RULE) | BIT(RTNLGRP_IPV6_RULE),
+		BIT(RTNLGRP_NEIGH),
+	};
+	struct sockaddr_nl to = { .nl_family = AF_NETLINK };
+	AUTO_FD int s = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
+
+	if (s < 0)
+		return err_sys(e, errno, "open a netlink socket");
+	for (size_t i = 0; i < ARRAY_LEN(bits); i++)
+		if (groups & 1u << i)
+			to.nl_groups |= bits[i];
+	if (bind(s, (const struct sockaddr *)&to, sizeof(to)) < 0)
+		return err_sys(e, errno, "be told of changes by netlink");
+	*fd = take_fd(&s);
+	return 0;
+}
+
+/* The family header of a message, or NULL when it is cut. */
+static const void *header(const struct nlmsghdr *m, size_t len)
+{
+	return m->nlmsg_len >= NLMSG_LENGTH(len) ? NLMSG_DATA(m) : NULL;
+}
+
+static struct notice parse(const struct nlmsghdr *m)
+{
+	struct notice n = { .type = m->nlmsg_type };
+	const struct ifinfomsg *link;
+	const struct ifaddrmsg *addr;
+	const struct rtmsg *route;
+	const struct ndmsg *neigh;
+
+	switch (m->nlmsg_type) {
+	case RTM_NEWLINK:
+	case RTM_DELLINK:
+		link = header(m, sizeof(*link));
+		n.index = link ? link->ifi_index : 0;
+		break;
+	case RTM_NEWADDR:
+	case RTM_DELADDR:
+		addr = header(m, sizeof(*addr));
+		n.index = addr ? (int)addr->ifa_index : 0;
+		break;
+	case RTM_NEWROUTE:
+	case RTM_DELROUTE:
+	case RTM_NEWRULE: /* struct fib_rule_hdr has the table at the same place */
+	case RTM_DELRULE:
+		route = header(m, sizeof(*route));
+		n.table = route ? route->rtm_table : 0;
+		break;
+	case RTM_NEWNEIGH:
+	case RTM_DELNEIGH:
+		neigh = header(m, sizeof(*neigh));
+		n.index = neigh ? neigh->ndm_ifindex : 0;
+		n.state = neigh ? neigh->ndm_state : 0;
+		break;
+	default:
+		break;
+	}
+	return n;
+}
+
+bool notices_take(int fd, notices_pick pick, void *arg)
+{
+	_Alignas(struct nlmsghdr) char buf[RECEIVE_BYTES];
+	bool any = false;
+
+	for (;;) {
+		ssize_t got = recv(fd, buf, sizeof(buf), 0);
+		size_t left = got > 0 ? (size_t)got : 0;
+
+		if (got < 0 && errno == ENOBUFS)
+			any = true;
+		else if (got == 0 || (got < 0 && errno != EINTR))
+			return any;
+		for (const struct nlmsghdr *m = (const void *)buf; left >= sizeof(*m);) {
+			size_t step = NLMSG_ALIGN(m->nlmsg_len);
+			struct notice n;
+
+			if (m->nlmsg_len < sizeof(*m) || m->nlmsg_len > left)
+				break;
+			n = parse(m);
+			any = !pick || pick(&n, arg) || any;
+			left -= step < left ? step : left;
+			m = (const void *)((const char *)m + step);
+		}
+	}
+}

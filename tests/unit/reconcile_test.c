@@ -1,0 +1,725 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* links: agent/reconcile.c agent/sysctls.c agent/metrics.c agent/thread.c datapath/ cni/record.c */
+/* links: cni/state.c cni/check.c net/ json/json.c base/ */
+/* libs: cjson mnl */
+/* tsan */
+/*
+ * reconcile_test.c - what the agent does when somebody flushes what joins a pod and its node, or
+ * the node gets other addresses: in two network namespaces of the test's own.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/neighbour.h>
+#include <linux/rtnetlink.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "agent/reconcile.h"
+#include "agent/sysctls.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mono.h"
+#include "datapath/plan.h"
+#include "datapath/record.h"
+#include "net/netns.h"
+#include "net/sysctl.h"
+#include "tests/unit/sandbox.h"
+
+#define CID "0123456789abcdef"
+#define END "veth0123456789a"
+#define TABLE 500
+#define LATE_MS 10000 /* for machines that are busy, and sanitizers */
+
+static int host_ns = -1, pod_ns = -1, log_fd = -1;
+static struct nl *host, *pod;
+static struct link card, end, veth0;
+static char folder[64], *netns, *log_path;
+static struct ip pod_ips[2], node_ips[2];
+static struct cidr hijack[2];
+static struct datapath_record record;
+static struct metrics *metrics;
+static struct reconcile_config config;
+static struct reconcile *reconcile;
+static struct err e;
+
+static int group_setup(void **state)
+{
+	(void)state;
+	leave_home();
+	return 0;
+}
+
+static int new_ns(void)
+{
+	int ns = -1;
+
+	assert_int_equal(unshare(CLONE_NEWNET), 0);
+	OK(netns_open_self(&ns, &e));
+	return ns;
+}
+
+static void up(struct nl *nl, const char *name, struct link *out)
+{
+	OK(link_get(nl, name, out, &e));
+	OK(link_set_up(nl, out->index, &e));
+}
+
+/* A card with two addresses of each family, and a pair into the pod. */
+static void make_links(void)
+{
+	struct veth_spec wire = { .name = "eth0", .peer = "wire", .peer_ns = -1 };
+	struct veth_spec pair = { .name = "veth0", .peer = END, .peer_ns = host_ns };
+	struct link other;
+
+	/* addresses that are checked for a second are notices of their own */
+	OK(sysctl_write(-1, "ipv6/conf/default/accept_dad", "0", &e));
+	OK(mac_random(&wire.mac, &e));
+	OK(mac_random(&wire.peer_mac, &e));
+	OK(link_add_veth(host, &wire, &e));
+	up(host, "wire", &other);
+	up(host, "eth0", &card);
+	OK(addr_add(host, card.index, cidr("172.31.0.10/20"), &e));
+	OK(addr_add(host, card.index, cidr("fd00::10/64"), &e));
+	pair.mac = mac("0a:00:00:00:00:01");
+	pair.peer_mac = mac("0a:00:00:00:00:02");
+	OK(link_add_veth(pod, &pair, &e));
+	up(host, END, &end);
+	OK(link_set_alias(host, end.index, CID, &e));
+	up(pod, "veth0", &veth0);
+	/* the main plugin's interface would have them */
+	OK(addr_add(pod, veth0.index, cidr("172.31.0.77/32"), &e));
+	OK(addr_add(pod, veth0.index, cidr("fd00::77/128"), &e));
+}
+
+static void write_record(void)
+{
+	pod_ips[0] = ip("172.31.0.77");
+	pod_ips[1] = ip("fd00::77");
+	node_ips[0] = ip("172.31.0.10");
+	node_ips[1] = ip("fd00::10");
+	hijack[0] = cidr("10.233.0.0/18");
+	hijack[1] = cidr("fd01::/108");
+	record = (struct datapath_record){
+		.container_id = CID,
+		.ifname = "eth0",
+		.netns = netns,
+		.boot_id = "this boot",
+		.first = true,
+		.lead4 = true,
+		.lead6 = true,
+		.pod_link = "veth0",
+		.host_link = END,
+		.pod_mac = veth0.mac,
+		.host_mac = end.mac,
+		.table = COORDINATOR_FIRST_TABLE,
+		.host_table = TABLE,
+		.pod_ips = pod_ips,
+		.n_pod_ips = 2,
+		.node_ips = node_ips,
+		.n_node_ips = 2,
+		.hijack = hijack,
+		.n_hijack = 2,
+	};
+	OK(netns_inode(pod_ns, &record.netns_inode, &e));
+	OK(datapath_record_write(folder, &record, &e));
+}
+
+static void open_log(void)
+{
+	log_path = xasprintf("%s/log", folder);
+	log_fd = open(log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	assert_true(log_fd >= 0);
+	log_init("test", log_fd, false, LOG_LEVEL_INFO);
+}
+
+static int setup(void **state)
+{
+	AUTO_FREE char *target = NULL;
+
+	(void)state;
+	memset(&e, 0, sizeof(e));
+	snprintf(folder, sizeof(folder), "/tmp/reconcile_test.XXXXXX");
+	assert_non_null(mkdtemp(folder));
+	open_log();
+	pod_ns = new_ns();
+	host_ns = new_ns();
+	netns = xasprintf("%s/netns", folder);
+	target = xasprintf("/proc/%d/fd/%d", getpid(), pod_ns);
+	assert_int_equal(symlink(target, netns), 0);
+	OK(nl_open(NETLINK_ROUTE, &host, &e));
+	OK(netns_nl(pod_ns, NETLINK_ROUTE, &pod, &e));
+	make_links();
+	write_record();
+	metrics = metrics_new();
+	config = (struct reconcile_config){ .metrics = metrics,
+		                            .state_dir = folder,
+		                            .boot_id = "this boot",
+		                            .ipv4 = true,
+		                            .ipv6 = true };
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	AUTO_FREE char *command = xasprintf("rm -rf %s", folder);
+
+	(void)state;
+	reconcile_stop(reconcile);
+	reconcile = NULL;
+	metrics_free(metrics);
+	nl_close(host);
+	nl_close(pod);
+	close(host_ns);
+	close(pod_ns);
+	log_init("test", STDERR_FILENO, false, LOG_LEVEL_INFO);
+	close(log_fd);
+	free(log_path);
+	free(netns);
+	return system(command);
+}
+
+/* Looking. */
+static const struct route *route_to(struct nl *nl, const char *dst, uint32_t table)
+{
+	static struct route found;
+	AUTO_FREE struct route *v = NULL;
+	struct cidr want = cidr(dst);
+	size_t n;
+
+	OK(route_list(nl, want.ip.family, table, &v, &n, &e));
+	for (size_t i = 0; i < n; i++) {
+		found = v[i];
+		if (cidr_equal_network(v[i].dst, want))
+			return &found;
+	}
+	return NULL;
+}
+
+static bool has_rule(int family)
+{
+	AUTO_FREE struct rule *v = NULL;
+	size_t n;
+
+	OK(rule_list(host, family, &v, &n, &e));
+	for (size_t i = 0; i < n; i++)
+		if (v[i].priority == COORDINATOR_RULE_PRIORITY && v[i].table == TABLE)
+			return true;
+	return false;
+}
+
+static bool has_neigh(struct nl *nl, int index, const char *address, struct mac m)
+{
+	AUTO_FREE struct neigh *v = NULL;
+	size_t n;
+
+	OK(neigh_list(nl, 0, index, &v, &n, &e));
+	for (size_t i = 0; i < n; i++)
+		if (ip_equal(v[i].ip, ip(address)))
+			return v[i].state == NUD_PERMANENT && memcmp(&v[i].mac, &m, sizeof(m)) == 0;
+	return false;
+}
+
+/* Which addresses the host end has, but for those that the kernel makes. */
+static bool end_has(const char *list)
+{
+	AUTO_FREE struct addr *v = NULL;
+	AUTO_STR text = STR_INIT;
+	size_t n;
+
+	OK(addr_list(host, 0, end.index, &v, &n, &e));
+	for (size_t i = 0; i < n; i++)
+		if (!ip_is_link_local(v[i].local.ip))
+			str_addf(&text, "%s%s", text.len ? " " : "", cidr_str(v[i].local).s);
+	return streq(text.data, list);
+}
+
+static bool node_is_whole(void)
+{
+	const struct route *r = route_to(host, "172.31.0.77/32", TABLE);
+
+	if (!r || r->oif != end.index || !r->prefsrc.family)
+		return false;
+	r = route_to(host, "fd00::77/128", TABLE);
+	return r && r->oif == end.index && has_rule(4) && has_rule(6) &&
+	       has_neigh(host, end.index, "172.31.0.77", veth0.mac) &&
+	       has_neigh(host, end.index, "fd00::77", veth0.mac);
+}
+
+/* The pod reaches that address of the node, by both tables. */
+static bool pod_reaches(const char *address)
+{
+	AUTO_FREE char *dst = xasprintf("%s/%d", address, strchr(address, ':') ? 128 : 32);
+
+	for (int i = 0; i < 2; i++) {
+		const struct route *r = route_to(pod, dst, i ? RT_TABLE_MAIN : record.table);
+
+		if (!r || r->oif != veth0.index || r->gw.family)
+			return false;
+	}
+	return has_neigh(pod, veth0.index, address, end.mac);
+}
+
+/* Services and answers go by that address. */
+static bool pod_goes_by(const char *gw)
+{
+	bool six = strchr(gw, ':');
+	const struct route *r = route_to(pod, six ? "fd01::/108" : "10.233.0.0/18", RT_TABLE_MAIN);
+
+	if (!r || !ip_equal(r->gw, ip(gw)))
+		return false;
+	r = route_to(pod, six ? "::/0" : "0.0.0.0/0", COORDINATOR_REPLY_TABLE);
+	return r && ip_equal(r->gw, ip(gw));
+}
+
+static bool all_is_whole(void)
+{
+	return node_is_whole() && end_has("172.31.0.10/32 fd00::10/128") &&
+	       pod_reaches("172.31.0.10") && pod_reaches("fd00::10") &&
+	       pod_goes_by("172.31.0.10") && pod_goes_by("fd00::10");
+}
+
+static void nap(int ms)
+{
+	mono_sleep_until(mono_in(ms));
+}
+
+#define WAIT_FOR(condition)                                                                        \
+	do {                                                                                       \
+		struct mono late = mono_in(LATE_MS);                                               \
+		while (!(condition)) {                                                             \
+			if (mono_passed(late))                                                     \
+				fail_msg("in vain: %s", #condition);                               \
+			nap(5);                                                                    \
+		}                                                                                  \
+	} while (0)
+
+static void start(void)
+{
+	OK(reconcile_start(&config, &reconcile, &e));
+}
+
+/* How often the log has this. */
+static unsigned int said(const char *text)
+{
+	AUTO_STR log = STR_INIT;
+	unsigned int n = 0;
+
+	OK(file_read(log_path, 1 << 20, &log, &e));
+	for (const char *p = log.data; (p = strstr(p, text)); p += strlen(text))
+		n++;
+	return n;
+}
+
+static bool recorded(const char *list)
+{
+	AUTO_DATAPATH_RECORD r = { .container_id = NULL };
+	AUTO_STR text = STR_INIT;
+
+	if (datapath_record_read(folder, CID, "eth0", &r, &e) < 0)
+		return false;
+	for (size_t i = 0; i < r.n_node_ips; i++)
+		str_addf(&text, "%s%s", i ? " " : "", ip_str(r.node_ips[i]).s);
+	return streq(text.data, list);
+}
+
+static void what_is_missing_at_the_start_is_made(void **state)
+{
+	AUTO_STR text = STR_INIT;
+
+	(void)state;
+	assert_false(node_is_whole());
+	start();
+	WAIT_FOR(all_is_whole());
+	WAIT_FOR(said(": made") + said(": set\n") == 18);
+	metrics_render(metrics, &text);
+	assert_non_null(strstr(text.data, "\nspiderpool_datapath_repairs_total 18\n"));
+	assert_int_equal(said("container 0123456789abc, eth0: on the node IPv4 rule 1000 to table "
+	                      "500 was missing: made"),
+	                 1);
+	assert_int_equal(said(" warn"), 0);
+}
+
+/* A whole round is over: what another boot left is removed at the begin of each. */
+static void a_round_passes(void)
+{
+	struct datapath_record other = record;
+
+	other.container_id = "another";
+	other.boot_id = "another boot";
+	for (int i = 0; i < 2; i++) {
+		AUTO_FREE char *path = xasprintf("%s/datapath/another-eth0.json", folder);
+
+		OK(datapath_record_write(folder, &other, &e));
+		WAIT_FOR(access(path, F_OK) < 0);
+	}
+}
+
+static void flush_rules(void)
+{
+	for (int family = 4; family <= 6; family += 2) {
+		const struct rule r = { .family = family,
+			                .priority = COORDINATOR_RULE_PRIORITY,
+			                .table = TABLE };
+
+		OK(rule_del(host, &r, &e));
+	}
+}
+
+static void flush_routes(void)
+{
+	const char *const all[] = { "172.31.0.77/32", "fd00::77/128" };
+
+	for (size_t i = 0; i < 2; i++) {
+		const struct route r = { .dst = cidr(all[i]), .table = TABLE };
+
+		OK(route_del(host, &r, &e));
+	}
+}
+
+static void flush_neighs(void)
+{
+	OK(neigh_del(host, end.index, ip("172.31.0.77"), &e));
+	OK(neigh_del(host, end.index, ip("fd00::77"), &e));
+}
+
+static void set_down(void)
+{
+	struct nl_req r;
+	struct ifinfomsg *h;
+
+	nl_req_init(&r, RTM_NEWLINK, 0, sizeof(*h));
+	h = nl_header(&r);
+	h->ifi_index = end.index;
+	h->ifi_change = IFF_UP;
+	OK(nl_ack(host, &r, &e));
+}
+
+static void what_is_flushed_comes_back(void **state)
+{
+	void (*const flush[])(void) = { flush_rules, flush_routes, flush_neighs, set_down };
+
+	(void)state;
+	start();
+	WAIT_FOR(all_is_whole());
+	for (size_t i = 0; i < ARRAY_LEN(flush); i++) {
+		/* it is this change that has to wake it, not one of before */
+		nap(4 * RECONCILE_SETTLE_MS);
+		flush[i]();
+		WAIT_FOR(all_is_whole());
+	}
+	assert_int_equal(said("on the node interface " END " was down: set up"), 1);
+	assert_int_equal(said(" warn"), 0);
+}
+
+static void other_programs_routes_stay(void **state)
+{
+	struct route other = { .dst = cidr("172.31.0.77/32"),
+		               .oif = card.index,
+		               .scope = RT_SCOPE_LINK,
+		               .table = TABLE };
+	struct route bystander = { .dst = cidr("10.1.2.3/32"),
+		                   .oif = card.index,
+		                   .scope = RT_SCOPE_LINK,
+		                   .table = TABLE };
+	struct neigh n = { .index = end.index,
+		           .ip = ip("fd00::77"),
+		           .mac = mac("02:00:00:00:00:99"),
+		           .state = NUD_PERMANENT };
+	const struct route *r;
+
+	(void)state;
+	config.look_ms = 50;
+	OK(route_add(host, &other, ROUTE_CREATE, &e));
+	OK(route_add(host, &bystander, ROUTE_CREATE, &e));
+	OK(neigh_replace(host, &n, &e));
+	start();
+	WAIT_FOR(has_rule(6) && pod_reaches("172.31.0.10"));
+	a_round_passes();
+	r = route_to(host, "172.31.0.77/32", TABLE);
+	assert_int_equal(r->oif, card.index);
+	assert_non_null(route_to(host, "10.1.2.3/32", TABLE));
+	assert_true(has_neigh(host, end.index, "fd00::77", n.mac));
+	/* once, in one line */
+	assert_int_equal(said(" warn"), 1);
+	assert_int_equal(said("on the node neighbour fd00::77: another program's neighbour"), 1);
+	assert_int_equal(said("on the node route to 172.31.0.77/32 in table 500: another "
+	                      "program's route"),
+	                 1);
+	OK(route_del(host, &other, &e));
+	OK(neigh_del(host, end.index, ip("fd00::77"), &e));
+	WAIT_FOR(node_is_whole());
+}
+
+static void new_addresses_reach_the_pod(void **state)
+{
+	(void)state;
+	start();
+	WAIT_FOR(all_is_whole());
+	OK(addr_add(host, card.index, cidr("10.9.0.1/24"), &e));
+	OK(addr_add(host, card.index, cidr("fd09::1/64"), &e));
+	WAIT_FOR(pod_reaches("10.9.0.1") && pod_reaches("fd09::1"));
+	WAIT_FOR(recorded("172.31.0.10 10.9.0.1 fd00::10 fd09::1"));
+	assert_true(all_is_whole());
+	OK(addr_del(host, card.index, cidr("10.9.0.1/24"), &e));
+	OK(addr_del(host, card.index, cidr("fd09::1/64"), &e));
+	WAIT_FOR(!route_to(pod, "10.9.0.1/32", RT_TABLE_MAIN) &&
+	         !route_to(pod, "10.9.0.1/32", record.table) &&
+	         !route_to(pod, "fd09::1/128", record.table) &&
+	         !has_neigh(pod, veth0.index, "10.9.0.1", end.mac) &&
+	         !has_neigh(pod, veth0.index, "fd09::1", end.mac));
+	WAIT_FOR(recorded("172.31.0.10 fd00::10"));
+	assert_true(all_is_whole());
+	assert_int_equal(said(" warn"), 0);
+}
+
+/* Of what the node sends to the pod. */
+static struct ip node_source(void)
+{
+	const struct route *r = route_to(host, "172.31.0.77/32", TABLE);
+
+	return r ? r->prefsrc : ip("127.0.0.1");
+}
+
+static void the_gateway_may_go(void **state)
+{
+	(void)state;
+	OK(addr_add(host, card.index, cidr("172.31.0.11/20"), &e));
+	OK(addr_add(host, card.index, cidr("fd00::11/64"), &e));
+	start();
+	WAIT_FOR(all_is_whole() && pod_reaches("172.31.0.11") && pod_reaches("fd00::11"));
+	OK(addr_del(host, card.index, cidr("fd00::10/64"), &e));
+	OK(addr_del(host, card.index, cidr("172.31.0.10/20"), &e));
+	/* without promote_secondaries the others of the subnet go as well */
+	IGNORE(addr_add(host, card.index, cidr("172.31.0.11/20"), NULL));
+	WAIT_FOR(pod_goes_by("172.31.0.11") && pod_goes_by("fd00::11"));
+	WAIT_FOR(!pod_reaches("172.31.0.10") && !pod_reaches("fd00::10"));
+	WAIT_FOR(recorded("172.31.0.11 fd00::11"));
+	WAIT_FOR(node_is_whole() && end_has("172.31.0.11/32 fd00::11/128"));
+	assert_string_equal(ip_str(node_source()).s, "172.31.0.11");
+}
+
+/* A lease that ran out, and comes back. */
+static void without_any_address_the_pod_is_left_alone(void **state)
+{
+	(void)state;
+	start();
+	WAIT_FOR(all_is_whole());
+	OK(addr_del(host, card.index, cidr("172.31.0.10/20"), &e));
+	a_round_passes();
+	assert_true(end_has("172.31.0.10/32 fd00::10/128"));
+	assert_string_equal(ip_str(node_source()).s, "172.31.0.10");
+	assert_true(pod_reaches("172.31.0.10") && pod_goes_by("172.31.0.10"));
+	OK(addr_add(host, card.index, cidr("172.31.0.10/20"), &e));
+	WAIT_FOR(all_is_whole());
+	assert_true(recorded("172.31.0.10 fd00::10"));
+}
+
+static void what_the_pod_has_of_its_own_stays(void **state)
+{
+	const struct route own[] = {
+		{ .dst = cidr("10.9.0.1/32"),
+		  .oif = veth0.index,
+		  .scope = RT_SCOPE_LINK,
+		  .table = RT_TABLE_MAIN },
+		{ .dst = cidr("10.233.0.0/18"),
+		  .oif = veth0.index,
+		  .gw = ip("10.9.0.1"),
+		  .table = RT_TABLE_MAIN },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(own); i++)
+		OK(route_add(pod, &own[i], ROUTE_CREATE, &e));
+	start();
+	WAIT_FOR(node_is_whole() && pod_reaches("172.31.0.10"));
+	WAIT_FOR(said("in the pod route to 10.233.0.0/18 via 10.9.0.1 in table 254: another "
+	              "program's route") == 1);
+	assert_string_equal(ip_str(route_to(pod, "10.233.0.0/18", RT_TABLE_MAIN)->gw).s,
+	                    "10.9.0.1");
+	OK(addr_add(host, card.index, cidr("10.8.0.1/24"), &e));
+	WAIT_FOR(pod_reaches("10.8.0.1"));
+	assert_non_null(route_to(pod, "10.9.0.1/32", RT_TABLE_MAIN));
+}
+
+static void a_new_record_is_looked_at(void **state)
+{
+	(void)state;
+	OK(datapath_record_remove(folder, CID, "eth0", &e));
+	start();
+	a_round_passes();
+	OK(datapath_record_write(folder, &record, &e));
+	WAIT_FOR(node_is_whole());
+	/* its ADD has just made what is in the pod */
+	assert_false(pod_reaches("172.31.0.10"));
+}
+
+static void the_dead_are_buried(void **state)
+{
+	AUTO_FREE char *hidden = xasprintf("%s/hidden", folder);
+
+	(void)state;
+	config.look_ms = 50;
+	start();
+	WAIT_FOR(all_is_whole());
+	/* from a container not every path can be seen */
+	assert_int_equal(rename(netns, hidden), 0);
+	a_round_passes();
+	assert_true(recorded("172.31.0.10 fd00::10"));
+	assert_true(node_is_whole());
+	assert_int_equal(rename(hidden, netns), 0);
+	OK(link_del(host, end.index, &e));
+	a_round_passes();
+	assert_true(recorded("172.31.0.10 fd00::10"));
+	assert_int_equal(unlink(netns), 0);
+	WAIT_FOR(!recorded("172.31.0.10 fd00::10"));
+	WAIT_FOR(!has_rule(4) && !has_rule(6));
+	assert_int_equal(said("IPv4 rule 1000 to table 500 is removed: no pod is left"), 1);
+}
+
+/* As when a round came between the steps of a DEL of a pod's further interface. */
+static void what_a_del_missed_goes(void **state)
+{
+	struct route other = {
+		.dst = cidr("10.1.2.3/32"), .oif = end.index, .scope = RT_SCOPE_LINK, .table = TABLE
+	};
+
+	(void)state;
+	start();
+	WAIT_FOR(all_is_whole());
+	OK(route_add(host, &other, ROUTE_CREATE, &e));
+	OK(datapath_record_remove(folder, CID, "eth0", &e));
+	WAIT_FOR(!route_to(host, "172.31.0.77/32", TABLE) &&
+	         !route_to(host, "fd00::77/128", TABLE));
+	WAIT_FOR(!has_neigh(host, end.index, "172.31.0.77", veth0.mac) &&
+	         !has_neigh(host, end.index, "fd00::77", veth0.mac));
+	assert_non_null(route_to(host, "10.1.2.3/32", TABLE));
+}
+
+static void another_boots_records_go(void **state)
+{
+	(void)state;
+	config.boot_id = "the next boot";
+	start();
+	WAIT_FOR(!recorded("172.31.0.10 fd00::10"));
+	assert_false(node_is_whole());
+}
+
+/* As between the steps of a DEL. */
+static void without_the_pair_there_is_no_rule(void **state)
+{
+	(void)state;
+	config.look_ms = 50;
+	start();
+	WAIT_FOR(all_is_whole());
+	OK(link_del(host, end.index, &e));
+	flush_rules();
+	WAIT_FOR(said("on the node interface " END " is gone") == 1);
+	a_round_passes();
+	assert_false(has_rule(4) || has_rule(6));
+	assert_int_equal(said("is gone: only a new pod has one"), 1);
+}
+
+static void another_containers_pair_is_not_ours(void **state)
+{
+	(void)state;
+	OK(link_set_alias(host, end.index, "0123456789a-another", &e));
+	start();
+	WAIT_FOR(said("on the node interface " END " is gone") == 1);
+	assert_null(route_to(host, "172.31.0.77/32", TABLE));
+	assert_false(pod_reaches("172.31.0.10"));
+}
+
+static bool is(const char *key, const char *value)
+{
+	AUTO_STR now = STR_INIT;
+
+	OK(sysctl_read(-1, key, &now, &e));
+	return streq(now.data, value);
+}
+
+static void sysctls_are_tuned(void **state)
+{
+	const struct route advertised = { .dst = cidr("::/0"),
+		                          .gw = ip("fd00::1"),
+		                          .oif = card.index,
+		                          .protocol = 9,
+		                          .table = RT_TABLE_MAIN };
+
+	(void)state;
+	OK(route_add(host, &advertised, ROUTE_CREATE, &e));
+	OK(sysctl_write(-1, "ipv4/conf/all/forwarding", "0", &e));
+	OK(sysctl_write(-1, "ipv4/conf/all/rp_filter", "1", &e));
+	OK(sysctl_write(-1, "ipv6/conf/all/forwarding", "0", &e));
+	OK(sysctl_write(-1, "ipv6/conf/eth0/accept_ra", "1", &e));
+	config.look_ms = 50;
+	config.tune = true;
+	start();
+	WAIT_FOR(is("ipv4/conf/all/forwarding", "1") && is("ipv4/conf/all/arp_notify", "1") &&
+	         is("ipv4/conf/all/rp_filter", "0") && is("ipv6/conf/all/forwarding", "1"));
+	assert_true(is("ipv6/conf/eth0/accept_ra", "2"));
+	assert_non_null(route_to(host, "::/0", RT_TABLE_MAIN));
+	OK(sysctl_write(-1, "ipv4/conf/all/rp_filter", "2", &e));
+	WAIT_FOR(is("ipv4/conf/all/rp_filter", "0"));
+	WAIT_FOR(is("ipv6/conf/" END "/accept_ra", "0"));
+	assert_int_equal(said("sysctl net/ipv4/conf/all/rp_filter: 0, was 2"), 1);
+	assert_int_equal(said("sysctl net/ipv6/conf/all/forwarding: 1, was 0"), 1);
+	/* which only the first namespace has */
+	assert_true(said("sysctl net/ipv4/neigh/default/gc_thresh3 is not tuned") <= 1);
+}
+
+static void sysctls_are_left_alone(void **state)
+{
+	(void)state;
+	OK(sysctl_write(-1, "ipv4/conf/all/forwarding", "0", &e));
+	start();
+	WAIT_FOR(all_is_whole());
+	assert_true(is("ipv4/conf/all/forwarding", "0"));
+	reconcile_stop(reconcile);
+	config.tune = true;
+	config.ipv4 = false;
+	OK(sysctl_write(-1, "ipv6/conf/all/forwarding", "0", &e));
+	start();
+	WAIT_FOR(is("ipv6/conf/all/forwarding", "1"));
+	assert_true(is("ipv4/conf/all/forwarding", "0"));
+}
+
+static void stopping_nothing_is_fine(void **state)
+{
+	(void)state;
+	reconcile_stop(NULL);
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(what_is_missing_at_the_start_is_made),
+		TEST(what_is_flushed_comes_back),
+		TEST(other_programs_routes_stay),
+		TEST(new_addresses_reach_the_pod),
+		TEST(the_gateway_may_go),
+		TEST(without_any_address_the_pod_is_left_alone),
+		TEST(what_the_pod_has_of_its_own_stays),
+		TEST(a_new_record_is_looked_at),
+		TEST(the_dead_are_buried),
+		TEST(what_a_del_missed_goes),
+		TEST(another_boots_records_go),
+		TEST(without_the_pair_there_is_no_rule),
+		TEST(another_containers_pair_is_not_ours),
+		TEST(sysctls_are_tuned),
+		TEST(sysctls_are_left_alone),
+		cmocka_unit_test(stopping_nothing_is_fine),
+	};
+
+	return cmocka_run_group_tests(tests, group_setup, NULL);
+}
