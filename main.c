@@ -12,7 +12,8 @@
 #include "base/version.h"
 
 static const struct applet *const applets[] = { &agent_applet, &coordinator_applet,  &ctl_applet,
-	                                        &ipam_applet,  &ipvlan_setup_applet, NULL };
+	                                        &ipam_applet,  &ipvlan_setup_applet, &multus_applet,
+	                                        NULL };
 
 static const char *base_name(const char *path)
 {
