@@ -4,7 +4,8 @@
  * other.
  *
  *   sockets -> api.c -> ledger (owns the pools) -> jobs -> store
- *                \-> pods, place, coordinator         \-> endpoints -> store
+ *                \-> pods, place, nads, coordinator   \-> endpoints -> store
+ *                \-> netstatus -> store
  *                \-> events -> store
  *   releases -> ledger                       scrape.c asks all of them
  */
@@ -246,6 +247,9 @@ static int start_informers(struct agent *a, struct err *e)
 		return -1;
 	a->place = place_new(a->store, a->config.node, PLACE_KEEP_MS);
 	endpoints_use(a->endpoints, a->pods);
+	if (nads_start(a->store, &a->nads, e) < 0 ||
+	    netstatus_start(a->store, &a->netstatus, e) < 0)
+		return -1;
 	if (start_events(a, e) < 0 ||
 	    coordinator_start(a->store, &a->config.coordinator, &a->coordinator, e) < 0 ||
 	    informer_start(a->store, STORE_RESERVEDIP, NULL, NULL, &reserved_ops, a,
@@ -384,6 +388,7 @@ void agent_stop(struct agent *a)
 		return;
 	pods_end(a->pods);
 	place_end(a->place);
+	nads_end(a->nads);
 	server_stop(a->socket);
 	server_stop(a->health);
 	server_stop(a->scrape);
@@ -400,6 +405,8 @@ void agent_stop(struct agent *a)
 	ledger_stop(a->ledger);
 	endpoints_stop(a->endpoints);
 	events_stop(a->events);
+	netstatus_stop(a->netstatus);
+	nads_stop(a->nads);
 	pods_stop(a->pods);
 	place_free(a->place);
 	ledger_free(a->ledger);

@@ -10,6 +10,8 @@
 #include "agent/events.h"
 #include "agent/inflight.h"
 #include "agent/metrics.h"
+#include "agent/nads.h"
+#include "agent/netstatus.h"
 #include "agent/pause.h"
 #include "agent/place.h"
 #include "agent/releases.h"
@@ -30,6 +32,8 @@ struct agent {
 	struct ledger *ledger;
 	struct pods *pods;
 	struct place *place;
+	struct nads *nads;
+	struct netstatus *netstatus;
 	struct events *events;
 	struct coordinator *coordinator;
 	struct releases *releases;
