@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "agent/agent_impl.h"
+#include "agent/cniconf.h"
 #include "agent/gc.h"
 #include "agent/ownips.h"
 #include "agent/pause.h"
@@ -21,6 +22,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "cni/state.h"
+#include "k8s/config.h"
 #include "k8s/ippool.h"
 
 #define SOCKET_CONNECTIONS 160
@@ -336,6 +338,36 @@ static int start_gc(struct agent *a, struct err *e)
 	return gc_start(&c, &a->gc, e);
 }
 
+static const char *env(const char *name)
+{
+	const char *v = getenv(name);
+
+	return v && *v ? v : NULL;
+}
+
+/* The plugin is told of the API server that we know: k8s_config_default(). */
+static int start_cniconf(struct agent *a, struct err *e)
+{
+	struct cniconf_config c = {
+		.dir = a->config.multus_conf_dir,
+		.network = a->config.default_network,
+		.namespace = a->config.agent_namespace,
+		.socket = a->config.socket,
+		.host = env("KUBERNETES_SERVICE_HOST"),
+		.port = env("KUBERNETES_SERVICE_PORT"),
+	};
+
+	if (!c.dir)
+		return 0;
+	if (str_starts(a->config.store, "kube:"))
+		c.kubeconfig = a->config.store + strlen("kube:");
+	else if (!store_is_dir(a->store))
+		c.kubeconfig = env("KUBECONFIG");
+	if (!store_is_dir(a->store) && !c.kubeconfig && c.host && c.port)
+		c.account = K8S_SERVICE_ACCOUNT_DIR;
+	return cniconf_start(&c, &a->cniconf, e);
+}
+
 static int start(struct agent *a, struct err *e)
 {
 	if (coordinator_check(&a->config.coordinator, e) < 0 ||
@@ -343,7 +375,7 @@ static int start(struct agent *a, struct err *e)
 	    store_open(a->config.store, a->config.context, &a->store, e) < 0 ||
 	    start_ledger(a, e) < 0 || start_informers(a, e) < 0 ||
 	    releases_start(a->ledger, a->config.state_dir, &a->releases, e) < 0 ||
-	    start_gc(a, e) < 0 || start_servers(a, e) < 0 ||
+	    start_gc(a, e) < 0 || start_servers(a, e) < 0 || start_cniconf(a, e) < 0 ||
 	    thread_start(&a->rebuild, rebuild_main, a, e) < 0)
 		return -1;
 	a->rebuilding = true;
@@ -386,6 +418,7 @@ void agent_stop(struct agent *a)
 {
 	if (!a)
 		return;
+	cniconf_stop(a->cniconf);
 	pods_end(a->pods);
 	place_end(a->place);
 	nads_end(a->nads);

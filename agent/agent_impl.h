@@ -34,6 +34,7 @@ struct agent {
 	struct place *place;
 	struct nads *nads;
 	struct netstatus *netstatus;
+	struct cniconf *cniconf;
 	struct events *events;
 	struct coordinator *coordinator;
 	struct releases *releases;

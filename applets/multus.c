@@ -10,7 +10,7 @@
 static const char usage[] =
 	"usage: CNI_COMMAND=... multus <CONFIGURATION\n"
 	"A CNI meta-plugin, in place of Multus CNI (thin): the cluster's network, or the one of "
-        "the "
+	"the "
 	"pod's\n"
 	"annotation v1.multus-cni.io/default-network, and those of k8s.v1.cni.cncf.io/networks.\n"
 	"\n"
@@ -20,11 +20,11 @@ static const char usage[] =
 	"  kubeconfig, confDir, cniDir, binDir, readinessindicatorfile, runtimeConfig; logFile, "
 	"logLevel,\n"
 	"  logOptions (maxSize, maxAge, maxBackups); agentSocket (the node's agent, which is asked "
-        "for\n"
+	"for\n"
 	"  pods and networks before the API server is; \"\": never).\n"
 	"  Other keys are ignored, and named in the log\n"
 	"exit status: 0 done, 1 failed (the error is a JSON document on standard output), 2 "
-        "usage\n";
+	"usage\n";
 
 static int multus_main(int argc, char **argv)
 {

@@ -27,7 +27,7 @@ enum install_result {
 
 /* "spiderbox" first, then the plugin names; NULL-terminated. */
 extern const char *const install_names[];
-#define INSTALL_NAMES 4
+#define INSTALL_NAMES 5
 
 /*
  * Puts the program `exe` (a path, "/proc/self/exe") into bin_dir.  Waits until the deadline for

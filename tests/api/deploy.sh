@@ -376,6 +376,9 @@ least_privilege() {
 			for v in get list watch; do may "$v" "$r" yes; done
 			for v in patch update delete; do may "$v" "$r" no; done
 		done
+		may patch pods/status yes
+		may update pods/status no
+		for v in get list watch; do may "$v" network-attachment-definitions.k8s.cni.cncf.io yes; done
 		for v in create patch; do may "$v" events yes; done
 		for v in get list watch update delete; do may "$v" events no; done
 		for v in get list; do may "$v" servicecidrs.networking.k8s.io yes; done

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* links: agent/ cni/state.c cni/check.c store/store.c store/dir.c k8s/ippool.c */
+/* links: agent/ cni/multus_files.c cni/state.c cni/check.c store/store.c store/dir.c k8s/ippool.c */
 /* links: k8s/labels.c k8s/endpoint.c pool/ http/http1.c http/stream.c http/url.c net/ */
 /* links: json/ base/ */
 /* libs: cjson mnl yaml */
