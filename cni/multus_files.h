@@ -8,8 +8,9 @@
 
 #include "base/err.h"
 
-#define MULTUS_CONF_NAME "00-multus.conf" /* runtimes take the first file in the alphabet's order  \
-	                                   */
+#define MULTUS_CONF_NAME                                                                           \
+	"00-multus.conf" /* runtimes take the first file in the alphabet's order                   \
+	                  */
 #define MULTUS_KUBECONFIG_FOLDER "multus.d"
 #define MULTUS_KUBECONFIG_NAME "multus.kubeconfig"
 #define MULTUS_MARK "agentSocket" /* a member that Multus itself has not: the file is ours */

@@ -108,12 +108,12 @@ static void what_stands_in_them(void **state)
 	AUTO_FREE char *want = xasprintf(
 		"{\n  \"cniVersion\": \"0.3.1\",\n  \"name\": \"multus-cni-network\",\n  \"type\": "
 		"\"multus\",\n  \"confDir\": \"%s/\",\n  \"logLevel\": \"verbose\",\n  "
-	        "\"logFile\": "
+		"\"logFile\": "
 		"\"/var/log/multus.log\",\n  \"capabilities\": {\n    \"portMappings\": true,\n    "
 		"\"bandwidth\": true\n  },\n  \"namespaceIsolation\": false,\n  "
-	        "\"clusterNetwork\": "
+		"\"clusterNetwork\": "
 		"\"ipvlan-eth0\",\n  \"defaultNetworks\": [],\n  \"multusNamespace\": "
-	        "\"kube-system\",\n  "
+		"\"kube-system\",\n  "
 		"\"systemNamespaces\": [],\n  \"kubeconfig\": \"%s\",\n  \"agentSocket\": "
 		"\"/run/agent.sock\"\n}\n",
 		dir, kubeconfig_path);

@@ -112,7 +112,7 @@ static void plugin(const char *name, const char *last, const char *body)
 		"#!/bin/sh\nd=%s\necho %s $CNI_COMMAND $CNI_IFNAME >>$d/order\ncat >$d/in.%s\n"
 		"echo $CNI_ARGS >$d/args.%s\n%s\n"
 		"[ $CNI_COMMAND != ADD ] || echo "
-	        "'{\"cniVersion\":\"1.0.0\",\"interfaces\":[{\"name\":\"'"
+		"'{\"cniVersion\":\"1.0.0\",\"interfaces\":[{\"name\":\"'"
 		"$CNI_IFNAME'\",\"mac\":\"02:00:00:00:00:%s\",\"sandbox\":\"/x\"}],\"ips\":[{"
 		"\"interface\":0,\"address\":\"10.0.0.%s/24\"}]}'\n",
 		folder, name, name, name, body, last, last);
@@ -362,12 +362,12 @@ static void annotations(void **state)
 	assert_string_equal(
 		seen,
 		"/v1/multus/pod "
-	        "{\"podNamespace\":\"default\",\"podName\":\"web\",\"podUID\":\"u-1\"}\n"
+		"{\"podNamespace\":\"default\",\"podName\":\"web\",\"podUID\":\"u-1\"}\n"
 		"/v1/multus/networks "
-	        "{\"networks\":[\"nets/first\",\"default/second\",\"other/third\"],"
+		"{\"networks\":[\"nets/first\",\"default/second\",\"other/third\"],"
 		"\"ifKnown\":[\"nets/extra\"]}\n"
 		"/v1/multus/status "
-	        "{\"podNamespace\":\"default\",\"podName\":\"web\",\"podUID\":\"u-1\","
+		"{\"podNamespace\":\"default\",\"podName\":\"web\",\"podUID\":\"u-1\","
 		"\"status\":\"[{\\n    \\\"name\\\": \\\"nets/first\\\",\\n    \\\"interface\\\": "
 		"\\\"eth0\\\",\\n    \\\"ips\\\": [\\n        \\\"10.0.0.10\\\"\\n    ],\\n    "
 		"\\\"mac\\\": \\\"02:00:00:00:00:10\\\",\\n    \\\"default\\\": true,\\n    "

@@ -9,6 +9,7 @@
 #   net       net/ against a kernel that has ipvlan
 #   probe     conflict and gateway detection of the plugins
 #   datapath  the plugins ipvlan and coordinator, with a delegate for the addresses
+#   multus    pods with several networks, by the plugin multus and an agent over a directory
 #   cluster   etcd, kube-apiserver, a kube-proxy and an agent per node, pods, services
 set -eu
 
@@ -36,7 +37,7 @@ failed=0
 if [ $# -gt 0 ]; then
 	run "$1"
 else
-	for topic in net probe datapath cluster; do
+	for topic in net probe datapath multus cluster; do
 		run "$topic"
 	done
 fi
