@@ -42,12 +42,11 @@ static char *trim(char *s)
 static int read_item(char *item, const char *default_ns, json **out, struct err *e)
 {
 	char *slash = strchr(item, '/'), *at = NULL;
-	const char *ns = default_ns, *name = item, *ifname = NULL;
+	const char *ns = default_ns, *name, *ifname = NULL;
 
 	if (slash) {
 		*slash = '\0';
 		ns = trim(item);
-		name = slash + 1;
 		item = slash + 1;
 	}
 	at = strchr(item, '@');
