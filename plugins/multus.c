@@ -33,6 +33,7 @@
 #include "plugins/multus_source.h"
 
 #define READY_MS 45000 /* for the readiness indicator file */
+#define UNDO_MS 10000  /* for what an ADD made, though its own time may be over */
 #define SCRATCH_MAX (16 * 1024 * 1024)
 
 static const struct cni_builtin builtins[] = {
@@ -563,8 +564,11 @@ static int del_delegates(struct work *w, size_t count, int *code, struct err *e)
 /* What was made goes; the file stays while something is left for the runtime's DEL to do. */
 static void roll_back(struct work *w, size_t count)
 {
+	struct mono until = mono_in(UNDO_MS);
 	int code = 0;
 
+	if (w->call->deadline.ms < until.ms)
+		w->call->deadline = until;
 	if (del_delegates(w, count, &code, NULL) == 0)
 		IGNORE(file_remove(w->scratch, 0, NULL, NULL));
 }

@@ -520,6 +520,40 @@ static void a_failed_add_is_rolled_back(void **state)
 	assert_false(exists("cni/cid"));
 }
 
+/* An ADD that took all its time still gives up what it made. */
+static void a_late_add_is_rolled_back(void **state)
+{
+	AUTO_STR text = STR_INIT;
+	AUTO_JSON *conf = NULL;
+	struct cni_call c = {
+		.command = CNI_ADD,
+		.container_id = "cid",
+		.netns = netns,
+		.ifname = "eth0",
+		.args = "",
+		.path = folder,
+		.conf_text = STR_INIT,
+		.version = CNI_1_0_0,
+		.deadline = mono_in(700),
+	};
+	json *result = NULL;
+	struct err e;
+	int code = 0;
+
+	(void)state;
+	three_plugins();
+	plugin("p2", "12", "[ $CNI_COMMAND != ADD ] || exec sleep 60");
+	str_addf(&text, "{" DELEGATES "\"cniDir\":\"%s/cni\",\"binDir\":\"%s\"}", folder, folder);
+	assert_int_equal(json_parse(text.data, text.len, 0, &conf, NULL), 0);
+	c.conf = conf;
+	assert_int_equal(multus_plugin.add(&c, &result, &code, &e), -1);
+	assert_int_equal(e.kind, ERR_TIMEOUT);
+	is("order",
+	   "p0 ADD eth0\np1 ADD net1\np2 ADD net1\np2 DEL net1\np2 DEL net1\np1 DEL net1\n"
+	   "p0 DEL eth0\n");
+	assert_false(exists("cni/cid"));
+}
+
 /* A DEL that failed is repeated, and still knows what there is to do. */
 static void a_failed_del_can_be_repeated(void **state)
 {
@@ -686,6 +720,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(requests, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_is_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_failed_add_is_rolled_back, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_late_add_is_rolled_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_failed_del_can_be_repeated, setup, teardown),
 		cmocka_unit_test_setup_teardown(del_without_the_file, setup, teardown),
 		cmocka_unit_test_setup_teardown(networks_in_files, setup, teardown),
