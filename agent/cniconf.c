@@ -205,18 +205,18 @@ int cniconf_write(const struct cniconf_config *c, bool *foreign, struct err *e)
 	AUTO_STR text = STR_INIT;
 	enum multus_owner owner;
 
-	*foreign = false;
+	if (multus_conf_owner(path, &owner, e) < 0)
+		return -1;
+	*foreign = owner == MULTUS_FOREIGN;
+	if (*foreign)
+		return 0; /* the kubeconfig is theirs, too */
+	if (cluster_network(c, &network, e) < 0)
+		return err_wrap(e, "%s", path);
 	/* first: the other one names it */
 	if (!kubeconfig && c->account) {
 		if (write_kubeconfig(c, ours, e) < 0)
 			return err_wrap(e, "kubeconfig of the multus plugin");
 		kubeconfig = ours;
-	}
-	if (multus_conf_owner(path, &owner, e) < 0 || cluster_network(c, &network, e) < 0)
-		return err_wrap(e, "%s", path);
-	if (owner == MULTUS_FOREIGN) {
-		*foreign = true;
-		return 0;
 	}
 	conf_text(c, network, kubeconfig, &text);
 	return put(path, &text, 0644, e);

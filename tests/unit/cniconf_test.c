@@ -204,6 +204,7 @@ static void what_is_not_ours(void **state)
 	assert_int_equal(cniconf_write(&c, &foreign, &e), 0);
 	assert_true(foreign);
 	is(conf_path, theirs);
+	assert_int_equal(access(kubeconfig_path, F_OK), -1);
 	assert_int_equal(multus_files_remove(dir, &owner, &e), 0);
 	assert_int_equal(owner, MULTUS_FOREIGN);
 	is(conf_path, theirs);
