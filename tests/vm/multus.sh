@@ -122,6 +122,17 @@ add() { runtime ADD "$1" >"$work/$1.result" || {
 	return 1
 }; }
 del() { runtime DEL "$@"; }
+# with JQ COMMAND...: the command with a changed file
+with() {
+	with_conf=$conf
+	jq "$1" "$conf" >"$work/with"
+	shift
+	conf=$work/with
+	with_status=0
+	"$@" || with_status=$?
+	conf=$with_conf
+	return "$with_status"
+}
 # The interfaces of the pod and their addresses.
 interfaces() {
 	ip -n "$1" -4 -o address show | awk '$2 != "lo" { print $2, $4 }'
@@ -278,6 +289,15 @@ ok 'network-status of three' await status_is c '[{
     "mac": "02:00:00:00:00:77",
     "dns": {}
 }]'
+ok 'CHECK' with '.cniVersion = "1.0.0"' runtime CHECK c
+ip -n c address del "$c1" dev lan1
+lacks() {
+	! with '.cniVersion = "1.0.0"' runtime CHECK c >"$work/lacks" || return 1
+	cat "$work/lacks"
+	jq -r .msg "$work/lacks" | grep -F "network default/second, interface lan1: plugin ipvlan: interface lan1 in the pod lacks address $c1"
+}
+ok 'CHECK of a network that lost its address' lacks
+ok 'STATUS' with '.cniVersion = "1.1.0"' runtime STATUS c
 ok 'DEL' del c
 same 'no interface is left' '' "$(interfaces c)"
 pod_del c
@@ -346,11 +366,27 @@ pod h '{"k8s.v1.cni.cncf.io/networks": "strange@eth0"}'
 refused 'an interface name twice' h 'both want to be interface eth0'
 pod_del h
 pod i '{"k8s.v1.cni.cncf.io/networks": "kube-system/ipvlan-eth1"}'
-jq '.namespaceIsolation = true' "$conf" >"$work/isolated"
-old=$conf conf=$work/isolated
-refused 'namespaceIsolation' i 'may not use networks of namespace kube-system'
-conf=$old
+with '.namespaceIsolation = true' refused 'namespaceIsolation' i 'may not use networks of namespace kube-system'
 pod_del i
+
+# --- GC: a container that the runtime has lost
+
+pod k '{"k8s.v1.cni.cncf.io/networks": "strange"}'
+pod l '{"k8s.v1.cni.cncf.io/networks": "strange"}'
+ok 'ADD' add k
+ok 'ADD' add l
+collect() {
+	with ".cniVersion = \"1.1.0\" | .[\"cni.dev/valid-attachments\"] = [{containerID: \"$(cid k)\", ifname: \"eth0\"}]" runtime GC k
+}
+ok 'GC' collect
+same 'the interfaces of the living pod' 2 "$(interfaces k | grep -c 'eth0\|net1')"
+same 'and of the other' '' "$(interfaces l)"
+same 'what is kept' "$(cid k)" "$(on master ls /var/lib/cni/multus | grep -v results)"
+ok 'DEL' del k
+ok 'DEL of what was collected' del l
+pod_del k
+pod_del l
+ok 'the addresses are free' await pools_are '0 0'
 
 # --- DEL when everything has gone
 
