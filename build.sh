@@ -128,7 +128,7 @@ product_makefile() {
 	cflags="$cflags ${2:-}"
 	# What every start runs lies together, with what it needs of libc: fewer pages to map.  A plugin's
 	# VERSION is that and no more.
-	first="$dir/o/main.o $dir/o/base.relro.o $dir/o/cni.cni.o $dir/o/applets.coordinator.o $dir/o/applets.ifacer.o $dir/o/applets.ipam.o $dir/o/applets.ipvlan_setup.o"
+	first="$dir/o/main.o $dir/o/base.relro.o $dir/o/cni.cni.o $dir/o/applets.coordinator.o $dir/o/applets.ifacer.o $dir/o/applets.ipam.o $dir/o/applets.ipvlan_setup.o $dir/o/applets.multus.o"
 	{
 		printf 'CFLAGS = %s %s\n' "$(echo "$cflags" | tr -s ' \t\n' '   ')" "$(make_word "-ffile-prefix-map=$top=.")"
 		printf 'all: %s/spiderbox\n' "$dir"

@@ -11,10 +11,10 @@
 #include "base/str.h"
 #include "base/version.h"
 
-static const struct applet *const applets[] = { &agent_applet, &coordinator_applet,
-	                                        &ctl_applet,   &ifacer_applet,
-	                                        &ipam_applet,  &ipvlan_setup_applet,
-	                                        NULL };
+static const struct applet *const applets[] = { &agent_applet,  &coordinator_applet,
+	                                        &ctl_applet,    &ifacer_applet,
+	                                        &ipam_applet,   &ipvlan_setup_applet,
+	                                        &multus_applet, NULL };
 
 static const char *base_name(const char *path)
 {

@@ -4,7 +4,8 @@
  * other.
  *
  *   sockets -> api.c -> ledger (owns the pools) -> jobs -> store
- *                \-> pods, place, coordinator         \-> endpoints -> store
+ *                \-> pods, place, nads, coordinator   \-> endpoints -> store
+ *                \-> netstatus -> store
  *                \-> events -> store
  *   releases -> ledger                       scrape.c asks all of them
  *   reconcile -> the kernel
@@ -13,6 +14,7 @@
 #include <string.h>
 
 #include "agent/agent_impl.h"
+#include "agent/cniconf.h"
 #include "agent/gc.h"
 #include "agent/ownips.h"
 #include "agent/pause.h"
@@ -21,6 +23,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "cni/state.h"
+#include "k8s/config.h"
 #include "k8s/ippool.h"
 
 #define SOCKET_CONNECTIONS 160
@@ -261,6 +264,9 @@ static int start_informers(struct agent *a, struct err *e)
 		return -1;
 	a->place = place_new(a->store, a->config.node, PLACE_KEEP_MS);
 	endpoints_use(a->endpoints, a->pods);
+	if (nads_start(a->store, &a->nads, e) < 0 ||
+	    netstatus_start(a->store, &a->netstatus, e) < 0)
+		return -1;
 	if (start_events(a, e) < 0 || start_coordinator(a, e) < 0 ||
 	    informer_start(a->store, STORE_RESERVEDIP, NULL, NULL, &reserved_ops, a,
 	                   &a->reserved_informer, e) < 0)
@@ -351,6 +357,36 @@ static int start_reconcile(struct agent *a, struct err *e)
 	return reconcile_start(&c, &a->reconcile, e);
 }
 
+static const char *env(const char *name)
+{
+	const char *v = getenv(name);
+
+	return v && *v ? v : NULL;
+}
+
+/* The plugin is told of the API server that we know: k8s_config_default(). */
+static int start_cniconf(struct agent *a, struct err *e)
+{
+	struct cniconf_config c = {
+		.dir = a->config.multus_conf_dir,
+		.network = a->config.default_network,
+		.namespace = a->config.agent_namespace,
+		.socket = a->config.socket,
+		.host = env("KUBERNETES_SERVICE_HOST"),
+		.port = env("KUBERNETES_SERVICE_PORT"),
+	};
+
+	if (!c.dir)
+		return 0;
+	if (str_starts(a->config.store, "kube:"))
+		c.kubeconfig = a->config.store + strlen("kube:");
+	else if (!store_is_dir(a->store))
+		c.kubeconfig = env("KUBECONFIG");
+	if (!store_is_dir(a->store) && !c.kubeconfig && c.host && c.port)
+		c.account = K8S_SERVICE_ACCOUNT_DIR;
+	return cniconf_start(&c, &a->cniconf, e);
+}
+
 static int start(struct agent *a, struct err *e)
 {
 	if (coordinator_check(&a->config.coordinator, e) < 0 ||
@@ -359,7 +395,7 @@ static int start(struct agent *a, struct err *e)
 	    start_ledger(a, e) < 0 || start_informers(a, e) < 0 ||
 	    releases_start(a->ledger, a->config.state_dir, &a->releases, e) < 0 ||
 	    start_gc(a, e) < 0 || start_reconcile(a, e) < 0 || start_servers(a, e) < 0 ||
-	    thread_start(&a->rebuild, rebuild_main, a, e) < 0)
+	    start_cniconf(a, e) < 0 || thread_start(&a->rebuild, rebuild_main, a, e) < 0)
 		return -1;
 	a->rebuilding = true;
 	return 0;
@@ -401,8 +437,10 @@ void agent_stop(struct agent *a)
 {
 	if (!a)
 		return;
+	cniconf_stop(a->cniconf);
 	pods_end(a->pods);
 	place_end(a->place);
+	nads_end(a->nads);
 	server_stop(a->socket);
 	server_stop(a->health);
 	server_stop(a->scrape);
@@ -420,6 +458,8 @@ void agent_stop(struct agent *a)
 	ledger_stop(a->ledger);
 	endpoints_stop(a->endpoints);
 	events_stop(a->events);
+	netstatus_stop(a->netstatus);
+	nads_stop(a->nads);
 	pods_stop(a->pods);
 	place_free(a->place);
 	ledger_free(a->ledger);

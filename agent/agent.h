@@ -21,6 +21,7 @@ struct agent_config {
 	const char *agent_namespace; /* of networks named without one */
 	const char *health;          /* "ADDRESS:PORT" of the probes, "" or NULL: none */
 	const char *metrics;         /* the same of Prometheus' metrics */
+	const char *multus_conf_dir; /* as cniconf.h; NULL: nothing is kept there */
 	struct coordinator_options coordinator;
 	const struct settings *settings; /* NULL: settings_default; socket is the one above */
 	uint32_t max_records;   /* of a pool; 0: POOL_RECORDS_MAX, which it never exceeds */

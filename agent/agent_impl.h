@@ -10,6 +10,8 @@
 #include "agent/events.h"
 #include "agent/inflight.h"
 #include "agent/metrics.h"
+#include "agent/nads.h"
+#include "agent/netstatus.h"
 #include "agent/pause.h"
 #include "agent/place.h"
 #include "agent/reconcile.h"
@@ -31,6 +33,9 @@ struct agent {
 	struct ledger *ledger;
 	struct pods *pods;
 	struct place *place;
+	struct nads *nads;
+	struct netstatus *netstatus;
+	struct cniconf *cniconf;
 	struct events *events;
 	struct coordinator *coordinator;
 	struct releases *releases;

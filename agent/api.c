@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/multus.h"
 #include "agent/wants.h"
 #include "base/failpoint.h"
 #include "base/log.h"
@@ -760,6 +761,37 @@ static void get_coordinator(struct call *c)
 	show(c, doc);
 }
 
+static void ask_multus(struct call *c,
+                       int (*fn)(struct agent *a, const json *body, json **answer, struct err *e))
+{
+	AUTO_JSON *doc = NULL;
+	struct err e;
+
+	if (fn(c->agent, c->body, &doc, &e) == 0) {
+		if (doc)
+			show(c, doc);
+		return;
+	}
+	/* only ours asks: any status will do */
+	say(c, e.kind == ERR_NOT_FOUND ? 404 : e.kind == ERR_PROTO ? 400 : 500, e.msg);
+	c->answer->retry_after_s = may_work_soon(e.kind) ? RETRY_S : 0;
+}
+
+static void post_multus_pod(struct call *c)
+{
+	ask_multus(c, multus_pod);
+}
+
+static void post_multus_networks(struct call *c)
+{
+	ask_multus(c, multus_networks);
+}
+
+static void post_multus_status(struct call *c)
+{
+	ask_multus(c, multus_status);
+}
+
 static void get_healthy(struct call *c)
 {
 	if (agent_synced(c->agent))
@@ -809,6 +841,9 @@ static const struct route routes[] = {
 	{ "GET", "/v1/ipam/healthy", NO_BODY, get_healthy },
 	{ "GET", "/v1/workloadendpoint", NO_BODY, get_endpoint },
 	{ "GET", "/v1/coordinator/config", OPTIONAL_BODY, get_coordinator },
+	{ "POST", "/v1/multus/pod", JSON_BODY, post_multus_pod },
+	{ "POST", "/v1/multus/networks", JSON_BODY, post_multus_networks },
+	{ "POST", "/v1/multus/status", JSON_BODY, post_multus_status },
 	{ "GET", "/v1/debug/stats", NO_BODY, get_stats },
 	{ NULL, NULL, NO_BODY, NULL },
 };

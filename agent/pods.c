@@ -157,6 +157,9 @@ static char *annotation(const json *pod, const char *key)
 
 static void read_facts(const json *pod, struct pod_facts *f)
 {
+	const char *from =
+		json_str_at(pod, "metadata", "annotations", "kubernetes.io/config.source", NULL);
+
 	memset(f, 0, sizeof(*f));
 	f->uid = text(json_str_at(pod, "metadata", "uid", NULL));
 	f->node = text(json_str_at(pod, "spec", "nodeName", NULL));
@@ -168,6 +171,7 @@ static void read_facts(const json *pod, struct pod_facts *f)
 	f->routes = annotation(pod, "ipam.spidernet.io/routes");
 	f->dead = text(why_dead(pod));
 	f->ended = pod_has_ended(pod);
+	f->is_static = from && !streq(from, "api");
 	read_owner(pod, f);
 	labels_read(json_at(pod, "metadata", "labels", NULL), &f->labels);
 }

@@ -20,6 +20,7 @@ struct pod_facts {
 	char *vmi;        /* name of the kubevirt.io VirtualMachineInstance that controls it */
 	bool statefulset; /* a StatefulSet of apps controls it */
 	bool ended;       /* its phase is Succeeded or Failed */
+	bool is_static;   /* the kubelet has it from a file: its uid there is another one */
 	struct labels labels;
 };
 

@@ -15,6 +15,7 @@
 #include "base/args.h"
 #include "base/log.h"
 #include "base/version.h"
+#include "cni/multus_files.h"
 #include "cni/state.h"
 #include "pool/pool.h"
 
@@ -46,6 +47,9 @@ static const char usage[] =
 	"  --metrics-addr ADDRESS:PORT  Prometheus metrics, any path; default: none, or with\n"
 	"                           $SPIDERPOOL_ENABLED_METRIC=true\n"
 	"                           0.0.0.0:$SPIDERPOOL_METRIC_HTTP_PORT (5711)\n"
+	"  --multus-conf-dir DIR    keeps DIR/" MULTUS_CONF_NAME
+	", by which the runtime calls the multus plugin,\n"
+	"                           and the kubeconfig in it; DIR is the same path on the node\n"
 	"  --coordinator-mode MODE  auto (default), underlay, overlay or disabled\n"
 	"  --overlay-pod-cidr LIST  networks that pods reach through the host, separated by "
 	"commas\n"
@@ -105,6 +109,7 @@ static int parse_args(int argc, char **argv, struct options *o, struct err *e)
 		{ "agent-namespace", 0, &a->agent_namespace, NULL },
 		{ "health-addr", 0, &a->health, NULL },
 		{ "metrics-addr", 0, &a->metrics, NULL },
+		{ "multus-conf-dir", 0, &a->multus_conf_dir, NULL },
 		{ "coordinator-mode", 0, &a->coordinator.mode, NULL },
 		{ "overlay-pod-cidr", 0, &a->coordinator.overlay_pod_cidr, NULL },
 		{ "service-cidr", 0, &a->coordinator.service_cidr, NULL },

@@ -20,5 +20,6 @@ extern const struct applet ctl_applet;
 extern const struct applet ifacer_applet;
 extern const struct applet ipam_applet;
 extern const struct applet ipvlan_setup_applet;
+extern const struct applet multus_applet;
 
 #endif

@@ -13,6 +13,7 @@
 #include "applets/applet.h"
 #include "base/args.h"
 #include "base/file.h"
+#include "cni/multus_files.h"
 #include "ctl/apply.h"
 #include "ctl/get.h"
 #include "ctl/install.h"
@@ -455,6 +456,19 @@ static void report_install(const char *dir, const enum install_result *results)
 	}
 }
 
+static int remove_conf(const char *dir, struct err *e)
+{
+	static const char *const words[] = { [MULTUS_ABSENT] = "absent",
+		                             [MULTUS_OURS] = "removed",
+		                             [MULTUS_FOREIGN] = "is another program's and stays" };
+	enum multus_owner owner;
+
+	if (multus_files_remove(dir, &owner, e) < 0)
+		return -1;
+	printf("%s/" MULTUS_CONF_NAME " %s\n", dir, words[owner]);
+	return 0;
+}
+
 static int install_main(const struct command *self, int argc, char **argv)
 {
 	const char *words[1], *bin_dir = NULL, *conf_dir = NULL;
@@ -478,6 +492,9 @@ static int install_main(const struct command *self, int argc, char **argv)
 	}
 	if (conf_dir && !undo && install_check_dir(conf_dir, "CNI configuration folder", &e) < 0)
 		return failed(NULL, &e);
+	/* first what calls the plugins, then they */
+	if (undo && conf_dir && remove_conf(conf_dir, &e) < 0)
+		return failed(NULL, &e);
 	if (undo)
 		rc = install_undo(bin_dir, mono_in(INSTALL_WAIT_MS), results, &e);
 	else
@@ -485,7 +502,7 @@ static int install_main(const struct command *self, int argc, char **argv)
 	if (rc < 0)
 		return failed(NULL, &e);
 	report_install(bin_dir, results);
-	if (conf_dir)
+	if (conf_dir && !undo)
 		printf("%s unchanged: networks come from NetworkAttachmentDefinitions\n", conf_dir);
 	return 0;
 }
@@ -526,13 +543,14 @@ static const struct command commands[] = {
 	{ "install",
 	  "usage: ctl install --bin-dir DIR [--conf-dir DIR] [--uninstall]\n"
 	  "Puts this binary and its CNI plugin names (spiderpool, ipvlan, coordinator,\n"
-	  "ifacer) into DIR.\n"
+	  "ifacer, multus) into DIR.\n"
 	  "The names are hard links to one file, replaced atomically.  Another program of such a\n"
 	  "name is left alone, with a warning; the exit status is 0 then too.\n"
 	  "  --bin-dir DIR        where the runtime looks for plugins, such as /opt/cni/bin\n"
 	  "  --conf-dir DIR       the runtime's configuration, such as /etc/cni/net.d; it must be\n"
 	  "                       a folder that can be written to, and nothing is put into it\n"
-	  "  --uninstall          removes what is ours\n",
+	  "  --uninstall          removes what is ours, and from --conf-dir what the agent keeps\n"
+	  "                       there for the multus plugin\n",
 	  install_main },
 };
 

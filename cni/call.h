@@ -34,7 +34,19 @@ int cni_read_args(const char *text, bool strict, struct cni_call *c, struct err 
 
 /* stdin to conf_text, and that to conf, name, type and prev_result. */
 int cni_read_conf(int fd, struct cni_call *c, struct cni_failure *f) MUST_USE;
+/* The second half: conf_text is there. */
+int cni_parse_conf(struct cni_call *c, struct cni_failure *f) MUST_USE;
 /* version, from the configuration; the command must exist in it. */
 int cni_read_version(struct cni_call *c, struct cni_failure *f) MUST_USE;
+/* -1 for a text that names no version that we speak. */
+int cni_version_of(const char *text);
+
+/* The executable of that name in the call's CNI_PATH; owned.  ERR_NOT_FOUND, ERR_CONFIG: no name of
+ * a plugin. */
+int cni_find(const struct cni_call *c, const char *type, char **path, struct err *e) MUST_USE;
+/* As cni_delegate, of the executable at path. */
+int cni_execute(const struct cni_call *c, const char *type, const char *path,
+                enum cni_command command, const char *conf, size_t conf_len, json **result,
+                int *code, struct err *e) MUST_USE;
 
 #endif

@@ -113,43 +113,22 @@ static int check_own_netns(const struct cni_call *c, cni_getenv env, struct cni_
 	               c->netns);
 }
 
-static int call_add(const struct cni_plugin *p, struct cni_call *c, cni_getenv env,
-                    struct cni_failure *f, struct str *out)
-{
-	AUTO_JSON *result = NULL;
-
-	/* the reference looks after the fact; before it there is nothing to undo */
-	if (check_own_netns(c, env, f) < 0)
-		return -1;
-	if (!p->add)
-		return 0;
-	if (p->add(c, &result, &f->code, &f->err) < 0)
-		return -1;
-	if (!result)
-		return err_set(&f->err, ERR_PROTO, "ADD came to no result");
-	print_document(result, out);
-	return 0;
-}
-
-static int call_del(const struct cni_plugin *p, struct cni_call *c, cni_getenv env,
-                    struct cni_failure *f)
-{
-	if (p->del && p->del(c, &f->code, &f->err) < 0)
-		return -1;
-	/* after: what is held must be released, wherever it was */
-	return check_own_netns(c, env, f);
-}
-
-static int call_handler(const struct cni_plugin *p, struct cni_call *c, cni_getenv env,
-                        struct cni_failure *f, struct str *out)
+/* *result: of an ADD by a plugin that has one; owned. */
+static int call_handler(const struct cni_plugin *p, struct cni_call *c, struct cni_failure *f,
+                        json **result)
 {
 	int (*simple)(struct cni_call *, int *, struct err *) = NULL;
 
 	switch (c->command) {
 	case CNI_ADD:
-		return call_add(p, c, env, f, out);
+		if (!p->add)
+			return 0;
+		if (p->add(c, result, &f->code, &f->err) < 0)
+			return -1;
+		return *result ? 0 : err_set(&f->err, ERR_PROTO, "ADD came to no result");
 	case CNI_DEL:
-		return call_del(p, c, env, f);
+		simple = p->del;
+		break;
 	case CNI_CHECK:
 		simple = p->check;
 		break;
@@ -163,6 +142,22 @@ static int call_handler(const struct cni_plugin *p, struct cni_call *c, cni_gete
 		break;
 	}
 	return simple ? simple(c, &f->code, &f->err) : 0;
+}
+
+static int call_guarded(const struct cni_plugin *p, struct cni_call *c, cni_getenv env,
+                        struct cni_failure *f, struct str *out)
+{
+	AUTO_JSON *result = NULL;
+
+	/* the reference looks after the fact; before an ADD there is nothing to undo */
+	if (c->command == CNI_ADD && check_own_netns(c, env, f) < 0)
+		return -1;
+	if (call_handler(p, c, f, &result) < 0)
+		return -1;
+	if (result)
+		print_document(result, out);
+	/* after a DEL: what is held must be released, wherever it was */
+	return c->command == CNI_DEL ? check_own_netns(c, env, f) : 0;
 }
 
 /* Only an ADD may be refused for what CNI_ARGS says: everything else works with what it knows. */
@@ -186,7 +181,7 @@ static int call_run(const struct cni_plugin *p, struct cni_call *c, cni_getenv e
 	if (cni_read_conf(in_fd, c, f) < 0 || cni_check_names(c, f) < 0 ||
 	    cni_read_version(c, f) < 0 || read_args(c, f) < 0)
 		return -1;
-	if (call_handler(p, c, env, f, out) < 0) {
+	if (call_guarded(p, c, env, f, out) < 0) {
 		describe_call(c, &f->details);
 		return -1;
 	}
@@ -221,6 +216,37 @@ int cni_run(const struct cni_plugin *p, cni_getenv env, int in_fd, struct str *o
 	str_release(&c.conf_text);
 	str_release(&f.details);
 	return status;
+}
+
+int cni_call_here(const struct cni_plugin *p, const struct cni_call *from, enum cni_command command,
+                  const char *conf, size_t conf_len, json **result, int *code, struct err *e)
+{
+	struct cni_failure f = { .details = STR_INIT };
+	struct cni_call c = *from;
+	json *made = NULL;
+	int rc;
+
+	c.command = command;
+	c.conf = NULL;
+	c.prev_result = NULL;
+	c.conf_text = (struct str)STR_INIT;
+	str_addn(&c.conf_text, conf, conf_len);
+	if (cni_parse_conf(&c, &f) < 0 || cni_check_names(&c, &f) < 0 ||
+	    cni_read_version(&c, &f) < 0 || read_args(&c, &f) < 0)
+		rc = -1;
+	else
+		rc = call_handler(p, &c, &f, &made);
+	json_free(c.conf);
+	str_release(&c.conf_text);
+	str_release(&f.details);
+	if (rc == 0) {
+		if (result)
+			*result = take_ptr(&made);
+		json_free(made);
+		return 0;
+	}
+	*code = f.code ? f.code : cni_code_of(f.err.kind);
+	return err_copy(e, &f.err);
 }
 
 static const char *process_env(const char *name)

@@ -93,6 +93,9 @@ void cni_result_release(struct cni_result *r);
 int cni_result_read(const json *j, struct cni_result *out, struct err *e) MUST_USE;
 /* The document for that version: "version" in ips below 1.0.0, mtu from 1.1.0 on; owned. */
 json *cni_result_document(const struct cni_result *r, enum cni_version v);
+/* Makes a result document of any of the versions one of that version; members that it does not know
+ * stay. */
+void cni_result_convert(json *result, enum cni_version v);
 
 const char *cni_version_text(enum cni_version v);
 
@@ -122,6 +125,16 @@ typedef const char *(*cni_getenv)(const char *name);
 int cni_run(const struct cni_plugin *p, cni_getenv env, int in_fd, struct str *out);
 
 int cni_code_of(enum err_kind kind);
+
+/*
+ * A call of a plugin of this binary by another one, without a process: what `from` has of
+ * container, namespace, interface, CNI_ARGS, path and deadline, with this command and
+ * configuration.  As cni_main, but that the namespace may be our own (the caller's call was looked
+ * at).  *result: of an ADD, owned; NULL for a plugin that has none.
+ */
+int cni_call_here(const struct cni_plugin *p, const struct cni_call *from, enum cni_command command,
+                  const char *conf, size_t conf_len, json **result, int *code,
+                  struct err *e) MUST_USE;
 
 /*
  * Runs another plugin found in CNI_PATH with this call's environment, the given command and stdin,

@@ -21,6 +21,14 @@ const char *cni_version_text(enum cni_version v)
 	return version_names[v];
 }
 
+int cni_version_of(const char *text)
+{
+	for (int i = 0; i < CNI_VERSIONS; i++)
+		if (streq(text, version_names[i]))
+			return i;
+	return -1;
+}
+
 /* read() that waits no longer than the deadline; *got is 0 at the end. */
 static int read_some(int fd, char *buf, size_t size, size_t *got, struct mono deadline,
                      struct err *e)
@@ -102,8 +110,11 @@ static int parse(struct cni_call *c, struct err *e)
 
 int cni_read_conf(int fd, struct cni_call *c, struct cni_failure *f)
 {
-	if (read_stdin(fd, c, f) < 0)
-		return -1;
+	return read_stdin(fd, c, f) < 0 ? -1 : cni_parse_conf(c, f);
+}
+
+int cni_parse_conf(struct cni_call *c, struct cni_failure *f)
+{
 	if (parse(c, &f->err) < 0) {
 		f->code = CNI_E_DECODE;
 		return err_wrap(&f->err, "decode the configuration on standard input");
@@ -131,15 +142,13 @@ static enum cni_version since(enum cni_command c)
 int cni_read_version(struct cni_call *c, struct cni_failure *f)
 {
 	const char *text = "0.1.0"; /* what SPEC.md says of a configuration without one */
-	int found = -1;
+	int found;
 
 	f->code = CNI_E_DECODE;
 	if (json_opt_str(c->conf, "cniVersion", &text, &f->err) < 0)
 		return err_wrap(&f->err, "decode the configuration on standard input");
 	f->code = CNI_E_VERSION;
-	for (int i = 0; i < CNI_VERSIONS; i++)
-		if (streq(text, version_names[i]))
-			found = i;
+	found = cni_version_of(text);
 	if (found >= 0 && (enum cni_version)found >= since(c->command)) {
 		c->version = (enum cni_version)found;
 		f->code = 0;

@@ -39,7 +39,7 @@ struct delegate {
 	bool refused; /* it said that it failed, and why */
 };
 
-static int find(const struct cni_call *c, const char *type, char **path, struct err *e)
+int cni_find(const struct cni_call *c, const char *type, char **path, struct err *e)
 {
 	AUTO_FREE char *copy = xstrdup(c->path);
 	char *rest = copy, *dir;
@@ -356,8 +356,9 @@ static void undo_add(const struct cni_call *c, struct delegate d, const char *pa
 	IGNORE(call(&d, c, path, CNI_DEL, mono_in(UNDO_MS), NULL, NULL, NULL));
 }
 
-int cni_delegate(const struct cni_call *c, const char *type, enum cni_command command,
-                 const char *conf, size_t conf_len, json **result, int *code, struct err *e)
+int cni_execute(const struct cni_call *c, const char *type, const char *path,
+                enum cni_command command, const char *conf, size_t conf_len, json **result,
+                int *code, struct err *e)
 {
 	const struct delegate fresh = { .type = type,
 		                        .in = -1,
@@ -367,13 +368,20 @@ int cni_delegate(const struct cni_call *c, const char *type, enum cni_command co
 		                        .input_len = conf_len,
 		                        .output = STR_INIT };
 	struct delegate d = fresh;
-	AUTO_FREE char *path = NULL;
 
-	if (find(c, type, &path, e) < 0)
-		return -1;
 	if (call(&d, c, path, command, c->deadline, result, code, e) == 0)
 		return 0;
 	if (command == CNI_ADD && d.pid > 0 && !d.refused)
 		undo_add(c, fresh, path);
 	return -1;
+}
+
+int cni_delegate(const struct cni_call *c, const char *type, enum cni_command command,
+                 const char *conf, size_t conf_len, json **result, int *code, struct err *e)
+{
+	AUTO_FREE char *path = NULL;
+
+	if (cni_find(c, type, &path, e) < 0)
+		return -1;
+	return cni_execute(c, type, path, command, conf, conf_len, result, code, e);
 }

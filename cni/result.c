@@ -251,3 +251,66 @@ json *cni_result_document(const struct cni_result *r, enum cni_version v)
 		json_set(doc, "dns", json_new_object());
 	return doc;
 }
+
+/* From 1.1.0 on only. */
+static void drop_new_members(json *object, const char *const *names)
+{
+	for (; *names; names++)
+		json_remove(object, *names);
+}
+
+static json *mutable_array(json *doc, const char *key)
+{
+	return json_is_array(json_get(doc, key)) ? json_get_mut(doc, key) : NULL;
+}
+
+/* Each element of an array, for change: takes them out and puts them back in their order. */
+static void each_element(json *array, void (*fn)(json *o, enum cni_version v), enum cni_version v)
+{
+	for (size_t n = json_count(array); n; n--) {
+		json *o = json_detach(array, json_first(array));
+
+		if (json_is_object(o))
+			fn(o, v);
+		json_append(array, o);
+	}
+}
+
+static void convert_interface(json *o, enum cni_version v)
+{
+	static const char *const names[] = { "mtu", "socketPath", "pciID", NULL };
+
+	if (v < CNI_1_1_0)
+		drop_new_members(o, names);
+}
+
+static void convert_route(json *o, enum cni_version v)
+{
+	static const char *const names[] = { "mtu", "advmss", "priority", "table", "scope", NULL };
+
+	if (v < CNI_1_1_0)
+		drop_new_members(o, names);
+}
+
+static void convert_address(json *o, enum cni_version v)
+{
+	const char *address = json_str_at(o, "address", NULL);
+
+	json_remove(o, "version");
+	if (v < CNI_1_0_0 && address)
+		json_set_str(o, "version", strchr(address, ':') ? "6" : "4");
+}
+
+void cni_result_convert(json *result, enum cni_version v)
+{
+	const char *has = json_str_at(result, "cniVersion", NULL);
+
+	if (has && streq(has, cni_version_text(v)))
+		return;
+	json_set_str(result, "cniVersion", cni_version_text(v));
+	each_element(mutable_array(result, "interfaces"), convert_interface, v);
+	each_element(mutable_array(result, "ips"), convert_address, v);
+	each_element(mutable_array(result, "routes"), convert_route, v);
+	if (v < CNI_1_0_0 && !json_is_object(json_get(result, "dns")))
+		json_set(result, "dns", json_new_object());
+}

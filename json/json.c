@@ -414,19 +414,26 @@ static void print_number(double v, struct str *out)
 		str_add(out, "null");
 }
 
-static void indent(struct str *out, int level)
+/* How a tree is laid out: blanks for each level, 0: one line. */
+struct layout {
+	struct str *out;
+	int width, level;
+};
+
+static void indent(struct layout *l, int change)
 {
-	if (level < 0)
+	l->level += change;
+	if (!l->width)
 		return;
-	str_addc(out, '\n');
-	for (int i = 0; i < level; i++)
-		str_add(out, "  ");
+	str_addc(l->out, '\n');
+	for (int i = 0; i < l->level * l->width; i++)
+		str_addc(l->out, ' ');
 }
 
-/* level < 0: compact */
-static void print(const json *j, struct str *out, int level) /* NOLINT(misc-no-recursion) */
+static void print(const json *j, struct layout *l) /* NOLINT(misc-no-recursion) */
 {
 	bool object = cJSON_IsObject(j);
+	struct str *out = l->out;
 
 	if (cJSON_IsString(j)) {
 		json_print_text(j->valuestring, out);
@@ -439,33 +446,41 @@ static void print(const json *j, struct str *out, int level) /* NOLINT(misc-no-r
 	} else if (!j->child) {
 		str_add(out, object ? "{}" : "[]");
 	} else {
-		int inner = level < 0 ? level : level + 1;
+		int change = 1;
 
 		str_addc(out, object ? '{' : '[');
 		json_each(c, j)
 		{
-			indent(out, inner);
+			indent(l, change);
+			change = 0;
 			if (object) {
 				json_print_text(c->string, out);
-				str_add(out, level < 0 ? ":" : ": ");
+				str_add(out, l->width ? ": " : ":");
 			}
-			print(c, out, inner);
+			print(c, l);
 			if (c->next)
 				str_addc(out, ',');
 		}
-		indent(out, level);
+		indent(l, -1);
 		str_addc(out, object ? '}' : ']');
 	}
 }
 
 void json_print(const json *j, struct str *out)
 {
-	print(j, out, -1);
+	json_print_indented(j, 0, out);
+}
+
+void json_print_indented(const json *j, int width, struct str *out)
+{
+	struct layout l = { out, width, 0 };
+
+	print(j, &l);
 }
 
 void json_print_pretty(const json *j, struct str *out)
 {
-	print(j, out, 0);
+	json_print_indented(j, 2, out);
 	str_addc(out, '\n');
 }
 

@@ -45,7 +45,9 @@ void json_cleanup(json **j);
 void json_print(const json *j, struct str *out);
 void json_print_text(const char *s, struct str *out); /* s as a JSON string */
 void json_print_pretty(const json *j,
-                       struct str *out);       /* two blanks of indentation, final newline */
+                       struct str *out); /* two blanks of indentation, final newline */
+/* width blanks of indentation for each level, no final newline; width 0: one line */
+void json_print_indented(const json *j, int width, struct str *out);
 json *json_copy(const json *j);                /* owned, deep */
 bool json_equal(const json *a, const json *b); /* members in any order */
 

@@ -84,6 +84,25 @@ int plugin_log_read_options(const json *conf, struct plugin_log *out, struct err
 	return read_keys(o, &names, out, e) < 0 ? err_wrap(e, "logOptions") : 0;
 }
 
+int plugin_log_read_multus(const json *conf, struct plugin_log *out, struct err *e)
+{
+	static const struct names names = { "", "", "maxSize", "maxAge", "maxBackups" };
+	const char *level = NULL, *path = NULL;
+	const json *o = NULL;
+
+	if (json_opt_obj(conf, "logOptions", &o, e) < 0 ||
+	    json_opt_str(conf, "logLevel", &level, e) < 0 ||
+	    json_opt_str(conf, "logFile", &path, e) < 0)
+		return -1;
+	if (read_keys(o, &names, out, e) < 0)
+		return err_wrap(e, "logOptions");
+	if (path && *path)
+		out->path = path;
+	if (!level || !*level || streq(level, "verbose"))
+		return 0;
+	return log_parse_level(level, &out->level, e) < 0 ? err_wrap(e, "logLevel") : 0;
+}
+
 /* "PATH.1" is the youngest.  Failures leave a file too large: nothing to stop a call for. */
 static void rotate(const struct plugin_log *l)
 {
@@ -130,13 +149,18 @@ static bool want_rotation(const struct plugin_log *l, int fd)
 	return stat(l->path, &named) == 0 && named.st_ino == st.st_ino && named.st_dev == st.st_dev;
 }
 
+/* The file that the lines go to: a process may open its log again, in another plugin's name. */
+static int current = -1;
+
 void plugin_log_open(const char *app, const struct plugin_log *l, const struct cni_call *c)
 {
+	int before = take_fd(&current);
 	AUTO_STR context = STR_INIT;
 	struct err e;
 	int fd = -1;
 
 	log_init(app, STDERR_FILENO, false, l->level);
+	mem_cleanup_fd(&before);
 	if (*c->pod_name)
 		str_addf(&context, "pod=%s/%s ", c->pod_namespace, c->pod_name);
 	str_addf(&context, "cid=%.13s if=%s", c->container_id, c->ifname);
@@ -149,8 +173,9 @@ void plugin_log_open(const char *app, const struct plugin_log *l, const struct c
 		close(fd);
 		fd = open_file(l, &e);
 	}
+	current = fd;
 	if (fd < 0)
-		log_warn_err(&e, "log_file_path");
+		log_warn_err(&e, "log file");
 	else
 		log_init(app, fd, false, l->level);
 }

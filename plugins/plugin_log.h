@@ -21,6 +21,8 @@ struct plugin_log {
 /* Numbers may stand in strings; zero and negative ones mean the default.  Errors name the key. */
 int plugin_log_read(const json *ipam, struct plugin_log *out, struct err *e) MUST_USE;
 int plugin_log_read_options(const json *conf, struct plugin_log *out, struct err *e) MUST_USE;
+/* logLevel ("verbose" is info), logFile, and logOptions with maxSize, maxAge, maxBackups. */
+int plugin_log_read_multus(const json *conf, struct plugin_log *out, struct err *e) MUST_USE;
 
 /*
  * The lines tell the pod, container and interface of the call.  A file that cannot be written is no

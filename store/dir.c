@@ -605,6 +605,26 @@ static void patch_status(const json *old, const json *patch, json *o)
 	json_set(o, "status", v);
 }
 
+/* Those of a pod go with its status. */
+static int patch_annotations(const json *old, const json *patch, json *o, const char *name,
+                             struct err *e)
+{
+	const json *annotations = json_at(patch, "metadata", "annotations", NULL);
+	const char *want = json_str_at(patch, "metadata", "uid", NULL);
+	const char *uid = json_str_at(old, "metadata", "uid", NULL);
+	const json *has = json_at(old, "metadata", "annotations", NULL);
+	json *v;
+
+	if (!annotations)
+		return 0;
+	if (want && !streq(want, uid ? uid : ""))
+		return conflict(STORE_POD, name, e);
+	v = has ? json_copy(has) : json_new_object();
+	json_merge(&v, annotations);
+	json_set(json_ensure_object(o, "metadata"), "annotations", v);
+	return 0;
+}
+
 /* The object with the patch in it; what a patch may not touch is as before. */
 static json *patched(const json *old, const json *patch, bool has_status)
 {
@@ -664,6 +684,8 @@ static int dir_patch(struct store *s, enum store_kind k, const char *ns, const c
 	if (status) {
 		o = json_copy(old);
 		patch_status(old, patch, o);
+		if (k == STORE_POD && patch_annotations(old, patch, o, name, e) < 0)
+			return -1;
 	} else {
 		o = patched(old, patch, store_kind_info(k)->has_status);
 	}

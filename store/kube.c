@@ -70,15 +70,21 @@ static int kube_create(struct store *s, enum store_kind k, const json *object, j
 	return k8s_create(client_of(s), resource_of(k), ns, o, out, deadline, e);
 }
 
-/* The part of a patch that concerns the status: it, and the condition. */
-static json *status_of(const json *patch)
+/* The part of a patch that concerns the status: it, a pod's annotations, and the conditions. */
+static json *status_of(enum store_kind k, const json *patch)
 {
 	const json *status = json_get(patch, "status");
 	const char *version = json_str_at(patch, "metadata", "resourceVersion", NULL);
+	const char *uid = json_str_at(patch, "metadata", "uid", NULL);
+	const json *annotations = json_at(patch, "metadata", "annotations", NULL);
 	json *o = json_new_object();
 
 	if (version)
 		json_set_str(json_ensure_object(o, "metadata"), "resourceVersion", version);
+	if (k == STORE_POD && annotations) {
+		json_set_str(json_ensure_object(o, "metadata"), "uid", uid);
+		json_set(json_ensure_object(o, "metadata"), "annotations", json_copy(annotations));
+	}
 	if (status)
 		json_set(o, "status", json_copy(status));
 	return o;
@@ -93,7 +99,7 @@ static int patch_by(patch_call call, struct store *s, enum store_kind k, const c
                     struct mono deadline, struct err *e)
 {
 	const char *sub = status && store_kind_info(k)->has_status ? "status" : NULL;
-	AUTO_JSON *part = status ? status_of(patch) : NULL;
+	AUTO_JSON *part = status ? status_of(k, patch) : NULL;
 
 	return call(client_of(s), resource_of(k), ns, name, sub, part ? part : patch, out, deadline,
 	            e);

@@ -81,9 +81,10 @@ int store_create(struct store *s, enum store_kind k, const json *object, json **
  * Merge patch of everything but status, or (status true) of status alone: what else the patch
  * holds is ignored then.  Where the kind has no status subresource (SpiderEndpoint), the status is
  * a member like any other: status false patches it along with the rest, status true still patches
- * it alone.  metadata.resourceVersion in the patch makes it conditional: ERR_CONFLICT.
- * metadata.finalizers may be patched with the former; an object that is being deleted goes with its
- * last finalizer.
+ * it alone.  A pod's metadata.annotations may be patched along with its status, as who may write
+ * nothing but that does it; with metadata.uid only if the pod has it: ERR_CONFLICT or ERR_CONFIG.
+ * metadata.resourceVersion in the patch makes it conditional: ERR_CONFLICT. metadata.finalizers may
+ * be patched with the former; an object that is being deleted goes with its last finalizer.
  */
 int store_patch(struct store *s, enum store_kind k, const char *ns, const char *name, bool status,
                 const json *patch, json **out, struct mono deadline, struct err *e) MUST_USE;

@@ -359,8 +359,10 @@ in_category() {
 
 # may VERB RESOURCE yes|no [FLAG]...
 may() {
-	answer=$(k auth can-i "$1" "$2" --as=system:serviceaccount:kube-system:spiderpool-agent -A 2>/dev/null || true)
-	[ "$answer" = "$3" ] || echo "$1 $2: $answer"
+	verb=$1 resource=$2 wanted=$3
+	shift 3
+	answer=$(k auth can-i "$verb" "$resource" --as=system:serviceaccount:kube-system:spiderpool-agent -A "$@" 2>/dev/null || true)
+	[ "$answer" = "$wanted" ] || echo "$verb $resource $*: $answer"
 }
 
 least_privilege() {
@@ -368,7 +370,7 @@ least_privilege() {
 		group=spiderpool.spidernet.io
 		for v in get list watch patch; do may "$v" "spiderippools.$group" yes; done
 		for v in create delete update; do may "$v" "spiderippools.$group" no; done
-		may patch "spiderippools.$group/status" yes
+		may patch "spiderippools.$group" yes --subresource=status
 		for v in get list watch create patch delete; do may "$v" "spiderendpoints.$group" yes; done
 		for v in get list watch; do may "$v" "spiderreservedips.$group" yes; done
 		may patch "spiderreservedips.$group" no
@@ -376,6 +378,8 @@ least_privilege() {
 			for v in get list watch; do may "$v" "$r" yes; done
 			for v in patch update delete; do may "$v" "$r" no; done
 		done
+		may patch pods yes --subresource=status
+		may update pods no --subresource=status
 		for v in create patch; do may "$v" events yes; done
 		for v in get list watch update delete; do may "$v" events no; done
 		for v in get list; do may "$v" servicecidrs.networking.k8s.io yes; done

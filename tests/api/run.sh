@@ -10,7 +10,7 @@ set -eu
 top=$(cd "$(dirname "$0")/../.." && pwd)
 cd "$top"
 : "${BUILD_DIR:=$top/build}" "${DEPS:?DEPS is set by build.sh}" "${SERVERS_DIR:?SERVERS_DIR is set by build.sh}"
-topics='deploy store lists rbac tokens restart agent ipam gc pools certs'
+topics='deploy store lists rbac tokens restart agent ipam gc pools multus certs'
 only=${1:-}
 out=$BUILD_DIR/api
 mkdir -p "$out"

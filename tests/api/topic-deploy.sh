@@ -50,7 +50,8 @@ conf_is_mounted() {
 			| (.volumes[] | select(.configMap.name == "spiderpool-conf").name) as $volume
 			| .containers[0]
 			| (.volumeMounts[] | select(.name == $volume and .readOnly).mountPath) as $path
-			| .args == ["agent", "--config-path=\($path)/conf.yml"]' "$conf/daemonset"
+			| (.volumeMounts[] | select(.name == "cni-conf").mountPath) as $net
+			| .args == ["agent", "--config-path=\($path)/conf.yml", "--multus-conf-dir=\($net)"]' "$conf/daemonset"
 }
 
 conf_changed() {

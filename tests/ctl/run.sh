@@ -208,7 +208,7 @@ full_stdout() {
 
 # --- install ---
 
-names='spiderbox spiderpool ipvlan coordinator ifacer'
+names='spiderbox spiderpool ipvlan coordinator ifacer multus'
 
 # fresh: $bin and $conf are new empty folders
 fresh() {
@@ -223,7 +223,7 @@ all_there() {
 		cmp "$SPIDERBOX" "$bin/$n" && [ "$(stat -c %i "$bin/$n")" = "$(stat -c %i "$bin/spiderbox")" ] && [ "$(stat -c %a "$bin/$n")" = 755 ] || return 1
 	done
 	# shellcheck disable=SC2012 # names of ours only
-	[ "$(ls -A "$bin" | sort | tr '\n' ' ')" = 'coordinator ifacer ipvlan spiderbox spiderpool ' ]
+	[ "$(ls -A "$bin" | sort | tr '\n' ' ')" = 'coordinator ifacer ipvlan multus spiderbox spiderpool ' ]
 }
 
 install_once() {
@@ -234,6 +234,7 @@ $bin/spiderpool installed
 $bin/ipvlan installed
 $bin/coordinator installed
 $bin/ifacer installed
+$bin/multus installed
 $conf unchanged: networks come from NetworkAttachmentDefinitions
 END
 }
@@ -287,6 +288,25 @@ uninstall() {
 	run 0 install --bin-dir "$bin" && run 0 install --bin-dir "$bin" --uninstall &&
 		[ "$(ls -A "$bin")" = ipvlan ] && [ "$(cat "$bin/ipvlan")" = theirs ] &&
 		run 0 install --bin-dir "$bin" --uninstall && grep -qx "$bin/spiderbox absent" "$out"
+}
+
+# The agent's files go too, another program's stay.
+uninstall_conf() {
+	fresh
+	run 0 install --bin-dir "$bin" && mkdir "$conf/multus.d" || return 1
+	echo '{"type":"multus","agentSocket":"/s"}' >"$conf/00-multus.conf"
+	echo '{"current-context":"spiderbox-multus"}' >"$conf/multus.d/multus.kubeconfig"
+	echo theirs >"$conf/10-x.conflist"
+	run 0 install --bin-dir "$bin" --conf-dir "$conf" --uninstall && grep -qx "$conf/00-multus.conf removed" "$out" &&
+		[ "$(ls -A "$conf")" = 10-x.conflist ] && [ -z "$(ls -A "$bin")" ] || return 1
+	mkdir "$conf/multus.d"
+	echo '{"type":"multus","kubeconfig":"/k"}' >"$conf/00-multus.conf"
+	echo 'current-context: multus-context' >"$conf/multus.d/multus.kubeconfig"
+	run 0 install --bin-dir "$bin" --conf-dir "$conf" --uninstall &&
+		grep -qx "$conf/00-multus.conf is another program's and stays" "$out" &&
+		[ -e "$conf/00-multus.conf" ] && [ -e "$conf/multus.d/multus.kubeconfig" ] || return 1
+	rm -r "$conf/00-multus.conf" "$conf/multus.d"
+	run 0 install --bin-dir "$bin" --conf-dir "$conf" --uninstall && grep -qx "$conf/00-multus.conf absent" "$out"
 }
 
 bad_folders() {
@@ -402,6 +422,7 @@ check 'install: what was installed runs' installed_runs
 check 'install: an older version is replaced while it runs' update
 check "install: a stranger's plugin is left alone, not run, and named" foreign
 check 'install: --uninstall removes what is ours' uninstall
+check 'install: --uninstall --conf-dir removes what the agent keeps there' uninstall_conf
 check 'install: folders that are none' bad_folders
 check 'install: a read-only folder' read_only
 check 'install: a full disk leaves nothing' full_disk

@@ -241,6 +241,41 @@ static void status_as_a_member(void **state)
 	assert_string_equal(json_str_at(second, "metadata", "labels", "x", NULL), "y");
 }
 
+static int patch_pod(const char *uid, const char *text, struct err *e)
+{
+	AUTO_JSON *p = parse(text);
+
+	json_set_str(json_ensure_object(p, "metadata"), "uid", uid);
+	return store_patch(store, STORE_POD, NS, "p", true, p, NULL, soon(), e);
+}
+
+/* Who writes a pod's status may say something in its annotations. */
+static void annotations_of_a_pod(void **state)
+{
+	AUTO_JSON *made =
+		create(STORE_POD,
+	               "{\"metadata\":{\"name\":\"p\",\"namespace\":\"" NS
+	               "\",\"annotations\":{\"a\":\"1\"}},\"spec\":{\"nodeName\":\"n\","
+	               "\"terminationGracePeriodSeconds\":0,\"automountServiceAccountToken\":false,"
+	               "\"tolerations\":[{\"operator\":\"Exists\"}],\"containers\":[{\"name\":"
+	               "\"c\",\"image\":\"none\"}]}}");
+	static const char patch_text[] =
+		"{\"metadata\":{\"annotations\":{\"b\":\"2\"},\"labels\":{\"l\":\"3\"}}}";
+	AUTO_JSON *got = NULL;
+	struct err e;
+
+	(void)state;
+	if (patch_pod(json_str_at(made, "metadata", "uid", NULL), patch_text, &e) < 0)
+		fail_msg("%s", e.msg);
+	got = get(STORE_POD, NS, "p");
+	assert_string_equal(json_str_at(got, "metadata", "annotations", "a", NULL), "1");
+	assert_string_equal(json_str_at(got, "metadata", "annotations", "b", NULL), "2");
+	assert_null(json_at(got, "metadata", "labels", NULL));
+	assert_int_equal(patch_pod("00000000-0000-0000-0000-000000000000", patch_text, &e), -1);
+	if (e.kind != ERR_CONFLICT && e.kind != ERR_CONFIG)
+		fail_msg("kind %d: %s", (int)e.kind, e.msg);
+}
+
 static void expect_conflict(int rc, const struct err *e)
 {
 	assert_int_equal(rc, -1);
@@ -518,9 +553,16 @@ int store_conformance(const char *wanted_spec, const char *wanted_context)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(create_get_list), T(status_apart_from_spec),   T(status_as_a_member),
-		T(conflicts),       T(finalizers_hold),          T(selectors),
-		T(watches),         T(ten_writers_lose_nothing), T(kill_in_the_middle),
+		T(create_get_list),
+		T(status_apart_from_spec),
+		T(status_as_a_member),
+		T(annotations_of_a_pod),
+		T(conflicts),
+		T(finalizers_hold),
+		T(selectors),
+		T(watches),
+		T(ten_writers_lose_nothing),
+		T(kill_in_the_middle),
 	};
 
 	spec = wanted_spec;

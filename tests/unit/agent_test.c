@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* links: agent/ datapath/ cni/state.c cni/record.c cni/check.c store/store.c store/dir.c */
-/* links: k8s/ippool.c k8s/labels.c k8s/endpoint.c pool/ http/http1.c http/stream.c http/url.c */
-/* links: net/ json/ base/ */
+/* links: agent/ datapath/ cni/state.c cni/record.c cni/check.c cni/multus_files.c store/store.c */
+/* links: store/dir.c k8s/ippool.c k8s/labels.c k8s/endpoint.c pool/ http/http1.c http/stream.c */
+/* links: http/url.c net/ json/ base/ */
 /* libs: cjson mnl yaml */
 /* tsan */
 /*
@@ -1021,6 +1021,113 @@ static void bad_requests(void **state)
 	       "{\"poolWrites\":0,\"adds\":0,\"dels\":0,\"conflicts\":0}");
 }
 
+/* Which pod, which networks. */
+static char *who(const char *name, const char *uid, const char *more)
+{
+	return xasprintf("{\"podNamespace\":\"default\",\"podName\":\"%s\",\"podUID\":\"%s\"%s}",
+	                 name, uid, more);
+}
+
+static void multus_pods(void **state)
+{
+	static const char mirror[] = "\"kubernetes.io/config.source\":\"file\"";
+	static const char annotations[] =
+		"\"v1.multus-cni.io/default-network\":\"ipvlan-eth1\","
+		"\"k8s.v1.cni.cncf.io/networks\":\"a,b\"";
+	AUTO_FREE char *a = who("a", "u", ""), *b = who("b", "other", ""), *c = who("c", "x", "");
+	AUTO_FREE char *empty = who("", "u", "");
+
+	(void)state;
+	make_pod("a", "u", "master", annotations);
+	make_pod("b", "u2", "master", mirror);
+	start_node(&master);
+	await_healthy(&master);
+	expect(&master, "POST", "/v1/multus/pod", a, 200,
+	       "{\"known\":true,\"uid\":\"u\",\"defaultNetwork\":\"ipvlan-eth1\",\"networks\":\"a,"
+	       "b\"}");
+	/* the kubelet has another uid for a pod from a file */
+	expect(&master, "POST", "/v1/multus/pod", b, 200,
+	       "{\"known\":true,\"uid\":\"u2\",\"defaultNetwork\":\"\",\"networks\":\"\"}");
+	/* a directory need not hold pods */
+	expect(&master, "POST", "/v1/multus/pod", c, 200, "{\"known\":false}");
+	free(a);
+	a = who("a", "u-new", "");
+	expect(&master, "POST", "/v1/multus/pod", a, 404,
+	       "\"pod default/a has the uid u, not u-new: it was replaced\"");
+	expect(&master, "POST", "/v1/multus/pod", empty, 400,
+	       "\"podNamespace, podName: not the names of a pod\"");
+	expect(&master, "GET", "/v1/multus/pod", NULL, 405, "\"not with this method\"");
+}
+
+static void multus_networks_follow(void **state)
+{
+	static const char ask[] =
+		"{\"networks\":[\"default/a\",\"default/none\"],\"ifKnown\":[\"kube-system/b\"]}";
+	static const char with_a[] =
+		"{\"networks\":{\"default/a\":{\"config\":\"{}\",\"resourceName\":\"x/y\"}}}";
+	struct mono until = soon();
+	bool same = false;
+
+	(void)state;
+	create(STORE_NAD,
+	       "{\"metadata\":{\"name\":\"a\",\"namespace\":\"default\",\"annotations\":{"
+	       "\"k8s.v1.cni.cncf.io/resourceName\":\"x/y\"}},\"spec\":{\"config\":\"{}\"}}");
+	start_node(&master);
+	await_healthy(&master);
+	expect(&master, "POST", "/v1/multus/networks", ask, 200, with_a);
+	/* of those that the agent need not know it hears in a moment */
+	create(STORE_NAD, "{\"metadata\":{\"name\":\"b\",\"namespace\":\"kube-system\"}}");
+	while (!same) {
+		int status;
+		AUTO_FREE char *text =
+			call(master.socket, "POST", "/v1/multus/networks", ask, &status);
+
+		assert_false(mono_passed(until));
+		same = streq(text,
+		             "{\"networks\":{\"default/a\":{\"config\":\"{}\","
+		             "\"resourceName\":\"x/y\"},\"kube-system/b\":{}}}");
+	}
+	/* one that was named is looked for */
+	create(STORE_NAD, "{\"metadata\":{\"name\":\"none\",\"namespace\":\"default\"}}");
+	expect(&master, "POST", "/v1/multus/networks", "{\"networks\":[\"default/none\"]}", 200,
+	       "{\"networks\":{\"default/none\":{}}}");
+	expect(&master, "POST", "/v1/multus/networks", "{\"networks\":[\"none\"]}", 400,
+	       "\"networks: \\\"none\\\" is not NAMESPACE/NAME\"");
+}
+
+static void multus_status_is_written(void **state)
+{
+	static const char key[] = "k8s.v1.cni.cncf.io/network-status";
+	AUTO_FREE char *first = who("a", "u", ",\"status\":\"[1]\"");
+	AUTO_FREE char *wrong = who("a", "u-old", ",\"status\":\"[0]\"");
+	AUTO_FREE char *last = who("a", "u", ",\"status\":\"[2]\"");
+	AUTO_FREE char *gone = who("gone", "u", ",\"status\":\"[2]\"");
+	struct mono until = soon();
+	bool written = false;
+
+	(void)state;
+	make_pod("a", "u", "master", "\"x\":\"y\"");
+	start_node(&master);
+	await_healthy(&master);
+	expect(&master, "POST", "/v1/multus/status", gone, 200, "");
+	expect(&master, "POST", "/v1/multus/status", first, 200, "");
+	expect(&master, "POST", "/v1/multus/status", last, 200, "");
+	expect(&master, "POST", "/v1/multus/status", wrong, 200, "");
+	while (!written) {
+		AUTO_JSON *pod = NULL;
+		const char *text;
+		struct err e;
+
+		assert_false(mono_passed(until));
+		if (store_get(store, STORE_POD, "default", "a", &pod, soon(), &e) < 0)
+			fail_msg("%s", e.msg);
+		text = json_str_at(pod, "metadata", "annotations", key, NULL);
+		written = text && streq(text, "[2]");
+		assert_string_equal(json_str_at(pod, "metadata", "annotations", "x", NULL), "y");
+		assert_string_equal(json_str_at(pod, "status", "phase", NULL), "Pending");
+	}
+}
+
 static void coordinator_answer(void **state)
 {
 	static const char who[] = "{\"podNamespace\":\"default\",\"podName\":\"a\"}";
@@ -1522,6 +1629,9 @@ int main(void)
 		TEST(pools_change),
 		TEST(named_pools),
 		TEST(bad_requests),
+		TEST(multus_pods),
+		TEST(multus_networks_follow),
+		TEST(multus_status_is_written),
 		TEST(coordinator_answer),
 		TEST(bad_options),
 		TEST(socket_is_roots),

@@ -12,6 +12,7 @@
 #   datapath  the plugins ipvlan and coordinator, with a delegate for the addresses
 #   coordinator  the coordinator in every mode, and in kernels without conntrack and without nf_tables
 #   keeper    an agent that keeps what the plugins made
+#   multus    pods with several networks, by the plugin multus and an agent over a directory
 #   cluster   etcd, kube-apiserver, a kube-proxy and an agent per node, pods, services
 set -eu
 
@@ -49,7 +50,7 @@ failed=0
 if [ $# -gt 0 ]; then
 	run "$1"
 else
-	for topic in net probe ifacer datapath coordinator keeper cluster; do
+	for topic in net probe ifacer datapath coordinator keeper multus cluster; do
 		run "$topic"
 	done
 fi

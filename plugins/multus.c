@@ -1,0 +1,879 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * multus.c - the networks of a pod, one after the other: a drop-in for the meta-plugin Multus
+ * ("thin").
+ *
+ * Theory of operation.  The first network is the cluster's, or the one that the pod names; its
+ * result is the pod's.  The networks that the pod selects follow.  Before the first of them is
+ * touched, <cniDir>/<container id> says which they are; so a DEL needs nothing but that file: no
+ * pod, no NetworkAttachmentDefinition, no API server, no agent.  It goes only when all networks
+ * have been given up, and a DEL that failed can be repeated.  Where the file is missing, what is
+ * kept of the attachments (cni/list.h) does its job.
+ *
+ * Networks whose plugins are this binary are run without a process.
+ */
+#include <errno.h>
+#include <linux/rtnetlink.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/inotify.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "net/netns.h"
+#include "net/route.h"
+#include "plugins/coordinator.h"
+#include "plugins/ipam.h"
+#include "plugins/ipvlan.h"
+#include "plugins/multus.h"
+#include "plugins/multus_conf.h"
+#include "plugins/multus_delegate.h"
+#include "plugins/multus_select.h"
+#include "plugins/multus_source.h"
+
+#define READY_MS 45000 /* for the readiness indicator file */
+#define UNDO_MS 10000  /* for what an ADD made, though its own time may be over */
+#define SCRATCH_MAX (16 * 1024 * 1024)
+
+static const struct cni_builtin builtins[] = {
+	{ "ipvlan", &ipvlan_plugin },
+	{ "ipvlan-setup", &ipvlan_plugin },
+	{ "coordinator", &coordinator_plugin },
+	{ "spiderpool", &ipam_plugin },
+	{ "ipam", &ipam_plugin },
+	{ NULL, NULL },
+};
+
+/* One call and what it works with. */
+struct work {
+	struct cni_call *call;
+	int *code;
+	struct multus_conf conf;
+	struct multus_source source;
+	struct multus_pod pod;
+	struct multus_delegates delegates;
+	char *path;     /* CNI_PATH for the delegates */
+	char *infra_id; /* K8S_POD_INFRA_CONTAINER_ID */
+	char *scratch;  /* <cniDir>/<container id> */
+	int pod_ns;
+	struct nl *nl; /* of the pod */
+	json *result;  /* the master's */
+	struct str status;
+};
+
+static void work_release(struct work *w)
+{
+	multus_source_release(&w->source);
+	multus_pod_release(&w->pod);
+	multus_delegates_release(&w->delegates);
+	free(w->path);
+	free(w->infra_id);
+	free(w->scratch);
+	nl_close(w->nl);
+	mem_cleanup_fd(&w->pod_ns);
+	json_free(w->result);
+	str_release(&w->status);
+}
+
+#define AUTO_WORK __attribute__((cleanup(work_release))) struct work
+
+static struct work begin(struct cni_call *c, int *code)
+{
+	return (struct work){ .call = c, .code = code, .pod_ns = -1, .status = STR_INIT };
+}
+
+/* What the call and the configuration say, once that is read. */
+static void prepare(struct work *w)
+{
+	const struct cni_call *c = w->call;
+
+	w->source.conf = &w->conf;
+	w->source.call = c;
+	w->path =
+		*c->path ? xasprintf("%s:%s", w->conf.bin_dir, c->path) : xstrdup(w->conf.bin_dir);
+	w->infra_id = multus_arg(c->args, "K8S_POD_INFRA_CONTAINER_ID");
+	w->scratch = xasprintf("%s/%s", w->conf.cni_dir, c->container_id);
+	plugin_log_open("multus", &w->conf.log, c);
+}
+
+static int read_conf(struct work *w, struct err *e)
+{
+	AUTO_STR unknown = STR_INIT;
+
+	if (multus_conf_read(w->call->conf, &w->conf, e) < 0) {
+		*w->code = CNI_E_CONFIG;
+		return -1;
+	}
+	prepare(w);
+	json_unknown(w->call->conf, multus_conf_keys, &unknown);
+	if (unknown.len)
+		log_warn("configuration: unknown keys are ignored: %s", unknown.data);
+	return 0;
+}
+
+/* For DEL: what somebody broke since the ADD does not matter, but for where the files are. */
+static void read_leniently(struct work *w)
+{
+	const char *dir = NULL, *bin = NULL;
+	struct err e;
+
+	if (multus_conf_read(w->call->conf, &w->conf, &e) == 0) {
+		prepare(w);
+		return;
+	}
+	IGNORE(json_opt_str(w->call->conf, "cniDir", &dir, NULL));
+	IGNORE(json_opt_str(w->call->conf, "binDir", &bin, NULL));
+	w->conf = (struct multus_conf){
+		.kubeconfig = "",
+		.agent_socket = "",
+		.cni_dir = dir && *dir ? dir : MULTUS_CNI_DIR,
+		.bin_dir = bin && *bin ? bin : "/opt/cni/bin",
+		.log = { .level = LOG_LEVEL_INFO },
+	};
+	prepare(w);
+	log_warn_err(&e, "DEL goes on");
+}
+
+/* What one network is run with. */
+struct run {
+	struct cni_runtime rt;
+	char *args;
+	json *capabilities;
+};
+
+static void run_release(struct run *r)
+{
+	free(r->args);
+	json_free(r->capabilities);
+}
+
+#define AUTO_RUN __attribute__((cleanup(run_release))) struct run
+
+static struct cni_runtime runtime(const struct work *w)
+{
+	return (struct cni_runtime){
+		.container_id = w->call->container_id,
+		.netns = w->call->netns,
+		.ifname = "",
+		.args = "",
+		.path = w->path,
+		.cache_dir = w->conf.cni_dir,
+		.builtins = builtins,
+		.deadline = w->call->deadline,
+	};
+}
+
+static struct run run_of(const struct work *w, const struct multus_delegate *d)
+{
+	struct run r = {
+		.rt = runtime(w),
+		.args = multus_args(w->call, w->infra_id, d),
+		.capabilities = multus_capability_args(w->conf.runtime_config, d),
+	};
+
+	r.rt.ifname = d->ifname;
+	r.rt.args = r.args;
+	r.rt.capability_args = r.capabilities;
+	return r;
+}
+
+/* Plugins that were called without a process have left the log theirs. */
+static void reopen_log(const struct work *w)
+{
+	plugin_log_open("multus", &w->conf.log, w->call);
+}
+
+/* Which networks. */
+static int add_delegate(struct work *w, json *conf, const char *name, const char *device,
+                        json *request, struct err *e)
+{
+	if (multus_is_itself(conf)) {
+		err_fill(e, ERR_CONFIG, "network %s is multus itself", name ? name : "");
+		json_free(conf);
+		json_free(request);
+		return -1;
+	}
+	return multus_delegate_add(&w->delegates, conf, name, device, request, w->call->version, e);
+}
+
+/* request is taken. */
+static int add_definition(struct work *w, json *request, struct err *e)
+{
+	const char *ns = json_str_at(request, "namespace", NULL);
+	const char *name = json_str_at(request, "name", NULL);
+	AUTO_FREE char *full = xasprintf("%s/%s", ns, name);
+	AUTO_FREE char *resource = NULL;
+	json *conf = NULL;
+
+	if (multus_source_network(&w->source, ns, name, &conf, &resource, e) < 0) {
+		json_free(request);
+		return -1;
+	}
+	if (resource)
+		log_warn(
+			"NetworkAttachmentDefinition %s/%s: devices of device plugins (%s) are "
+			"not supported",
+			ns, name, resource);
+	if (add_delegate(w, conf, name, NULL, request, e) < 0)
+		return err_wrap(e, "NetworkAttachmentDefinition %s", full);
+	return 0;
+}
+
+static json *element(const char *ns, const char *name)
+{
+	json *o = json_new_object();
+
+	json_set_str(o, "name", name);
+	json_set_str(o, "namespace", ns);
+	return o;
+}
+
+/* "namespace/name", when a value of the configuration names a definition; NULL: it is a path. */
+static char *definition_name(const struct work *w, const char *value)
+{
+	if (*value == '/' || *value == '.')
+		return NULL;
+	return strchr(value, '/') ? xstrdup(value)
+	                          : xasprintf("%s/%s", w->conf.multus_namespace, value);
+}
+
+/* A folder or a file. */
+static int add_path(struct work *w, const char *path, struct err *e)
+{
+	json *conf = NULL;
+	struct err mine;
+
+	if (multus_file_read(path, &conf, &mine) < 0 &&
+	    (access(path, X_OK) < 0 || multus_file_network(path, NULL, &conf, e) < 0))
+		return err_copy(e, &mine);
+	return add_delegate(w, conf, NULL, NULL, NULL, e);
+}
+
+/* clusterNetwork, or one of defaultNetworks. */
+static int add_configured(struct work *w, const char *value, struct err *e)
+{
+	AUTO_FREE char *full = definition_name(w, value);
+	char *slash = full ? strchr(full, '/') : NULL;
+	json *conf = NULL;
+	struct err mine;
+
+	if (!full)
+		return add_path(w, value, e);
+	*slash = '\0';
+	if (add_definition(w, element(full, slash + 1), &mine) == 0)
+		return 0;
+	if (mine.kind != ERR_NOT_FOUND || strchr(value, '/'))
+		return err_copy(e, &mine);
+	if (multus_file_network(w->conf.conf_dir, value, &conf, e) < 0)
+		return err_wrap(e, "%s, and", mine.msg);
+	return add_delegate(w, conf, NULL, NULL, NULL, e);
+}
+
+/* The pod's annotations, as lists of elements; NULL: none. */
+static int select_networks(struct work *w, json **first, json **more, struct err *e)
+{
+	if (w->pod.default_network) {
+		if (multus_select(w->pod.default_network, w->conf.multus_namespace, first, e) < 0)
+			return err_wrap(e, "annotation " MULTUS_DEFAULT_NETWORK);
+		if (json_count(*first) > 1)
+			return err_set(e, ERR_CONFIG,
+			               "annotation " MULTUS_DEFAULT_NETWORK
+			               ": it names %zu networks, and can name one",
+			               json_count(*first));
+	}
+	if (!w->pod.networks)
+		return 0;
+	if (multus_select(w->pod.networks, w->call->pod_namespace, more, e) < 0)
+		return err_wrap(e, "annotation " MULTUS_NETWORKS);
+	json_each(o, *more)
+	{
+		const char *ns = json_str_at(o, "namespace", NULL);
+
+		if (!multus_may_refer(&w->conf, w->call->pod_namespace, ns))
+			return err_set(e, ERR_CONFIG,
+			               "annotation " MULTUS_NETWORKS
+			               ": a pod of namespace %s may not use networks of namespace "
+			               "%s (namespaceIsolation)",
+			               w->call->pod_namespace, ns);
+	}
+	return 0;
+}
+
+static bool has_default_networks(const struct work *w)
+{
+	return *w->conf.cluster_network &&
+	       !multus_is_system_namespace(&w->conf, w->call->pod_namespace);
+}
+
+static void expect_configured(struct work *w, json *if_known, const char *value)
+{
+	AUTO_FREE char *full = definition_name(w, value);
+
+	if (full)
+		json_append_str(if_known, full);
+}
+
+static void expect_elements(json *names, const json *elements)
+{
+	json_each(o, elements)
+	{
+		AUTO_FREE char *full = xasprintf("%s/%s", json_str_at(o, "namespace", NULL),
+		                                 json_str_at(o, "name", NULL));
+
+		json_append_str(names, full);
+	}
+}
+
+static int expect(struct work *w, const json *first, const json *more, struct err *e)
+{
+	AUTO_JSON *names = json_new_array();
+	AUTO_JSON *if_known = json_new_array();
+
+	if (!first && *w->conf.cluster_network)
+		expect_configured(w, if_known, w->conf.cluster_network);
+	json_each(v, has_default_networks(w) ? w->conf.default_networks : NULL)
+		expect_configured(w, if_known, json_text(v));
+	expect_elements(names, first);
+	expect_elements(names, more);
+	return multus_source_expect(&w->source, names, if_known, e);
+}
+
+/* clusterNetwork, or the configuration's delegates but the first when the pod has one of its own.
+ */
+static int add_cluster(struct work *w, bool replaced, struct err *e)
+{
+	bool skip = replaced;
+
+	if (*w->conf.cluster_network) {
+		if (!replaced && add_configured(w, w->conf.cluster_network, e) < 0)
+			return err_wrap(e, "clusterNetwork %s", w->conf.cluster_network);
+		return 0;
+	}
+	json_each(o, w->conf.delegates)
+	{
+		if (!skip && add_delegate(w, json_copy(o), NULL, NULL, NULL, e) < 0)
+			return err_wrap(e, "delegates");
+		skip = false;
+	}
+	return 0;
+}
+
+static int add_elements(struct work *w, json *elements, const char *annotation, struct err *e)
+{
+	while (json_first(elements))
+		if (add_definition(w, json_detach(elements, json_first(elements)), e) < 0)
+			return err_wrap(e, "annotation %s", annotation);
+	return 0;
+}
+
+static int find_delegates(struct work *w, struct err *e)
+{
+	AUTO_JSON *first = NULL;
+	AUTO_JSON *more = NULL;
+
+	if (select_networks(w, &first, &more, e) < 0 || expect(w, first, more, e) < 0)
+		return -1;
+	if ((first && add_elements(w, first, MULTUS_DEFAULT_NETWORK, e) < 0) ||
+	    add_cluster(w, first != NULL, e) < 0)
+		return -1;
+	json_each(v, has_default_networks(w) ? w->conf.default_networks : NULL)
+	{
+		if (add_configured(w, json_text(v), e) < 0)
+			return err_wrap(e, "defaultNetworks: %s", json_text(v));
+	}
+	if (more && add_elements(w, more, MULTUS_NETWORKS, e) < 0)
+		return -1;
+	return multus_delegates_finish(&w->delegates, w->call->ifname, e);
+}
+
+/* Watches the nearest folder above the file that there is. */
+static void watch_above(int fd, const char *file)
+{
+	AUTO_FREE char *folder = xstrdup(file);
+	char *slash;
+
+	while ((slash = strrchr(folder, '/'))) {
+		slash[slash == folder] = '\0';
+		if (inotify_add_watch(fd, folder,
+		                      IN_CREATE | IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF) >=
+		            0 ||
+		    slash == folder)
+			return;
+	}
+}
+
+/* The default network writes it when it is ready. */
+static int wait_until_ready(struct work *w, struct err *e)
+{
+	const char *file = w->conf.readiness_file;
+	struct mono deadline = mono_min(w->call->deadline, mono_in(READY_MS));
+
+	while (*file && access(file, F_OK) < 0) {
+		AUTO_FD int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+		struct pollfd p = { .fd = fd, .events = POLLIN };
+
+		if (fd < 0)
+			return err_sys(e, errno, "open an inotify instance");
+		watch_above(fd, file);
+		if (access(file, F_OK) == 0)
+			break;
+		if (mono_passed(deadline))
+			return err_set(
+				e, ERR_TIMEOUT,
+				"readinessindicatorfile: %s is not there after %d seconds: is "
+				"the default network ready?",
+				file, READY_MS / 1000);
+		(void)poll(&p, 1, mono_left_ms(deadline));
+	}
+	return 0;
+}
+
+/* ADD. */
+static int save_delegates(struct work *w, struct err *e)
+{
+	AUTO_STR text = STR_INIT;
+
+	multus_scratch_write(&w->delegates, &text);
+	if (file_mkdirs(w->conf.cni_dir, 0700, e) < 0 ||
+	    file_write(w->scratch, text.data, text.len, 0600, 0, e) < 0) {
+		*w->code = CNI_E_IO;
+		return -1;
+	}
+	return 0;
+}
+
+static int check_free(struct work *w, const struct multus_delegate *d, struct err *e)
+{
+	struct link l;
+	struct err mine;
+
+	if (link_get(w->nl, d->ifname, &l, &mine) == 0)
+		return err_set(e, ERR_EXISTS, "interface %s is already in the pod (%s)", d->ifname,
+		               w->call->netns);
+	return mine.kind == ERR_NOT_FOUND ? 0 : err_copy(e, &mine);
+}
+
+static int drop_defaults(struct work *w, int family, int index, struct err *e)
+{
+	AUTO_FREE struct route *routes = NULL;
+	size_t n = 0;
+	struct err mine;
+
+	if (route_list(w->nl, family, RT_TABLE_MAIN, &routes, &n, e) < 0)
+		return -1;
+	for (size_t i = 0; i < n; i++)
+		if (routes[i].dst.len == 0 && routes[i].oif == index && !routes[i].multipath &&
+		    route_del(w->nl, &routes[i], &mine) < 0 && mine.kind != ERR_NOT_FOUND)
+			return err_copy(e, &mine);
+	return 0;
+}
+
+static int set_default(struct work *w, struct ip gateway, int index, struct err *e)
+{
+	struct route r = { .dst = { .ip = { .family = gateway.family } },
+		           .gw = gateway,
+		           .oif = index };
+	struct err mine;
+
+	if (route_add(w->nl, &r, ROUTE_CREATE, &mine) == 0 || mine.sys == EEXIST)
+		return 0;
+	return err_copy(e, &mine);
+}
+
+/* What the pod's default-route says. */
+static int set_default_routes(struct work *w, const struct multus_delegate *d, json *result,
+                              const struct run *r, struct err *e)
+{
+	bool changed = false;
+	struct link l;
+
+	for (int f = 0; f < MULTUS_FAMILIES; f++) {
+		struct ip gateway;
+		bool wanted = multus_gateway(d, f, &gateway);
+
+		if (!d->filter[f] && !wanted)
+			continue;
+		if (!changed && link_get(w->nl, d->ifname, &l, e) < 0)
+			return -1;
+		changed = true;
+		if (drop_defaults(w, f == MULTUS_V4 ? 4 : 6, l.index, e) < 0 ||
+		    (wanted && set_default(w, gateway, l.index, e) < 0))
+			return err_wrap(e, "default route of %s", d->ifname);
+	}
+	if (!changed)
+		return 0;
+	multus_filter_result(result, d);
+	return cni_network_keep(&d->network, &r->rt, result, e);
+}
+
+static int add_one(struct work *w, const struct multus_delegate *d, struct err *e)
+{
+	AUTO_RUN r = run_of(w, d);
+	AUTO_JSON *result = NULL;
+	int rc;
+
+	if (check_free(w, d, e) < 0)
+		return -1;
+	rc = cni_network_add(&d->network, &r.rt, &result, w->code, e);
+	reopen_log(w);
+	if (rc < 0 || set_default_routes(w, d, result, &r, e) < 0)
+		return -1;
+	log_info("added %s to network %s (%s)", d->ifname, d->name, d->network.name);
+	multus_status_add(&w->status, d, result);
+	if (d->is_master)
+		w->result = take_ptr(&result);
+	return 0;
+}
+
+/* The first failure. */
+static int del_one(struct work *w, const struct multus_delegate *d, int *code, struct err *e)
+{
+	AUTO_RUN r = run_of(w, d);
+	int rc = cni_network_del(&d->network, &r.rt, code, e);
+
+	reopen_log(w);
+	return rc < 0 ? err_wrap(e, "network %s, interface %s", d->name, d->ifname) : 0;
+}
+
+/* DEL of the first `count`, last to first; all are tried, the first error is returned. */
+static int del_delegates(struct work *w, size_t count, int *code, struct err *e)
+{
+	struct err first;
+	int first_code = 0, rc = 0;
+
+	while (count-- > 0) {
+		struct err mine;
+		int its = 0;
+
+		if (del_one(w, &w->delegates.v[count], &its, &mine) == 0)
+			continue;
+		log_warn_err(&mine, "DEL");
+		if (rc == 0) {
+			first = mine;
+			first_code = its;
+		}
+		rc = -1;
+	}
+	if (rc == 0)
+		return 0;
+	*code = first_code;
+	return err_copy(e, &first);
+}
+
+/* What was made goes; the file stays while something is left for the runtime's DEL to do. */
+static void roll_back(struct work *w, size_t count)
+{
+	struct mono until = mono_in(UNDO_MS);
+	int code = 0;
+
+	if (w->call->deadline.ms < until.ms)
+		w->call->deadline = until;
+	if (del_delegates(w, count, &code, NULL) == 0)
+		IGNORE(file_remove(w->scratch, 0, NULL, NULL));
+}
+
+static int wrap(const struct work *w, const char *network, struct err *e)
+{
+	const struct cni_call *c = w->call;
+
+	return err_wrap(e, "[%s/%s/%s:%s]: error adding container to network \"%s\"",
+	                c->pod_namespace, c->pod_name, c->pod_uid, network, network);
+}
+
+static int add_all(struct work *w, struct err *e)
+{
+	size_t n = w->delegates.n;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct multus_delegate *d = &w->delegates.v[i];
+
+		if (add_one(w, d, e) < 0) {
+			roll_back(w, i + 1);
+			return wrap(w, d->network.name, e);
+		}
+	}
+	str_addc(&w->status, ']');
+	if (w->pod.known && multus_source_status(&w->source, &w->pod, w->status.data, e) < 0) {
+		roll_back(w, n);
+		return -1;
+	}
+	return 0;
+}
+
+static int open_pod(struct work *w, struct err *e)
+{
+	if (netns_open(w->call->netns, &w->pod_ns, e) < 0) {
+		*w->code = CNI_E_NETNS;
+		return -1;
+	}
+	return netns_nl(w->pod_ns, NETLINK_ROUTE, &w->nl, e);
+}
+
+static int add(struct cni_call *c, json **result, int *code, struct err *e)
+{
+	AUTO_WORK w = begin(c, code);
+	struct err mine;
+
+	if (read_conf(&w, &mine) < 0 || open_pod(&w, &mine) < 0 ||
+	    wait_until_ready(&w, &mine) < 0 || multus_source_pod(&w.source, &w.pod, &mine) < 0 ||
+	    find_delegates(&w, &mine) < 0 || save_delegates(&w, &mine) < 0 ||
+	    add_all(&w, &mine) < 0) {
+		if (w.conf.log.path)
+			log_err(&mine, "ADD");
+		return err_copy(e, &mine);
+	}
+	*result = take_ptr(&w.result);
+	cni_result_convert(*result, c->version);
+	return 0;
+}
+
+/* DEL. */
+static int read_scratch(struct work *w, bool *found, struct err *e)
+{
+	AUTO_STR text = STR_INIT;
+	struct err mine;
+
+	*found = false;
+	if (file_read_regular(w->scratch, SCRATCH_MAX, &text, &mine) < 0)
+		return mine.kind == ERR_NOT_FOUND ? 0 : err_copy(e, &mine);
+	*found = true;
+	if (multus_scratch_read(text.data, text.len, w->call->version, w->call->ifname,
+	                        &w->delegates, e) < 0)
+		return err_wrap(e, "%s", w->scratch);
+	return 0;
+}
+
+static int del_attachment(struct work *w, struct cni_attachment *a, int *code, struct err *e)
+{
+	AUTO_CNI_NETWORK n = { .conf = NULL };
+	struct cni_runtime rt = runtime(w);
+	int rc;
+
+	rt.container_id = a->container_id;
+	rt.ifname = a->ifname;
+	rt.args = a->args;
+	rt.capability_args = a->capability_args;
+	if (!*rt.netns)
+		rt.netns = a->netns;
+	if (cni_network_read(take_ptr(&a->conf), a->network, w->call->version, &n, e) < 0)
+		return -1;
+	rc = cni_network_del(&n, &rt, code, e);
+	reopen_log(w);
+	return rc < 0 ? err_wrap(e, "network %s, interface %s", a->network, a->ifname) : 0;
+}
+
+/* By what is kept of the attachments; the pod's own interface last. */
+static int del_attachments(struct work *w, const char *container_id, int *code, struct err *e)
+{
+	struct cni_attachment *v = NULL;
+	size_t n = 0;
+	int rc = 0;
+
+	if (cni_attachments(w->conf.cni_dir, container_id, &v, &n, e) < 0)
+		return -1;
+	for (int last = 0; last <= 1; last++)
+		for (size_t i = 0; i < n; i++) {
+			struct err mine;
+
+			if (streq(v[i].ifname, *w->call->ifname ? w->call->ifname : "eth0") !=
+			            (last == 1) ||
+			    del_attachment(w, &v[i], code, &mine) == 0)
+				continue;
+			log_warn_err(&mine, "DEL");
+			rc = rc < 0 ? rc : err_copy(e, &mine);
+		}
+	cni_attachments_free(v, n);
+	return rc;
+}
+
+static int del(struct cni_call *c, int *code, struct err *e)
+{
+	AUTO_WORK w = begin(c, code);
+	bool found = false;
+	struct err mine;
+	int rc;
+
+	read_leniently(&w);
+	if (read_scratch(&w, &found, &mine) == 0 && found) {
+		rc = del_delegates(&w, w.delegates.n, code, e);
+	} else {
+		if (found)
+			log_warn_err(&mine, "DEL by what is kept of the attachments");
+		rc = del_attachments(&w, c->container_id, code, e);
+	}
+	if (rc < 0)
+		return -1;
+	return file_remove(w.scratch, 0, NULL, e);
+}
+
+/* CHECK, STATUS, GC. */
+static int check(struct cni_call *c, int *code, struct err *e)
+{
+	AUTO_WORK w = begin(c, code);
+	bool found;
+
+	if (read_conf(&w, e) < 0 || read_scratch(&w, &found, e) < 0)
+		return -1;
+	if (!found)
+		return err_set(e, ERR_NOT_FOUND, "nothing is known of the container: no file %s",
+		               w.scratch);
+	for (size_t i = 0; i < w.delegates.n; i++) {
+		const struct multus_delegate *d = &w.delegates.v[i];
+		AUTO_RUN r = run_of(&w, d);
+		int rc;
+
+		if (d->network.version < CNI_0_4_0)
+			continue; /* its plugins know no CHECK */
+		rc = cni_network_check(&d->network, &r.rt, code, e);
+		reopen_log(&w);
+		if (rc < 0)
+			return err_wrap(e, "network %s, interface %s", d->name, d->ifname);
+	}
+	return 0;
+}
+
+/* The cluster's network, of no pod. */
+static int find_cluster(struct work *w, struct err *e)
+{
+	if (expect(w, NULL, NULL, e) < 0 || add_cluster(w, false, e) < 0)
+		return -1;
+	return multus_delegates_finish(&w->delegates, "eth0", e);
+}
+
+static int status(struct cni_call *c, int *code, struct err *e)
+{
+	AUTO_WORK w = begin(c, code);
+	struct cni_runtime rt;
+
+	if (read_conf(&w, e) < 0)
+		return -1;
+	*code = CNI_E_NOT_AVAILABLE;
+	if (*w.conf.readiness_file && access(w.conf.readiness_file, F_OK) < 0)
+		return err_set(e, ERR_NOT_FOUND, "readinessindicatorfile: %s is not there",
+		               w.conf.readiness_file);
+	if (find_cluster(&w, e) < 0)
+		return -1;
+	rt = runtime(&w);
+	return cni_network_status(&w.delegates.v[0].network, &rt, code, e);
+}
+
+/* Is the container one of those that the runtime knows? */
+static bool is_valid(const json *valid, const char *container_id)
+{
+	json_each(v, valid)
+	{
+		const char *id = json_str_at(v, "containerID", NULL);
+
+		if (id && streq(id, container_id))
+			return true;
+	}
+	return false;
+}
+
+/* Of the containers that are valid, every interface. */
+static json *valid_of(const json *valid, const struct cni_attachment *v, size_t n,
+                      const char *network)
+{
+	json *list = json_new_array();
+
+	for (size_t i = 0; i < n; i++) {
+		json *o;
+
+		if (!streq(v[i].network, network) || !is_valid(valid, v[i].container_id))
+			continue;
+		o = json_new_object();
+		json_set_str(o, "containerID", v[i].container_id);
+		json_set_str(o, "ifname", v[i].ifname);
+		json_append(list, o);
+	}
+	return list;
+}
+
+static void gc_network(struct work *w, const struct cni_network *n, const json *valid,
+                       const struct cni_attachment *v, size_t count, struct err *first)
+{
+	AUTO_JSON *its = valid_of(valid, v, count, n->name);
+	struct cni_runtime rt = runtime(w);
+	struct err mine;
+	int code = 0, rc = cni_network_gc(n, &rt, its, &code, &mine);
+
+	reopen_log(w);
+	if (rc == 0)
+		return;
+	log_warn_err(&mine, "GC of network %s", n->name);
+	if (first->kind == ERR_NONE) {
+		*first = mine;
+		*w->code = code;
+	}
+}
+
+/* Files for DELs that will never come. */
+static void sweep(struct work *w, const json *valid)
+{
+	struct cni_attachment *v = NULL;
+	char **names = NULL;
+	size_t n = 0, left = 0;
+
+	if (file_list(w->conf.cni_dir, &names, &n, NULL) < 0)
+		return;
+	for (size_t i = 0; i < n; i++) {
+		AUTO_FREE char *path = xasprintf("%s/%s", w->conf.cni_dir, names[i]);
+
+		if (streq(names[i], "results") || is_valid(valid, names[i]) ||
+		    cni_attachments(w->conf.cni_dir, names[i], &v, &left, NULL) < 0)
+			continue;
+		cni_attachments_free(v, left);
+		if (!left)
+			IGNORE(file_remove(path, 0, NULL, NULL));
+	}
+	file_list_free(names, n);
+}
+
+/* Every network that something is kept of, and the cluster's. */
+static int gc(struct cni_call *c, int *code, struct err *e)
+{
+	const json *valid = NULL;
+	AUTO_WORK w = begin(c, code);
+	struct err first = { .kind = ERR_NONE };
+	struct cni_attachment *v = NULL;
+	size_t count = 0;
+	bool cluster = false;
+
+	if (read_conf(&w, e) < 0 ||
+	    json_opt_arr(c->conf, "cni.dev/valid-attachments", &valid, e) < 0)
+		return -1;
+	if (!valid)
+		return 0; /* nobody says what is still in use */
+	if (cni_attachments(w.conf.cni_dir, NULL, &v, &count, e) < 0)
+		return -1;
+	if (find_cluster(&w, &first) < 0)
+		log_warn_err(&first, "GC");
+	else
+		cluster = true;
+	first.kind = ERR_NONE;
+	if (cluster)
+		gc_network(&w, &w.delegates.v[0].network, valid, v, count, &first);
+	for (size_t i = 0; i < count; i++) {
+		AUTO_CNI_NETWORK n = { .conf = NULL };
+		bool done = cluster && streq(w.delegates.v[0].network.name, v[i].network);
+
+		for (size_t k = 0; k < i; k++)
+			done = done || streq(v[k].network, v[i].network);
+		if (!done &&
+		    cni_network_read(json_copy(v[i].conf), v[i].network, c->version, &n, NULL) == 0)
+			gc_network(&w, &n, valid, v, count, &first);
+	}
+	cni_attachments_free(v, count);
+	sweep(&w, valid);
+	return first.kind == ERR_NONE ? 0 : err_copy(e, &first);
+}
+
+const struct cni_plugin multus_plugin = {
+	.about = "multus: the networks that a pod selects (Spiderbox)",
+	.add = add,
+	.del = del,
+	.check = check,
+	.gc = gc,
+	.status = status,
+};

@@ -1,0 +1,733 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* links: plugins/ datapath/ cni/ net/ json/ base/ http/ k8s/ pool/ */
+/* libs: cjson mnl yaml bearssl */
+/* tsan */
+/*
+ * multus_plugin_test.c - the multus plugin as a runtime calls it: shell scripts are its networks'
+ * plugins, a thread is the agent.  Root, or a kernel that gives a user namespace to everybody.
+ */
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/file.h"
+#include "http/http1.h"
+#include "plugins/multus.h"
+#include "tests/unit/sandbox.h"
+
+static char folder[64], netns[64];
+static int pod = -1;
+
+static int group_setup(void **state)
+{
+	int home;
+
+	(void)state;
+	leave_home();
+	home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	if (home < 0 || unshare(CLONE_NEWNET) < 0)
+		return -1;
+	pod = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	snprintf(netns, sizeof(netns), "/proc/%d/fd/%d", getpid(), pod);
+	return pod < 0 || setns(home, CLONE_NEWNET) < 0 ? -1 : close(home);
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	snprintf(folder, sizeof(folder), "/tmp/multus_plugin.XXXXXX");
+	return mkdtemp(folder) ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+	char command[128];
+
+	(void)state;
+	snprintf(command, sizeof(command), "rm -rf %s", folder);
+	return system(command); /* NOLINT: a test's own temporary folder */
+}
+
+static char *file(const char *name)
+{
+	return xasprintf("%s/%s", folder, name);
+}
+
+static void put(const char *name, const char *text, mode_t mode)
+{
+	AUTO_FREE char *path = file(name);
+	struct err e;
+
+	if (file_write(path, text, strlen(text), mode, 0, &e) < 0)
+		fail_msg("%s", e.msg);
+}
+
+static void forget(const char *name)
+{
+	AUTO_FREE char *path = file(name);
+
+	IGNORE(unlink(path));
+}
+
+static char *contents(const char *name)
+{
+	AUTO_FREE char *path = file(name);
+	AUTO_STR text = STR_INIT;
+
+	if (file_read(path, 1024 * 1024, &text, NULL) < 0)
+		return xstrdup("(none)");
+	return str_take(&text);
+}
+
+static void is(const char *name, const char *want)
+{
+	AUTO_FREE char *got = contents(name);
+
+	assert_string_equal(got, want);
+}
+
+static bool exists(const char *name)
+{
+	AUTO_FREE char *path = file(name);
+
+	return access(path, F_OK) == 0;
+}
+
+/* A plugin that notes "NAME COMMAND IFNAME", what it reads, and gives an address of its own; body
+ * runs before that. */
+static void plugin(const char *name, const char *last, const char *body)
+{
+	AUTO_FREE char *text = xasprintf(
+		"#!/bin/sh\nd=%s\necho %s $CNI_COMMAND $CNI_IFNAME >>$d/order\ncat >$d/in.%s\n"
+		"echo $CNI_ARGS >$d/args.%s\n%s\n"
+		"[ $CNI_COMMAND != ADD ] || echo "
+		"'{\"cniVersion\":\"1.0.0\",\"interfaces\":[{\"name\":\"'"
+		"$CNI_IFNAME'\",\"mac\":\"02:00:00:00:00:%s\",\"sandbox\":\"/x\"}],\"ips\":[{"
+		"\"interface\":0,\"address\":\"10.0.0.%s/24\"}]}'\n",
+		folder, name, name, name, body, last, last);
+
+	put(name, text, 0755);
+}
+
+/* The agent: answers by target. */
+struct answer {
+	const char *target;
+	int status;
+	const char *body;
+};
+
+static struct {
+	const struct answer *answers;
+	int listener;
+	pthread_t thread;
+	struct str seen; /* "TARGET BODY\n" each */
+} agent;
+
+static void answer(int fd)
+{
+	struct http *h = http_new(stream_from_fd(fd));
+	struct mono deadline = mono_in(10000);
+	const struct answer *a = agent.answers;
+	struct http_incoming in;
+	struct err e;
+
+	if (http_receive(h, 65536, &in, deadline, &e) == 0 && in.method) {
+		str_addf(&agent.seen, "%s %s\n", in.target, in.body);
+		while (a->target && !streq(a->target, in.target))
+			a++;
+		IGNORE(http_respond(h, a->target ? a->status : 404, "application/json",
+		                    a->target ? a->body : "\"no such path\"",
+		                    strlen(a->target ? a->body : "\"no such path\""), 0, true,
+		                    deadline, &e));
+	}
+	http_free(h);
+}
+
+/* A child's end is for the plugin's thread, which is a process of its own elsewhere. */
+static void start_thread(pthread_t *thread, void *(*fn)(void *))
+{
+	sigset_t child, mask;
+
+	sigemptyset(&child);
+	sigaddset(&child, SIGCHLD);
+	pthread_sigmask(SIG_BLOCK, &child, &mask);
+	pthread_create(thread, NULL, fn, NULL);
+	pthread_sigmask(SIG_SETMASK, &mask, NULL);
+}
+
+static void *agent_main(void *arg)
+{
+	int fd;
+
+	(void)arg;
+	while ((fd = accept(agent.listener, NULL, NULL)) >= 0)
+		answer(fd);
+	return NULL;
+}
+
+static void start_agent(const struct answer *answers)
+{
+	struct sockaddr_un s = { .sun_family = AF_UNIX };
+
+	agent.answers = answers;
+	agent.seen = (struct str)STR_INIT;
+	agent.listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	snprintf(s.sun_path, sizeof(s.sun_path), "%s/agent.sock", folder);
+	if (bind(agent.listener, (const struct sockaddr *)&s, sizeof(s)) < 0 ||
+	    listen(agent.listener, 8) < 0)
+		fail_msg("cannot listen");
+	start_thread(&agent.thread, agent_main);
+}
+
+/* What it was asked; owned. */
+static char *stop_agent(void)
+{
+	shutdown(agent.listener, SHUT_RDWR);
+	pthread_join(agent.thread, NULL);
+	close(agent.listener);
+	forget("agent.sock");
+	return str_take(&agent.seen);
+}
+
+static const char *command, *args;
+
+static const char *get_env(const char *name)
+{
+	bool attachment = !streq(command, "GC") && !streq(command, "STATUS");
+
+	if (streq(name, "CNI_COMMAND"))
+		return command;
+	if (streq(name, "CNI_PATH"))
+		return folder;
+	if (!attachment)
+		return NULL;
+	if (streq(name, "CNI_NETNS"))
+		return netns;
+	if (streq(name, "CNI_CONTAINERID"))
+		return "cid";
+	if (streq(name, "CNI_IFNAME"))
+		return "eth0";
+	return streq(name, "CNI_ARGS") ? args : NULL;
+}
+
+/* One call; members: of the configuration, each with a comma behind it. */
+static int run(const char *verb, const char *version, const char *members, struct str *out)
+{
+	AUTO_STR conf = STR_INIT;
+	int fds[2], status;
+
+	command = verb;
+	args = "IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=web;K8S_POD_INFRA_CONTAINER_"
+	       "ID="
+	       "cid;K8S_POD_UID=u-1";
+	str_addf(&conf,
+	         "{%s\"cniVersion\":\"%s\",\"name\":\"multus-cni-network\",\"type\":\"multus\","
+	         "\"cniDir\":\"%s/cni\",\"binDir\":\"%s\",\"confDir\":\"%s/"
+	         "conf\",\"logLevel\":\"error\"}",
+	         members, version, folder, folder, folder);
+	assert_int_equal(pipe(fds), 0);
+	assert_int_equal(write(fds[1], conf.data, conf.len), conf.len);
+	close(fds[1]);
+	str_reset(out, 0);
+	status = cni_run(&multus_plugin, get_env, fds[0], out);
+	close(fds[0]);
+	return status;
+}
+
+static void works(const char *verb, const char *version, const char *members)
+{
+	AUTO_STR out = STR_INIT;
+
+	if (run(verb, version, members, &out) != 0)
+		fail_msg("%s: %s", verb, out.data);
+}
+
+/* The error document's code and message. */
+static void fails(const char *verb, const char *members, int code, const char *msg)
+{
+	AUTO_STR out = STR_INIT;
+	AUTO_JSON *j = NULL;
+	int64_t got = 0;
+
+	if (run(verb, "1.1.0", members, &out) == 0)
+		fail_msg("%s succeeded: %s", verb, out.data);
+	if (json_parse(out.data, out.len, 0, &j, NULL) < 0)
+		fail_msg("%s", out.data);
+	IGNORE(json_opt_i64(j, "code", &got, NULL));
+	assert_string_equal(json_str_at(j, "msg", NULL), msg);
+	assert_int_equal(got, code);
+}
+
+#define DELEGATES                                                                                  \
+	"\"delegates\":[{\"cniVersion\":\"1.0.0\",\"name\":\"n0\",\"type\":\"p0\"},"               \
+	"{\"cniVersion\":\"1.0.0\",\"name\":\"n1\",\"plugins\":[{\"type\":\"p1\"},{\"type\":"      \
+	"\"p2\"}]}],"
+#define ARGS                                                                                       \
+	"IgnoreUnknown=true;K8S_POD_NAMESPACE=default;K8S_POD_NAME=web;K8S_POD_INFRA_CONTAINER_"   \
+	"ID="                                                                                      \
+	"cid;K8S_POD_UID=u-1"
+
+static void three_plugins(void)
+{
+	plugin("p0", "10", "");
+	plugin("p1", "11", "");
+	plugin("p2", "12", "");
+	forget("order");
+}
+
+static void configured_delegates(void **state)
+{
+	AUTO_STR out = STR_INIT;
+
+	(void)state;
+	three_plugins();
+	if (run("ADD", "0.3.1", DELEGATES, &out) != 0)
+		fail_msg("%s", out.data);
+	/* the first one's result, in the version that was asked for */
+	assert_string_equal(out.data,
+	                    "{\"cniVersion\":\"0.3.1\",\"interfaces\":[{\"name\":\"eth0\",\"mac\":"
+	                    "\"02:00:00:00:00:10\",\"sandbox\":\"/x\"}],\"ips\":[{\"interface\":0,"
+	                    "\"address\":\"10.0.0.10/24\",\"version\":\"4\"}],\"dns\":{}}\n");
+	is("order", "p0 ADD eth0\np1 ADD net1\np2 ADD net1\n");
+	is("args.p2", ARGS "\n");
+	assert_true(exists("cni/cid"));
+	assert_true(exists("cni/results/n0-cid-eth0"));
+	assert_true(exists("cni/results/n1-cid-net1"));
+	forget("order");
+	works("CHECK", "0.4.0", DELEGATES);
+	is("order", "p0 CHECK eth0\np1 CHECK net1\np2 CHECK net1\n");
+	forget("order");
+	/* whatever the configuration says by now */
+	works("DEL", "0.3.1", "\"kubeconfig\":5,");
+	is("order", "p2 DEL net1\np1 DEL net1\np0 DEL eth0\n");
+	assert_false(exists("cni/cid"));
+	assert_false(exists("cni/results/n0-cid-eth0"));
+	forget("order");
+	works("DEL", "0.3.1", DELEGATES);
+	is("order", "(none)");
+	{
+		AUTO_FREE char *want =
+			xasprintf("nothing is known of the container: no file %s/cni/cid", folder);
+
+		fails("CHECK", DELEGATES, 999, want);
+	}
+}
+
+/* With the agent's word about the pod. */
+static char *agent_members(const char *more)
+{
+	return xasprintf("\"agentSocket\":\"%s/agent.sock\",%s", folder, more);
+}
+
+#define NAD(name, type)                                                                            \
+	"\"" name "\":{\"config\":\"{\\\"cniVersion\\\":\\\"1.0.0\\\",\\\"type\\\":\\\"" type      \
+	"\\\"}\"}"
+
+static void annotations(void **state)
+{
+	static const struct answer answers[] = {
+		{ "/v1/multus/pod", 200,
+		  "{\"known\":true,\"uid\":\"u-1\",\"defaultNetwork\":\"first\",\"networks\":"
+		  "\"second,other/third@mine\"}" },
+		{ "/v1/multus/networks", 200,
+		  "{\"networks\":{" NAD("nets/first", "p0") "," NAD("default/second", "p1") "," NAD(
+			  "other/third", "p2") "," NAD("nets/extra", "p0") "}}" },
+		{ "/v1/multus/status", 200, "" },
+		{ NULL, 0, NULL },
+	};
+	AUTO_FREE char *members = NULL, *seen = NULL;
+
+	(void)state;
+	three_plugins();
+	members = agent_members(
+		"\"clusterNetwork\":\"cluster\",\"multusNamespace\":\"nets\","
+		"\"defaultNetworks\":[\"extra\"],");
+	start_agent(answers);
+	works("ADD", "1.0.0", members);
+	seen = stop_agent();
+	is("order", "p0 ADD eth0\np0 ADD net1\np1 ADD net2\np2 ADD mine\n");
+	/* names that a definition's configuration lacks */
+	is("in.p1", "{\"cniVersion\":\"1.0.0\",\"type\":\"p1\",\"name\":\"second\"}");
+	assert_string_equal(
+		seen,
+		"/v1/multus/pod "
+		"{\"podNamespace\":\"default\",\"podName\":\"web\",\"podUID\":\"u-1\"}\n"
+		"/v1/multus/networks "
+		"{\"networks\":[\"nets/first\",\"default/second\",\"other/third\"],"
+		"\"ifKnown\":[\"nets/extra\"]}\n"
+		"/v1/multus/status "
+		"{\"podNamespace\":\"default\",\"podName\":\"web\",\"podUID\":\"u-1\","
+		"\"status\":\"[{\\n    \\\"name\\\": \\\"nets/first\\\",\\n    \\\"interface\\\": "
+		"\\\"eth0\\\",\\n    \\\"ips\\\": [\\n        \\\"10.0.0.10\\\"\\n    ],\\n    "
+		"\\\"mac\\\": \\\"02:00:00:00:00:10\\\",\\n    \\\"default\\\": true,\\n    "
+		"\\\"dns\\\": {}\\n},{\\n    \\\"name\\\": \\\"nets/extra\\\",\\n    "
+		"\\\"interface\\\": \\\"net1\\\",\\n    \\\"ips\\\": [\\n        "
+		"\\\"10.0.0.10\\\"\\n    ],\\n    \\\"mac\\\": \\\"02:00:00:00:00:10\\\",\\n    "
+		"\\\"dns\\\": {}\\n},{\\n    \\\"name\\\": \\\"default/second\\\",\\n    "
+		"\\\"interface\\\": \\\"net2\\\",\\n    \\\"ips\\\": [\\n        "
+		"\\\"10.0.0.11\\\"\\n    ],\\n    \\\"mac\\\": \\\"02:00:00:00:00:11\\\",\\n    "
+		"\\\"dns\\\": {}\\n},{\\n    \\\"name\\\": \\\"other/third\\\",\\n    "
+		"\\\"interface\\\": \\\"mine\\\",\\n    \\\"ips\\\": [\\n        "
+		"\\\"10.0.0.12\\\"\\n    ],\\n    \\\"mac\\\": \\\"02:00:00:00:00:12\\\",\\n    "
+		"\\\"dns\\\": {}\\n}]\"}\n");
+	/* nobody is asked, and nobody needs to be there */
+	forget("order");
+	works("DEL", "1.0.0", members);
+	is("order", "p2 DEL mine\np1 DEL net2\np0 DEL net1\np0 DEL eth0\n");
+	assert_false(exists("cni/cid"));
+}
+
+/* Requests of the JSON form reach CNI_ARGS, and runtimeConfig of all but the first. */
+static void requests(void **state)
+{
+	static const struct answer answers[] = {
+		{ "/v1/multus/pod", 200,
+		  "{\"known\":true,\"uid\":\"u-1\",\"networks\":\"[{\\\"name\\\":\\\"a\\\","
+		  "\\\"ips\\\":[\\\"10.0.0.5/24\\\"],\\\"mac\\\":\\\"02:00:00:00:00:99\\\","
+		  "\\\"cni-args\\\":{\\\"k\\\":1}}]\"}" },
+		{ "/v1/multus/networks", 200,
+		  "{\"networks\":{\"default/"
+		  "a\":{\"config\":\"{\\\"name\\\":\\\"n1\\\",\\\"type\\\":"
+		  "\\\"p1\\\",\\\"capabilities\\\":{\\\"ips\\\":true,\\\"mac\\\":true}}\"}}}" },
+		{ "/v1/multus/status", 200, "" },
+		{ NULL, 0, NULL },
+	};
+	AUTO_FREE char *members = NULL, *seen = NULL;
+
+	(void)state;
+	three_plugins();
+	members = agent_members("\"delegates\":[{\"name\":\"n0\",\"type\":\"p0\"}],");
+	start_agent(answers);
+	works("ADD", "0.3.1", members);
+	seen = stop_agent();
+	is("in.p0", "{\"name\":\"n0\",\"type\":\"p0\",\"cniVersion\":\"0.3.1\"}");
+	is("in.p1",
+	   "{\"name\":\"n1\",\"type\":\"p1\",\"capabilities\":{\"ips\":true,\"mac\":true},"
+	   "\"args\":{\"cni\":{\"k\":1}},\"cniVersion\":\"0.3.1\",\"runtimeConfig\":{"
+	   "\"ips\":[\"10.0.0.5/24\"],\"mac\":\"02:00:00:00:00:99\"}}");
+	is("args.p1", ARGS ";MAC=02:00:00:00:00:99;IP=10.0.0.5/24\n");
+	forget("in.p1");
+	/* a DEL gets the same */
+	works("DEL", "0.3.1", members);
+	is("args.p1", ARGS ";MAC=02:00:00:00:00:99;IP=10.0.0.5/24\n");
+	is("in.p1",
+	   "{\"name\":\"n1\",\"type\":\"p1\",\"capabilities\":{\"ips\":true,\"mac\":true},"
+	   "\"args\":{\"cni\":{\"k\":1}},\"cniVersion\":\"0.3.1\",\"runtimeConfig\":{"
+	   "\"ips\":[\"10.0.0.5/24\"],\"mac\":\"02:00:00:00:00:99\"}}");
+}
+
+static void what_is_refused(void **state)
+{
+	static const struct {
+		const char *pod, *members;
+		int code;
+		const char *msg;
+	} cases[] = {
+		{ "{\"known\":true,\"networks\":\"other/a\"}",
+		  "\"clusterNetwork\":\"c\",\"namespaceIsolation\":true,", 7,
+		  "annotation k8s.v1.cni.cncf.io/networks: a pod of namespace default may not use "
+		  "networks of namespace other (namespaceIsolation)" },
+		{ "{\"known\":true,\"defaultNetwork\":\"a,b\"}", "\"clusterNetwork\":\"c\",", 7,
+		  "annotation v1.multus-cni.io/default-network: it names 2 networks, and can name "
+		  "one" },
+		{ "{\"known\":true,\"networks\":\"a@lo\"}", DELEGATES, 999,
+		  "[default/web/u-1:a]: error adding container to network \"a\": interface lo is "
+		  "already in the pod" },
+		{ "{\"known\":true,\"networks\":\"missing\"}", DELEGATES, 999,
+		  "annotation k8s.v1.cni.cncf.io/networks: NetworkAttachmentDefinition "
+		  "default/missing: there is none" },
+		{ "{\"known\":true,\"networks\":\"a@eth0\"}", DELEGATES, 7,
+		  "networks n0 and default/a both want to be interface eth0" },
+		{ "{\"known\":true,\"networks\":\"self\"}", DELEGATES, 7,
+		  "annotation k8s.v1.cni.cncf.io/networks: NetworkAttachmentDefinition "
+		  "default/self: "
+		  "network self is multus itself" },
+		{ "{\"known\":false}", "\"clusterNetwork\":\"c\",", 999,
+		  "clusterNetwork c: NetworkAttachmentDefinition kube-system/c: there is none, "
+		  "and: no "
+		  "file in " },
+	};
+
+	(void)state;
+	three_plugins();
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		const struct answer answers[] = {
+			{ "/v1/multus/pod", 200, cases[i].pod },
+			{ "/v1/multus/networks", 200,
+			  "{\"networks\":{" NAD("default/a", "p0") "," NAD("default/self",
+			                                                   "multus") "}}" },
+			{ NULL, 0, NULL },
+		};
+		AUTO_FREE char *members = agent_members(cases[i].members), *seen = NULL;
+		AUTO_STR out = STR_INIT;
+		AUTO_JSON *j = NULL;
+		int64_t code = 0;
+		int status;
+
+		forget("order");
+		start_agent(answers);
+		status = run("ADD", "1.0.0", members, &out);
+		seen = stop_agent();
+		assert_int_equal(status, 1);
+		assert_int_equal(json_parse(out.data, out.len, 0, &j, NULL), 0);
+		if (!str_starts(json_str_at(j, "msg", NULL), cases[i].msg))
+			assert_string_equal(json_str_at(j, "msg", NULL), cases[i].msg);
+		IGNORE(json_opt_i64(j, "code", &code, NULL));
+		assert_int_equal(code, cases[i].code);
+		assert_false(exists("cni/cid"));
+		/* the third is found out after two networks */
+		if (i != 2)
+			is("order", "(none)");
+		else
+			is("order",
+			   "p0 ADD eth0\np1 ADD net1\np2 ADD net1\np0 DEL lo\np2 DEL net1\n"
+			   "p1 DEL net1\np0 DEL eth0\n");
+	}
+}
+
+static void a_failed_add_is_rolled_back(void **state)
+{
+	(void)state;
+	three_plugins();
+	plugin("p2", "12",
+	       "[ $CNI_COMMAND != ADD ] || { echo '{\"code\":11,\"msg\":\"not yet\"}'; exit 1; }");
+	fails("ADD", DELEGATES, 11,
+	      "[default/web/u-1:n1]: error adding container to network \"n1\": plugin p2: not yet");
+	is("order",
+	   "p0 ADD eth0\np1 ADD net1\np2 ADD net1\np2 DEL net1\np1 DEL net1\np0 DEL eth0\n");
+	assert_false(exists("cni/cid"));
+	assert_false(exists("cni/results/n0-cid-eth0"));
+	/* what cannot be undone now is left to the runtime's DEL */
+	plugin("p2", "12", "echo '{\"code\":100,\"msg\":\"no\"}'; exit 1");
+	fails("ADD", DELEGATES, 100,
+	      "[default/web/u-1:n1]: error adding container to network \"n1\": plugin p2: no");
+	assert_true(exists("cni/cid"));
+	forget("order");
+	plugin("p2", "12", "");
+	works("DEL", "1.0.0", DELEGATES);
+	is("order", "p2 DEL net1\np1 DEL net1\np0 DEL eth0\n");
+	assert_false(exists("cni/cid"));
+}
+
+/* An ADD that took all its time still gives up what it made. */
+static void a_late_add_is_rolled_back(void **state)
+{
+	AUTO_STR text = STR_INIT;
+	AUTO_JSON *conf = NULL;
+	struct cni_call c = {
+		.command = CNI_ADD,
+		.container_id = "cid",
+		.netns = netns,
+		.ifname = "eth0",
+		.args = "",
+		.path = folder,
+		.conf_text = STR_INIT,
+		.version = CNI_1_0_0,
+		.deadline = mono_in(700),
+	};
+	json *result = NULL;
+	struct err e;
+	int code = 0;
+
+	(void)state;
+	three_plugins();
+	plugin("p2", "12", "[ $CNI_COMMAND != ADD ] || exec sleep 60");
+	str_addf(&text, "{" DELEGATES "\"cniDir\":\"%s/cni\",\"binDir\":\"%s\"}", folder, folder);
+	assert_int_equal(json_parse(text.data, text.len, 0, &conf, NULL), 0);
+	c.conf = conf;
+	assert_int_equal(multus_plugin.add(&c, &result, &code, &e), -1);
+	assert_int_equal(e.kind, ERR_TIMEOUT);
+	is("order",
+	   "p0 ADD eth0\np1 ADD net1\np2 ADD net1\np2 DEL net1\np2 DEL net1\np1 DEL net1\n"
+	   "p0 DEL eth0\n");
+	assert_false(exists("cni/cid"));
+}
+
+/* A DEL that failed is repeated, and still knows what there is to do. */
+static void a_failed_del_can_be_repeated(void **state)
+{
+	(void)state;
+	three_plugins();
+	works("ADD", "1.0.0", DELEGATES);
+	forget("order");
+	plugin("p1", "11", "echo '{\"code\":100,\"msg\":\"no\"}'; exit 1");
+	fails("DEL", DELEGATES, 100, "network n1, interface net1: plugin p1: no");
+	/* the others are given up all the same */
+	is("order", "p2 DEL net1\np1 DEL net1\np0 DEL eth0\n");
+	assert_true(exists("cni/cid"));
+	plugin("p1", "11", "");
+	works("DEL", "1.0.0", DELEGATES);
+	assert_false(exists("cni/cid"));
+	assert_false(exists("cni/results/n1-cid-net1"));
+}
+
+/* Without the file, or with one that nobody can read, by what is kept of the attachments. */
+static void del_without_the_file(void **state)
+{
+	(void)state;
+	three_plugins();
+	works("ADD", "1.0.0", DELEGATES);
+	forget("order");
+	forget("cni/cid");
+	works("DEL", "1.0.0", DELEGATES);
+	is("order", "p2 DEL net1\np1 DEL net1\np0 DEL eth0\n");
+	is("args.p1", ARGS "\n");
+	works("ADD", "1.0.0", DELEGATES);
+	forget("order");
+	put("cni/cid", "[{\"Bytes\":1", 0600);
+	works("DEL", "1.0.0", DELEGATES);
+	is("order", "p2 DEL net1\np1 DEL net1\np0 DEL eth0\n");
+	assert_false(exists("cni/cid"));
+}
+
+/* clusterNetwork by name, by folder, by file; one bad file is passed over. */
+static void networks_in_files(void **state)
+{
+	AUTO_FREE char *conf = file("conf"), *folder_member = NULL, *file_member = NULL;
+
+	(void)state;
+	three_plugins();
+	assert_int_equal(mkdir(conf, 0755), 0);
+	put("conf/00-multus.conf", "{\"name\":\"multus-cni-network\",\"type\":\"multus\"}", 0644);
+	put("conf/05-bad.conf", "{\"name\":\"n1\",", 0644);
+	put("conf/10-n1.conflist", "{\"name\":\"n1\",\"plugins\":[{\"type\":\"p1\"}]}", 0644);
+	put("conf/20-n0.conf", "{\"name\":\"n0\",\"type\":\"p0\"}", 0644);
+	put("conf/30-n2.txt", "{\"name\":\"n2\",\"type\":\"p2\"}", 0644);
+	works("ADD", "1.0.0", "\"clusterNetwork\":\"n0\",");
+	works("DEL", "1.0.0", "\"clusterNetwork\":\"n0\",");
+	folder_member = xasprintf("\"clusterNetwork\":\"%s\",", conf);
+	works("ADD", "1.0.0", folder_member);
+	works("DEL", "1.0.0", folder_member);
+	file_member = xasprintf("\"clusterNetwork\":\"%s/30-n2.txt\",", conf);
+	works("ADD", "1.0.0", file_member);
+	works("DEL", "1.0.0", file_member);
+	is("order",
+	   "p0 ADD eth0\np0 DEL eth0\np1 ADD eth0\np1 DEL eth0\np2 ADD eth0\np2 DEL eth0\n");
+}
+
+/* A definition without a configuration means the file of its name. */
+static void definitions_without_configuration(void **state)
+{
+	static const struct answer answers[] = {
+		{ "/v1/multus/pod", 200, "{\"known\":true,\"networks\":\"n1\"}" },
+		{ "/v1/multus/networks", 200,
+		  "{\"networks\":{\"kube-system/n0\":{\"config\":\"\"},\"default/n1\":{}}}" },
+		{ "/v1/multus/status", 200, "" },
+		{ NULL, 0, NULL },
+	};
+	AUTO_FREE char *conf = file("conf"), *members = NULL, *seen = NULL, *again = NULL;
+	AUTO_FREE char *want = NULL;
+
+	(void)state;
+	three_plugins();
+	assert_int_equal(mkdir(conf, 0755), 0);
+	put("conf/10-n1.conflist", "{\"name\":\"n1\",\"plugins\":[{\"type\":\"p1\"}]}", 0644);
+	put("conf/20-n0.conf", "{\"name\":\"n0\",\"type\":\"p0\"}", 0644);
+	members = agent_members("\"clusterNetwork\":\"n0\",");
+	start_agent(answers);
+	works("ADD", "1.0.0", members);
+	seen = stop_agent();
+	is("order", "p0 ADD eth0\np1 ADD net1\n");
+	assert_non_null(strstr(seen, "\\\"name\\\": \\\"default/n1\\\""));
+	forget("conf/10-n1.conflist");
+	want = xasprintf(
+		"annotation k8s.v1.cni.cncf.io/networks: NetworkAttachmentDefinition "
+		"default/n1 has no configuration: no file in %s/conf is a network "
+		"configuration called \"n1\"",
+		folder);
+	start_agent(answers);
+	fails("ADD", members, 7, want);
+	again = stop_agent();
+}
+
+static void *make_ready(void *arg)
+{
+	AUTO_FREE char *folders = file("run");
+
+	(void)arg;
+	mono_sleep_until(mono_in(50));
+	mkdir(folders, 0755);
+	mono_sleep_until(mono_in(50));
+	put("run/ready", "", 0644);
+	return NULL;
+}
+
+static void the_readiness_file_is_waited_for(void **state)
+{
+	AUTO_FREE char *members =
+		xasprintf("\"readinessindicatorfile\":\"%s/run/ready\"," DELEGATES, folder);
+	AUTO_FREE char *msg =
+		xasprintf("readinessindicatorfile: %s/run/ready is not there", folder);
+	pthread_t thread;
+
+	(void)state;
+	three_plugins();
+	fails("STATUS", members, 50, msg);
+	start_thread(&thread, make_ready);
+	works("ADD", "1.0.0", members);
+	pthread_join(thread, NULL);
+	is("order", "p0 ADD eth0\np1 ADD net1\np2 ADD net1\n");
+	works("STATUS", "1.1.0", members);
+}
+
+static void status_and_garbage(void **state)
+{
+	static const char delegates[] =
+		"\"delegates\":[{\"cniVersion\":\"1.1.0\",\"name\":\"n0\","
+		"\"type\":\"p0\"},{\"cniVersion\":\"1.1.0\",\"name\":"
+		"\"n1\",\"type\":\"p1\"}],";
+	AUTO_FREE char *valid = xasprintf(
+		"%s\"cni.dev/valid-attachments\":[{\"containerID\":\"cid\",\"ifname\":\"eth0\"}],",
+		delegates);
+	AUTO_FREE char *none = xasprintf("%s\"cni.dev/valid-attachments\":[],", delegates);
+
+	(void)state;
+	three_plugins();
+	works("STATUS", "1.1.0", delegates);
+	is("order", "p0 STATUS\n");
+	works("ADD", "1.1.0", delegates);
+	forget("order");
+	/* the runtime knows of one interface; the others belong to it */
+	works("GC", "1.1.0", valid);
+	is("order", "p0 GC\np1 GC\n");
+	is("in.p1",
+	   "{\"cniVersion\":\"1.1.0\",\"name\":\"n1\",\"type\":\"p1\",\"cni.dev/"
+	   "valid-attachments\":[{\"containerID\":\"cid\",\"ifname\":\"net1\"}]}");
+	works("GC", "1.1.0", delegates);
+	assert_true(exists("cni/cid"));
+	forget("order");
+	works("GC", "1.1.0", none);
+	is("order", "p0 DEL eth0\np0 GC\np1 DEL net1\np1 GC\n");
+	assert_false(exists("cni/cid"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(configured_delegates, setup, teardown),
+		cmocka_unit_test_setup_teardown(annotations, setup, teardown),
+		cmocka_unit_test_setup_teardown(requests, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_is_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_failed_add_is_rolled_back, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_late_add_is_rolled_back, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_failed_del_can_be_repeated, setup, teardown),
+		cmocka_unit_test_setup_teardown(del_without_the_file, setup, teardown),
+		cmocka_unit_test_setup_teardown(networks_in_files, setup, teardown),
+		cmocka_unit_test_setup_teardown(definitions_without_configuration, setup, teardown),
+		cmocka_unit_test_setup_teardown(the_readiness_file_is_waited_for, setup, teardown),
+		cmocka_unit_test_setup_teardown(status_and_garbage, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, group_setup, NULL);
+}
