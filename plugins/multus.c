@@ -24,6 +24,7 @@
 #include "net/netns.h"
 #include "net/route.h"
 #include "plugins/coordinator.h"
+#include "plugins/ifacer.h"
 #include "plugins/ipam.h"
 #include "plugins/ipvlan.h"
 #include "plugins/multus.h"
@@ -37,6 +38,7 @@
 #define SCRATCH_MAX (16 * 1024 * 1024)
 
 static const struct cni_builtin builtins[] = {
+	{ "ifacer", &ifacer_plugin },
 	{ "ipvlan", &ipvlan_plugin },
 	{ "ipvlan-setup", &ipvlan_plugin },
 	{ "coordinator", &coordinator_plugin },
