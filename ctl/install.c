@@ -18,8 +18,9 @@
 /* A file that is longer than this is no binary of ours. */
 #define BINARY_MAX (16 * 1024 * 1024)
 
-const char *const install_names[] = { "spiderbox", "spiderpool", "ipvlan", "coordinator",
-	                              "ifacer",    "multus",     NULL };
+const char *const install_names[INSTALL_NAMES + 1] = { "spiderbox",   "spiderpool", "ipvlan",
+	                                               "coordinator", "ifacer",     "multus",
+	                                               NULL };
 
 /* What is searched for stands in the binary itself: that is the mark. */
 static const char mark[] = "mark of the spiderbox binary 0b1d6c52-7a3e-4f0c-9a55-6f1f2f1b6f9e";

@@ -26,8 +26,8 @@ enum install_result {
 };
 
 /* "spiderbox" first, then the plugin names; NULL-terminated. */
-extern const char *const install_names[];
-#define INSTALL_NAMES 5
+#define INSTALL_NAMES 6
+extern const char *const install_names[INSTALL_NAMES + 1];
 
 /*
  * Puts the program `exe` (a path, "/proc/self/exe") into bin_dir.  Waits until the deadline for

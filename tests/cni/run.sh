@@ -236,7 +236,7 @@ objects() {
 JSON
 	for pod in a b; do
 		printf '{"apiVersion":"v1","kind":"Pod","metadata":{"name":"%s","namespace":"default","uid":"u-%s","resourceVersion":"1"},"spec":{"nodeName":"n1"},"status":{"phase":"Pending"}}' \
-			"$pod" "$pod" >"$work/store/pods/default.$pod.json"
+			"$pod" "$pod" >"$work/store/pods/default_$pod.json"
 	done
 }
 
