@@ -227,7 +227,7 @@ check 'other pools are named for the first' unpod web-0
 check 'its container ends' takes two web-0 eth0
 check 'it comes again with them' set_pod web 0 two '["sets2"]'
 check 'and gets an address of theirs' gets two web-0 eth0 10.22.1.1/24
-check 'the one before is free' holds sets 0
+check 'the one before is given back within 10 s' wait_until 10 holds sets 0
 check 'the set is deleted' api DELETE "$(path set web)"
 check 'the pod goes' unpod web-0
 check 'and its container' takes two web-0 eth0
