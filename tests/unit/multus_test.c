@@ -479,6 +479,55 @@ static void a_file_of_multus(void **state)
 	}
 }
 
+/* Cut anywhere, or with any byte changed: refused or read, and nothing else. */
+static void damaged_texts(void **state)
+{
+	static const char annotation[] =
+		"[{\"name\":\"a\",\"namespace\":\"n\",\"ips\":[\"10.0.0.5/"
+		"24\",\"fd00::5\"],\"mac\":"
+		"\"02:23:45:67:89:01\",\"default-route\":[\"10.0.0.1\"],\"cni-args\":{\"x\":1},"
+		"\"portMappings\":[{\"hostPort\":80}],\"bandwidth\":{\"ingressRate\":5},"
+		"\"interface\":"
+		"\"i\"}]";
+	static const char bytes[] = "\"{[0:,]a";
+	AUTO_MULTUS_DELEGATES d = { NULL, 0 };
+	AUTO_STR scratch = STR_INIT;
+	struct err e;
+
+	(void)state;
+	add(&d, "{\"name\":\"n\",\"type\":\"t\"}",
+	    "{\"name\":\"a\",\"namespace\":\"s\",\"ips\":[\"10.0.0.5\"],\"mac\":\"02:00:00:00:00:"
+	    "01\","
+	    "\"default-route\":[\"10.0.0.1\"],\"interface\":\"i\"}");
+	if (multus_delegates_finish(&d, "eth0", &e) < 0)
+		fail_msg("%s", e.msg);
+	multus_scratch_write(&d, &scratch);
+	for (size_t i = 0; i < sizeof(annotation) - 1; i++)
+		for (size_t k = 0; k < sizeof(bytes); k++) {
+			AUTO_FREE char *text = xstrdup(annotation);
+			AUTO_JSON *list = NULL;
+
+			text[i] = bytes[k]; /* the last one is the end */
+			if (multus_select(text, "dflt", &list, &e) == 0)
+				assert_true(json_is_array(list));
+		}
+	for (size_t i = 0; i < scratch.len; i++)
+		for (size_t k = 0; k < sizeof(bytes) - 1; k++) {
+			AUTO_MULTUS_DELEGATES read = { NULL, 0 };
+			AUTO_FREE char *text = xstrdup(scratch.data);
+			AUTO_FREE char *args = NULL;
+			const struct cni_call c = { .args = "" };
+
+			text[i] = bytes[k];
+			if (multus_scratch_read(text, k ? scratch.len : i, CNI_0_3_1, "eth0", &read,
+			                        &e) < 0)
+				continue;
+			/* what was read can be used */
+			args = multus_args(&c, "", &read.v[0]);
+			json_free(multus_capability_args(NULL, &read.v[0]));
+		}
+}
+
 static void the_status(void **state)
 {
 	AUTO_JSON *one =
@@ -555,6 +604,7 @@ int main(void)
 		cmocka_unit_test(results_lose_default_routes),
 		cmocka_unit_test(the_file_for_del),
 		cmocka_unit_test(a_file_of_multus),
+		cmocka_unit_test(damaged_texts),
 		cmocka_unit_test(the_status),
 	};
 
