@@ -6,15 +6,20 @@
 # shellcheck source=tests/api/agents.sh
 . tests/api/agents.sh
 
+# an address of this machine, and the one beside it
+mine=$(hostname -I | tr ' ' '\n' | grep -m 1 -E '^[0-9.]+$')
+last=${mine##*.}
+next=${mine%.*}.$((last % 2 ? last - 1 : last + 1))
+
 check 'two nodes' agents_begin "$work/pools" one two
 check 'an agent starts' agent_start one
 check 'another' agent_start two
-check 'pools are made' pools <<'TEXT'
+check 'pools are made' pools <<TEXT
 edit subnet: 10.23.1.0/24, ips: [10.23.1.1-10.23.1.5]
 card subnet: 10.23.2.0/24, ips: [10.23.2.1-10.23.2.5], nodeName: [one]
 doomed subnet: 10.23.3.0/24, ips: [10.23.3.1-10.23.3.5]
 q subnet: 10.23.4.0/24, ips: [10.23.4.1-10.23.4.3]
-own subnet: 127.0.0.0/8, ips: [127.0.0.1-127.0.0.2]
+own subnet: $mine/31, ips: [$mine, $next]
 wide subnet: 11.0.0.0/8, ips: [11.0.0.1-11.255.255.254]
 wide6 subnet: 'fd30::/64', ips: ['fd30::-fd30::ffff:ffff:ffff:ffff']
 big subnet: 10.24.0.0/16, ips: [10.24.0.1-10.24.255.254]
@@ -141,7 +146,7 @@ check 'that is known' agent_start one
 check 'as before' fails one q3 eth0 500 'all IP addresses used out'
 
 check "a pool with an address of the node's own" named own1 one '["own"]'
-check 'gives another' gets one own1 eth0 127.0.0.2/8
+check 'gives another' gets one own1 eth0 "$next/31"
 check 'for a second pod' named own2 one '["own"]'
 check 'there is none' fails one own2 eth0 500 "own: 1 of 2 in use, 1 reserved or the node's own"
 

@@ -241,7 +241,7 @@ END
 
 install_twice() {
 	before=$(stat -c %i "$bin/spiderbox")
-	run 0 install --bin-dir "$bin" && [ "$(grep -c ' unchanged$' "$out")" = 5 ] && all_there &&
+	run 0 install --bin-dir "$bin" && [ "$(grep -c ' unchanged$' "$out")" = 6 ] && all_there &&
 		[ "$(stat -c %i "$bin/spiderbox")" = "$before" ]
 }
 
@@ -262,7 +262,7 @@ update() {
 	run 0 install --bin-dir "$bin" || return 1
 	: >"$work/host/fifo"
 	wait "$running" || true
-	[ "$(grep -c ' installed$' "$out")" = 5 ] && all_there && [ ! -L "$bin/coordinator" ]
+	[ "$(grep -c ' installed$' "$out")" = 6 ] && all_there && [ ! -L "$bin/coordinator" ]
 }
 
 foreign() {
