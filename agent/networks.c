@@ -63,14 +63,16 @@ static char *from_text(const char *text, const char *nic, const char *default_ns
 			continue;
 		++*place;
 		interface = strchr(term, '@');
-		if (interface)
-			*interface++ = '\0';
+		if (interface) {
+			*interface = '\0';
+			interface = trim(interface + 1);
+		}
 		if (nic && !is_for(nic, interface, *place))
 			continue;
 		slash = strchr(term, '/');
 		if (slash)
 			*slash++ = '\0';
-		return full_name(slash ? term : NULL, slash ? slash : term, default_ns);
+		return full_name(slash ? trim(term) : NULL, trim(slash ? slash : term), default_ns);
 	}
 	return NULL;
 }

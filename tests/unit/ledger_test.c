@@ -1077,6 +1077,36 @@ static void delete_waits_for_what_is_planned(void **state)
 	assert_int_equal(records("a"), 0);
 }
 
+/*
+ * What one NIC gave back is given to another of the same container, before it is known that the
+ * first write was done.
+ */
+static void given_back_and_taken_by_another_nic(void **state)
+{
+	struct ledger_request *back, *add;
+
+	(void)state;
+	make_pool("a", "10.0.0.1", "");
+	tell("a");
+	add_gives("p", "c", "10.0.0.1/16");
+	hold(true);
+	set(&faulty.lost, 1);
+	back = request(LEDGER_FREE, "p", "c", 20000);
+	assert_int_equal(ip_parse("10.0.0.1", &back->addresses[V4], NULL), 0);
+	submit(back);
+	await_patch();
+	add = ledger_request_new(LEDGER_ADD, "default/p", "uid-p", "net1", "c", mono_in(20000),
+	                         event);
+	submit(add);
+	hold(false);
+	await_answers(2);
+	assert_int_equal(back->kind, ERR_NONE);
+	assert_int_equal(add->kind, ERR_NONE);
+	assert_int_equal(records("a"), 1);
+	ledger_request_free(back);
+	ledger_request_free(add);
+}
+
 static void abandoned_is_not_planned(void **state)
 {
 	struct ledger_request *first, *second;
@@ -1938,6 +1968,7 @@ int main(void)
 		TEST(delete_waits_for_another_ones_write),
 		TEST(delete_waits_for_what_is_planned),
 		TEST(abandoned_is_not_planned),
+		TEST(given_back_and_taken_by_another_nic),
 		TEST(who_hung_up_takes_nothing_over),
 		TEST(old_news_is_ignored),
 		TEST(originals_records),
