@@ -21,7 +21,7 @@ run() {
 	export VM_OUT="$BUILD_DIR/vm/$1"
 	rm -rf "$VM_OUT"
 	mkdir -p "$VM_OUT"
-	case $1 in cluster) mb=3000 seconds=420 ;; probe) mb=768 seconds=400 ;; coordinator) mb=768 seconds=600 ;; *) mb=768 seconds=240 ;; esac
+	case $1 in cluster) mb=3000 seconds=420 ;; probe) mb=768 seconds=400 ;; coordinator) mb=768 seconds=900 ;; *) mb=768 seconds=240 ;; esac
 	status=0
 	if [ "$1" = net ]; then
 		"$here/net.sh" build "$VM_OUT" &&
