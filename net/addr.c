@@ -34,7 +34,7 @@ int addr_add(struct nl *nl, int index, struct cidr a, struct err *e)
 		nl_put(&r, IFA_BROADCAST, broadcast.bytes, ip_bytes(broadcast));
 	/* the cloud gave it to us alone: nothing to detect, nothing to wait for */
 	if (a.ip.family == 6)
-		nl_put_u32(&r, IFA_FLAGS, IFA_F_NODAD);
+		nl_put_u32(&r, IFA_FLAGS, IFA_F_NODAD | (a.len == 128 ? IFA_F_NOPREFIXROUTE : 0));
 	return nl_ack(nl, &r, e) < 0 ? err_wrap(e, "add address %s", cidr_str(a).s) : 0;
 }
 

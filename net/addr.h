@@ -15,7 +15,8 @@ struct addr {
 	uint8_t scope;      /* RT_SCOPE_* */
 };
 
-/* IPv4 with len < 31 gets its broadcast address; IPv6 is added with IFA_F_NODAD.  In err.sys:
+/* IPv4 with len < 31 gets its broadcast address; IPv6 is added with IFA_F_NODAD, and a
+ * single address without a route to it.  In err.sys:
  * EADDRINUSE: a sibling ipvlan slave holds it (the master's own is accepted); EEXIST: it is there
  * already. */
 int addr_add(struct nl *nl, int index, struct cidr a, struct err *e) MUST_USE;

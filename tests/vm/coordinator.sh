@@ -426,6 +426,7 @@ ipv6_part() {
 	end=$(host_end d)
 	same "the node's end has its addresses" '172.31.199.183/32 fd00::183/128' \
 		"$(on master ip -j address show "$end" | jq -r '[.[0].addr_info[] | select(.scope == "global") | "\(.local)/\(.prefixlen)"] | join(" ")')"
+	same 'and no routes to them' '' "$(on master ip -6 route show dev "$end" | grep -v fe80)"
 	same "the node's table 500 of IPv6" "fd00::5 dev $end src fd00::183 metric 1024 pref medium" "$(on master ip -6 route show table 500)"
 	same "the pod's table 100 of IPv6" 'default via fd00::183 dev veth0 metric 1024 pref medium' "$(table d 100 -6)"
 	same 'its neighbours of IPv6' "fd00::183 dev veth0 lladdr $(mac_of on master "$end") PERMANENT
@@ -870,9 +871,11 @@ try_here='
 		seen | diff "$work/wanted" -
 		exit 1
 	done'
-# fails POD NAME [KEYS]
+# fails CALL:ERROR,... POD NAME [KEYS]
 fails() {
-	for try in sendto:ENOBUFS open:EMFILE; do
+	tries=$(echo "$1" | tr , ' ')
+	shift
+	for try in $tries; do
 		: >"$work/broken"
 		conf=$(conf "${3:-}" | jq -c '. + {prevResult: {cniVersion: "1.0.0", interfaces: [], ips: []}}')
 		ok "$1: ADD of $2 is taken back whichever call fails (${try%:*})" on master env "work=$work" "pod=$1" "call=${try%:*}" "error=${try#*:}" "conf=$conf" \
@@ -888,15 +891,15 @@ steps_part() {
 	pod_new j
 	eth0 j
 	more j eth0 fd00::5/64 fd00::fd
-	fails j eth0 "$dual_keys"
+	fails sendto:ENOBUFS,open:EMFILE j eth0 "$dual_keys"
 	add j eth0 >/dev/null
 	net1 j
-	fails j net1 '"podDefaultRouteNic":"net1"'
+	fails sendto:ENOBUFS j net1 '"podDefaultRouteNic":"net1"'
 	del j eth0
 	pod_del j
 	overlaid l
 	net1 l
-	fails l net1
+	fails sendto:ENOBUFS l net1
 	pod_del l
 }
 

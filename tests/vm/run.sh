@@ -25,10 +25,10 @@ run() {
 	rm -rf "$VM_OUT"
 	mkdir -p "$VM_OUT"
 	case $1 in
-	cluster) mb=3000 seconds=420 ;;
-	coordinator) mb=768 seconds=600 ;;
-	probe | datapath | keeper) mb=768 seconds=400 ;;
-	*) mb=768 seconds=240 ;;
+	cluster) mb=3000 seconds=600 ;;
+	coordinator) mb=768 seconds=900 ;;
+	probe | datapath | keeper) mb=768 seconds=600 ;;
+	*) mb=768 seconds=400 ;;
 	esac
 	status=0
 	if [ "$1" = net ]; then
