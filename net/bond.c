@@ -265,6 +265,20 @@ static int end(struct nl *nl, struct about *a, struct err *e)
 	return nl_ack(nl, &a->r, e);
 }
 
+static int send_options(struct nl *nl, struct about *a, const struct bond *b, const char *what,
+                        struct err *e)
+{
+	AUTO_STR names = STR_INIT;
+
+	for (size_t i = 0; i < ARRAY_LEN(options); i++)
+		if (is_given(b, i)) {
+			put_option(&a->r, b, i);
+			str_addf(&names, "%s%s", names.len ? ", " : "", options[i].name);
+		}
+	/* the kernel says that one of them is not for this mode, and not which */
+	return end(nl, a, e) < 0 ? err_wrap(e, "%s (%s)", what, names.data) : 0;
+}
+
 int bond_add(struct nl *nl, const char *name, const struct bond *b, struct err *e)
 {
 	struct about a;
@@ -272,10 +286,7 @@ int bond_add(struct nl *nl, const char *name, const struct bond *b, struct err *
 	if (link_check_name(name, e) < 0)
 		return -1;
 	begin(&a, NLM_F_CREATE | NLM_F_EXCL, name, 0);
-	for (size_t i = 0; i < ARRAY_LEN(options); i++)
-		if (is_given(b, i))
-			put_option(&a.r, b, i);
-	return end(nl, &a, e) < 0 ? err_wrap(e, "create bond %s", name) : 0;
+	return send_options(nl, &a, b, "create the bond", e);
 }
 
 int bond_change(struct nl *nl, int index, const struct bond *b, struct err *e)
@@ -283,10 +294,7 @@ int bond_change(struct nl *nl, int index, const struct bond *b, struct err *e)
 	struct about a;
 
 	begin(&a, 0, NULL, index);
-	for (size_t i = 0; i < ARRAY_LEN(options); i++)
-		if (is_given(b, i))
-			put_option(&a.r, b, i);
-	return end(nl, &a, e) < 0 ? err_wrap(e, "change bond %d", index) : 0;
+	return send_options(nl, &a, b, "change the bond", e);
 }
 
 int bond_set_active(struct nl *nl, int index, int member, struct err *e)

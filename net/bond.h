@@ -35,8 +35,7 @@ int bond_options(struct bond *b, const char *text, struct err *e) MUST_USE;
 /* Tells which interface "primary" is (0: not asked for). */
 void bond_set_primary(struct bond *b, int index);
 
-/* Makes it, without members and down.  EEXIST: the name is taken.  The kernel's words name the
- * option that it does not accept in this mode. */
+/* Makes it, without members and down.  EEXIST: the name is taken. */
 int bond_add(struct nl *nl, const char *name, const struct bond *b, struct err *e) MUST_USE;
 /* Sets mode and options; the mode only while it is down and without members. */
 int bond_change(struct nl *nl, int index, const struct bond *b, struct err *e) MUST_USE;

@@ -290,6 +290,13 @@ static int may_join(struct work *w, const struct link *l, struct err *e)
 	return check_pods(w, l, e);
 }
 
+static int set_up_bond(struct work *w, struct err *e)
+{
+	return bond_change(w->nl, w->bond.index, &w->conf.bond, e) < 0
+	               ? err_wrap(e, "bond %s", w->bond.name)
+	               : 0;
+}
+
 static int make_bond(struct work *w, struct err *e)
 {
 	const char *name = w->conf.bond_name;
@@ -308,9 +315,11 @@ static int make_bond(struct work *w, struct err *e)
 		               "this node's kernel has no bonds (CONFIG_BONDING; try modprobe "
 		               "bonding)");
 	/* it came this very moment: made by somebody, or by the module that was just loaded */
-	if (e->sys != EEXIST || link_get(w->nl, name, &w->bond, e) < 0 || check_bond(w, e) < 0)
+	if (e->sys != EEXIST)
+		return err_wrap(e, "bond %s", name);
+	if (link_get(w->nl, name, &w->bond, e) < 0 || check_bond(w, e) < 0)
 		return -1;
-	return w->fresh ? bond_change(w->nl, w->bond.index, &w->conf.bond, e) : 0;
+	return w->fresh ? set_up_bond(w, e) : 0;
 }
 
 static int join(struct work *w, const struct link *l, struct err *e)
@@ -328,12 +337,15 @@ static int join(struct work *w, const struct link *l, struct err *e)
 	return 0;
 }
 
-static int set_active(struct work *w, struct err *e)
+/* One whose cable is out cannot be; the others are there for that. */
+static void set_active(struct work *w)
 {
+	struct err e;
+
 	for (size_t i = 0; i < w->conf.n; i++)
-		if (streq(w->conf.interfaces[i], w->conf.bond.active))
-			return bond_set_active(w->nl, w->bond.index, w->members[i].index, e);
-	return 0;
+		if (streq(w->conf.interfaces[i], w->conf.bond.active) &&
+		    bond_set_active(w->nl, w->bond.index, w->members[i].index, &e) < 0)
+			log_warn_err(&e, "%s", w->conf.bond_name);
 }
 
 static int provide_bond(struct work *w, struct err *e)
@@ -351,7 +363,7 @@ static int provide_bond(struct work *w, struct err *e)
 	if (!w->bond.index) {
 		if (make_bond(w, e) < 0)
 			return -1;
-	} else if (w->fresh && bond_change(w->nl, w->bond.index, &w->conf.bond, e) < 0) {
+	} else if (w->fresh && set_up_bond(w, e) < 0) {
 		return -1;
 	}
 	for (size_t i = 0; i < w->conf.n; i++)
@@ -359,7 +371,9 @@ static int provide_bond(struct work *w, struct err *e)
 			return -1;
 	if (bring_up(w, &w->bond, true, e) < 0)
 		return -1;
-	return there ? 0 : set_active(w, e);
+	if (!there)
+		set_active(w);
+	return 0;
 }
 
 /* The VLAN. */

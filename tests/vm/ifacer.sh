@@ -199,7 +199,7 @@ on node ip address del 10.2.0.1/24 dev nic2
 refused 'an option that there is not' '7 ifacer configuration: bond: options: there is no bond option "speed"' \
 	'"interfaces":["nic1","nic2"],"bond":{"name":"bond0","mode":1,"options":"miimon=100;speed=10"}'
 refused 'an option that the mode does not have' \
-	'999 create bond bond0: kernel (option lacp_rate: mode dependency failed, not supported in mode active-backup(1)): Permission denied' \
+	'999 bond bond0: create the bond (mode, lacp_rate): kernel (option not supported in mode): Permission denied' \
 	'"interfaces":["nic1","nic2"],"bond":{"name":"bond0","mode":1,"options":"lacp_rate=fast"}'
 on node ip link add bond0 type dummy
 refused 'a name that is taken' '999 interface bond0 is there already, and is no bond' "$bond"
@@ -220,7 +220,7 @@ moved() { [ "$(readlink "/proc/$holder/ns/net")" != "$(readlink /proc/self/ns/ne
 within 1000 moved
 on node ip link add link nic2 name inner netns "$holder" type ipvlan mode l2
 refused 'a bond whose second member the kernel refuses' \
-	"999 put nic2 into bond bond0: make interface $(index nic2) a member: kernel: Device or resource busy" "$bond"
+	"999 put nic2 into bond bond0: make interface $(index nic2) a member: kernel (Device is in use and cannot be enslaved): Resource busy" "$bond"
 nsenter "--net=/proc/$holder/ns/net" ip link del inner
 kill "$holder"
 on node ip link add bond0.100 type dummy
@@ -304,13 +304,23 @@ same 'with every option' '802.3ad 100 layer3+4 fast bandwidth 0 7 0a:00:00:00:00
 ok 'CHECK compares them' call CHECK "$(conf 1.1.0 "$all")"
 ok 'ADD too' call ADD "$(conf 1.1.0 "$all")"
 on node ip link del sp_bond0
-arp='"interfaces":["nic1","nic2"],"bond":{"mode":1,"options":"arp_interval=100;arp_ip_target=[\"10.100.0.1\",\"10.100.0.2\"];arp_validate=none;active_slave=nic2"}'
+arp='"interfaces":["nic1","nic2"],"bond":{"mode":1,"options":"arp_interval=100;arp_ip_target=[\"10.100.0.1\",\"10.100.0.2\"];arp_validate=none"}'
 ok 'STATUS makes what an ADD needs' call STATUS "$(conf 1.1.0 "$arp")"
-same 'a bond that asks by ARP, and the card that it was told to begin with' '100 10.100.0.1 10.100.0.2 nic2' \
-	"$(on node ip -d -j link show sp_bond0 | jq -r '.[0].linkinfo.info_data | "\(.arp_interval) \(.arp_ip_target | map(tostring) | join(" ")) \(.active_slave)"')"
+same 'a bond that asks by ARP' '100 10.100.0.1 10.100.0.2' \
+	"$(on node ip -d -j link show sp_bond0 | jq -r '.[0].linkinfo.info_data | "\(.arp_interval) \(.arp_ip_target | map(tostring) | join(" "))"')"
 ok 'ADD finds it' call ADD "$(conf 1.1.0 "$arp")"
 refused 'fewer addresses' '999 bond sp_bond0 is there already, and differs: arp_ip_target has 10.100.0.2, which is not wanted' \
 	'"interfaces":["nic1","nic2"],"bond":{"mode":1,"options":"arp_ip_target=10.100.0.1"}'
 on node ip link del sp_bond0
+active='"interfaces":["nic1","nic2"],"bond":{"name":"bond0","mode":1,"options":"miimon=100;active_slave=nic2"}'
+ok 'a bond that is told where to begin' call ADD "$(conf 1.1.0 "$active")"
+ok 'begins there' active_is nic2
+ok 'CHECK' call CHECK "$(conf 1.1.0 "$active")"
+on node ip link del bond0
+ip -n peer link set port2 down
+ok 'or elsewhere, when the cable is out' call ADD "$(conf 1.1.0 "$active")"
+ok 'as the kernel likes' active_is nic1
+ip -n peer link set port2 up
+on node ip link del bond0
 refused 'STATUS when it cannot be' '50 interface "nic9": there is none on this node' '"interfaces":["nic1","nic9"],"bond":{"mode":1}' STATUS
 exit "$failed"
