@@ -271,6 +271,14 @@ static void broken_datagrams_are_refused(void **state)
 	assert_int_equal(e.kind, ERR_PROTO);
 	assert_string_equal(e.msg, "netlink: a truncated message");
 
+	/* no int holds it: not to be taken for a small or a negative one */
+	error_message(NLM_F_CAPPED, 77, 0);
+	((struct nlmsghdr *)(void *)mouth)->nlmsg_len = UINT32_MAX;
+	speak();
+	assert_int_equal(plain_ack(), -1);
+	assert_int_equal(e.kind, ERR_PROTO);
+	assert_string_equal(e.msg, "netlink: a truncated message");
+
 	assert_int_equal(send(kernel, huge, sizeof(huge), 0), sizeof(huge));
 	assert_int_equal(plain_ack(), -1);
 	assert_int_equal(e.kind, ERR_PROTO);
