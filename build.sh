@@ -10,12 +10,13 @@ usage: ./build.sh [VERB] [ARGUMENT]...
 
   build            build/spiderbox, the static binary (default)
   demo             build, then the main job on two simulated nodes, explained as it runs
-  test [SUITE]...  all test suites, or some of: lint build unit cni ctl image
+  test [SUITE]...  all test suites, or some of: lint build unit fuzz cni ctl image
                    api vm demo measure bench chaos;
-                   unit/NAME runs one unit test program, vm/TOPIC and api/TOPIC one topic
+                   unit/NAME and fuzz/NAME run one program, vm/TOPIC and api/TOPIC one topic
   bench            what an ADD and a DEL cost, at a real API server: a table, then NAME VALUE GOAL ok|short
   lint             the lint suite
   chaos            the chaos suite at length: random operations and faults, 100,000 of them
+  fuzz [NAME]      the fuzz suite, or one of its programs, at length; what it learnt is kept in build/fuzz
   fmt              format the sources
   image            build/spiderbox-image.tar, an OCI archive holding the one binary
   size             sizes of the binary's sections and largest objects
@@ -30,6 +31,8 @@ environment:
   CI        any value: warnings are errors and a skipped test is a failure
   SEED      of the chaos suite: the same number makes the same decisions (default: another one each time)
   OPS       how many operations it makes
+  FUZZ_SECONDS  of each fuzz program (10 in the suite, 600 by the verb); 0: the suite runs the inputs
+            in tests/fuzz/corpus and no more, the verb goes on until something is found
 TEXT
 }
 
@@ -222,6 +225,7 @@ suite_packages() {
 	cni) echo curl ;;
 	ctl) echo jq strace util-linux ;;
 	image) echo jq ;;
+	fuzz) echo clang libclang-rt-14-dev libmnl-dev ;;
 	unit) echo clang libclang-rt-14-dev libcmocka-dev openssl libmnl-dev iproute2 nftables ;;
 	api) echo openssl curl jq python3 libcmocka-dev libmnl-dev ;;
 	vm | demo) echo gcc libcmocka-dev libmnl-dev busybox-static iproute2 nftables iptables iputils-ping kmod curl conntrack tcpdump openssl jq python3 strace procps ;;
@@ -267,7 +271,7 @@ run_suite() {
 
 run_tests() {
 	passed=0 failed=0
-	[ $# -gt 0 ] || set -- lint build unit cni ctl image api vm demo measure bench chaos
+	[ $# -gt 0 ] || set -- lint build unit fuzz cni ctl image api vm demo measure bench chaos
 	dependencies
 	for s; do
 		name=${s%%/*}
@@ -290,6 +294,10 @@ verb=${1:-build}
 [ $# -eq 0 ] || shift
 case $verb in
 test) ;;
+fuzz) [ $# -le 1 ] || {
+	say "fuzz wants one name, or none"
+	exit 2
+} ;;
 drop-sections | check-binary) [ $# -eq 1 ] || {
 	say "$verb wants one file"
 	exit 2
@@ -306,6 +314,10 @@ drop-sections) drop_sections "$1" ;;
 check-binary) check_binary "$1" ;;
 test) run_tests "$@" ;;
 lint) run_tests lint ;;
+fuzz)
+	export FUZZ_SECONDS="${FUZZ_SECONDS:-600}" FUZZ_KEEP=1
+	run_tests "fuzz${1:+/$1}"
+	;;
 chaos)
 	export OPS="${OPS:-100000}"
 	run_tests chaos

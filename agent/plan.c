@@ -720,7 +720,9 @@ static const struct pool_record *find_target(const struct ledger *l, const struc
 		const struct pool_record *have =
 			r->addresses[f].family ? pool_find(p, r->addresses[f]) : NULL;
 
+		/* a container's other NICs may have the address by now */
 		if (have && streq(have->cid, r->cid) &&
+		    (!*r->nic || !*have->nic || streq(have->nic, r->nic)) &&
 		    (r->op == LEDGER_QUARANTINE ? !*have->conflict : streq(have->uid, r->uid)))
 			return have;
 	}

@@ -21,8 +21,9 @@ int url_parse(const char *text, struct url *out, struct err *e)
 	host = strchr(text, ':') + 3;
 	if (*host == '[') {
 		host++;
-		end = strchr(host, ']');
-		port = end ? end + 1 : NULL;
+		end = host + strcspn(host, "/[]");
+		/* what stands in brackets is an IPv6 address, which has colons */
+		port = *end == ']' && memchr(host, ':', (size_t)(end - host)) ? end + 1 : NULL;
 	} else {
 		end = port = host + strcspn(host, ":/");
 	}

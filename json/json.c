@@ -698,7 +698,7 @@ const json *json_first(const json *j)
 
 const json *json_next(const json *j)
 {
-	return j->next;
+	return j ? j->next : NULL;
 }
 
 size_t json_count(const json *j)

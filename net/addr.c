@@ -76,6 +76,8 @@ static int visit(const struct nl_msg *m, void *arg, struct err *e)
 		return 0;
 	a.local.len = h->ifa_prefixlen;
 	a.local.ip.family = h->ifa_family == AF_INET ? 4 : 6;
+	if (a.local.len > ip_bits(a.local.ip))
+		return 0; /* who takes a list relies on it */
 	v = nl_attr(m, IFA_LOCAL, ip_bytes(a.local.ip), NULL);
 	if (!v)
 		v = nl_attr(m, IFA_ADDRESS, ip_bytes(a.local.ip), NULL);

@@ -336,6 +336,14 @@ static int receive(struct nl *nl, size_t *len, struct err *e)
 	return 0;
 }
 
+/* mnl_nlmsg_ok() takes a length beyond INT_MAX for a negative one, and would never come to an end.
+ */
+static bool is_whole(const struct nlmsghdr *h, int left)
+{
+	return left >= (int)sizeof(*h) && h->nlmsg_len >= sizeof(*h) &&
+	       h->nlmsg_len <= (uint32_t)left;
+}
+
 static int converse(struct nl *nl, struct conversation *c, struct err *e)
 {
 	for (;;) {
@@ -346,7 +354,7 @@ static int converse(struct nl *nl, struct conversation *c, struct err *e)
 		if (receive(nl, &len, c->stopped ? NULL : e) < 0)
 			return -1;
 		left = (int)len;
-		for (h = (const struct nlmsghdr *)(void *)nl->buf; mnl_nlmsg_ok(h, left);
+		for (h = (const struct nlmsghdr *)(void *)nl->buf; is_whole(h, left);
 		     h = mnl_nlmsg_next(h, &left)) {
 			rc = take(c, h, c->stopped ? NULL : e);
 			if (rc)

@@ -194,6 +194,8 @@ static int visit_route(const struct nl_msg *m, void *arg, struct err *e)
 		return 0;
 	t.dst.len = h->rtm_dst_len;
 	t.dst.ip.family = h->rtm_family == AF_INET ? 4 : 6;
+	if (t.dst.len > ip_bits(t.dst.ip))
+		return 0;
 	(void)get_ip(m, RTA_DST, h->rtm_family, &t.dst.ip);
 	(void)get_ip(m, RTA_PREFSRC, h->rtm_family, &t.prefsrc);
 	t.priority = get_u32(m, RTA_PRIORITY, 0);
@@ -350,8 +352,8 @@ static int visit_rule(const struct nl_msg *m, void *arg, struct err *e)
 	u.fwmask = get_u32(m, FRA_FWMASK, 0);
 	u.other = has_more(m, h);
 	u.src.len = h->src_len;
-	if (h->src_len)
-		(void)get_ip(m, FRA_SRC, h->family, &u.src.ip);
+	if (h->src_len && get_ip(m, FRA_SRC, h->family, &u.src.ip) && u.src.len > ip_bits(u.src.ip))
+		return 0;
 	all->v = xgrow(all->v, &all->cap, all->n + 1, sizeof(u));
 	all->v[all->n++] = u;
 	return 0;

@@ -48,12 +48,14 @@ test_libraries() {
 	mv -T "$work" "$DEPS/glibc" || rm -rf "$work" # another run was quicker
 }
 
-# cc_of KIND: gcc or clang (ASan, UBSan), tsan, or plain (for times)
+# cc_of KIND: gcc or clang (ASan, UBSan), tsan, fuzz (libFuzzer's main(), ASan, UBSan), or plain (for
+# times)
 cc_of() {
 	case $1 in
 	gcc) _cc='gcc -fsanitize=address,undefined -fno-sanitize-recover=all' ;;
 	clang) _cc='clang -fsanitize=address,undefined -fno-sanitize-recover=all' ;;
 	tsan) _cc='clang -fsanitize=thread' ;;
+	fuzz) _cc='clang -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all' ;;
 	plain) _cc=gcc ;;
 	esac
 	echo "$_cc -std=gnu11 -D_GNU_SOURCE -DTESTING -O1 -g -fno-omit-frame-pointer -Wall -Wextra -Wno-unknown-warning-option" \
@@ -95,12 +97,13 @@ link_test() {
 	for _l in $(words libs "$1"); do
 		_libs="$_libs -l$_l"
 	done
+	[ "$2" = fuzz ] || _libs="$_libs -lcmocka"
 	_objects=
 	for _c in $(sources_of "$1"); do
 		_objects="$_objects $(object_of "$2" "$_c")"
 	done
 	# shellcheck disable=SC2046,SC2086 # lists of words
-	$(cc_of "$2") "$1" $_objects -L"$DEPS/glibc" $_libs -lcmocka -lm -pthread $(words flags "$1") -o "$3"
+	$(cc_of "$2") "$1" $_objects -L"$DEPS/glibc" $_libs -lm -pthread $(words flags "$1") -o "$3"
 }
 
 # compile_test SOURCE KIND PROGRAM

@@ -1583,6 +1583,7 @@ static void networks(void **state)
 		{ "", "a, b@data ,q/c", "data", NULL, "pod/b" },
 		{ "", "a, b@data ,q/c", "net3", NULL, "q/c" },
 		{ "", "a, b@data ,q/c", "net2", NULL, NULL },
+		{ "", "a,q / b @ data", "data", NULL, "q/b" },
 		{ "", "[{\"name\":\"a\"},{\"name\":\"b\",\"interface\":\"data\"}]", "data", NULL,
 		  "pod/b" },
 		{ "", "[{\"name\":\"a\"", "net1", NULL, NULL },

@@ -194,6 +194,9 @@ static void accessors(void **state)
 	assert_int_equal(json_opt_strs(j, "m", &a, &e), -1);
 	assert_null(json_at(j, "n", "deeper", NULL));
 	assert_null(json_get(NULL, "a"));
+	assert_null(json_first(json_at(j, "f", NULL)));
+	assert_null(json_next(json_first(NULL)));
+	assert_int_equal(json_count(NULL), 0);
 }
 
 static void merge_patch(void **state)

@@ -6,6 +6,7 @@
  * before the request is made, its ear is read afterwards.  Numbers begin at 1 on every socket.
  */
 #include <errno.h>
+#include <linux/fib_rules.h>
 #include <linux/if_addr.h>
 #include <linux/if_link.h>
 #include <linux/neighbour.h>
@@ -266,6 +267,14 @@ static void broken_datagrams_are_refused(void **state)
 	(void)state;
 	error_message(NLM_F_CAPPED, 1, 0);
 	mouth_len -= 4;
+	speak();
+	assert_int_equal(plain_ack(), -1);
+	assert_int_equal(e.kind, ERR_PROTO);
+	assert_string_equal(e.msg, "netlink: a truncated message");
+
+	/* no int holds it: not to be taken for a small or a negative one */
+	error_message(NLM_F_CAPPED, 77, 0);
+	((struct nlmsghdr *)(void *)mouth)->nlmsg_len = UINT32_MAX;
 	speak();
 	assert_int_equal(plain_ack(), -1);
 	assert_int_equal(e.kind, ERR_PROTO);
@@ -809,6 +818,46 @@ static void an_interface_is_understood(void **state)
 	assert_string_equal(e.msg,
 	                    "interface \"eth0\": the kernel told nothing about the interface");
 	assert_int_equal(e.kind, ERR_PROTO);
+}
+
+/* Masks are made of the lengths. */
+static void prefixes_longer_than_an_address_are_passed_over(void **state)
+{
+	const struct ifaddrmsg a = { .ifa_family = AF_INET, .ifa_prefixlen = 33, .ifa_index = 3 };
+	const struct rtmsg t = { .rtm_family = AF_INET, .rtm_dst_len = 255 };
+	const struct fib_rule_hdr u = { .family = AF_INET6,
+		                        .src_len = 129,
+		                        .action = FR_ACT_TO_TBL };
+	const uint8_t ip[16] = { 10, 0, 0, 1 };
+	struct addr *addrs;
+	struct route *routes;
+	struct rule *rules;
+	size_t n = 77;
+
+	(void)state;
+	message(RTM_NEWADDR, NLM_F_MULTI, 1, &a, sizeof(a));
+	attribute(IFA_LOCAL, ip, 4);
+	an_address(0, 1, 7);
+	done(0, 1, 0);
+	speak();
+	assert_int_equal(addr_list(nl, 4, 0, &addrs, &n, &e), 0);
+	assert_int_equal(n, 1);
+	assert_int_equal(addrs[0].local.len, 24);
+	free(addrs);
+
+	message(RTM_NEWROUTE, NLM_F_MULTI, 2, &t, sizeof(t));
+	attribute(RTA_DST, ip, 4);
+	done(0, 2, 0);
+	speak();
+	assert_int_equal(route_list(nl, 4, 0, &routes, &n, &e), 0);
+	assert_int_equal(n, 0);
+
+	message(RTM_NEWRULE, NLM_F_MULTI, 3, &u, sizeof(u));
+	attribute(FRA_SRC, ip, 16);
+	done(0, 3, 0);
+	speak();
+	assert_int_equal(rule_list(nl, 6, &rules, &n, &e), 0);
+	assert_int_equal(n, 0);
 }
 
 /* Whatever is cut off or wrong: an answer or an error, no crash. */
@@ -1388,6 +1437,7 @@ int main(void)
 		T(interfaces_come_in_order),
 		T(a_stopped_dump_is_read_to_its_end),
 		T(a_short_family_header_is_refused),
+		T(prefixes_longer_than_an_address_are_passed_over),
 		T(nobody_needs_to_care),
 		T(a_full_request_is_never_sent),
 		T(batches_name_the_request_that_failed),
