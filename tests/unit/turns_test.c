@@ -28,21 +28,21 @@ static struct mono at(int64_t ms)
 /* A pool with one record of each named node, at 10.0.0.1 and so on; "" for a free address. */
 static void fill(struct pool *p, const char *const *nodes, size_t n)
 {
-	*p = (struct pool){ .records = xcalloc(n + 1, sizeof(*p->records)) };
+	*p = (struct pool){ .records = NULL };
 	for (size_t i = 0; i < n; i++) {
-		struct ip ip = { 4, { 10, 0, 0, (uint8_t)(i + 1) } };
-		char cid[8];
+		char cid[8], node[16], empty[] = "";
 
 		if (!*nodes[i])
 			continue;
 		snprintf(cid, sizeof(cid), "c%zu", i);
-		p->records[p->n_records++] = (struct pool_record){ .ip = ip,
-			                                           .pod = xstrdup(""),
-			                                           .uid = xstrdup(""),
-			                                           .nic = xstrdup(""),
-			                                           .cid = xstrdup(cid),
-			                                           .node = xstrdup(nodes[i]),
-			                                           .conflict = xstrdup("") };
+		snprintf(node, sizeof(node), "%s", nodes[i]);
+		pool_put(p, &(struct pool_record){ .ip = { 4, { 10, 0, 0, (uint8_t)(i + 1) } },
+		                                   .pod = empty,
+		                                   .uid = empty,
+		                                   .nic = empty,
+		                                   .cid = cid,
+		                                   .node = node,
+		                                   .conflict = empty });
 	}
 }
 
