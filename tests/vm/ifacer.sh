@@ -16,30 +16,9 @@ here=$(cd "$(dirname "$0")" && pwd)
 work=/run/ifacer
 CHAIN_CACHE=$work/cache
 mkdir -p "$work" "$CHAIN_CACHE" /opt/cni/bin
-failed=0
+# shellcheck source=tests/vm/ok.sh
+. "$here/ok.sh"
 
-# ok DESCRIPTION COMMAND...: it succeeds
-ok() {
-	ok_text=$1
-	shift
-	if "$@" >"$work/out" 2>&1; then
-		echo "ok - $ok_text"
-	else
-		echo "not ok - $ok_text"
-		sed 's/^/# /' "$work/out"
-		failed=1
-	fi
-}
-# same DESCRIPTION WANTED GOT: they are equal
-same() {
-	if [ "$2" = "$3" ]; then
-		echo "ok - $1"
-		return
-	fi
-	printf '%s\n' "$2" >"$work/wanted"
-	printf '%s\n' "$3" >"$work/got"
-	ok "$1" diff -u "$work/wanted" "$work/got"
-}
 # shellcheck disable=SC2317 # called by ok
 within() {
 	tries=$1
