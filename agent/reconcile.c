@@ -27,6 +27,7 @@
 #include "base/mono.h"
 #include "cni/state.h"
 #include "datapath/keep.h"
+#include "datapath/rule.h"
 #include "net/netns.h"
 #include "net/notices.h"
 
@@ -242,19 +243,9 @@ static enum evidence namespace_of(const struct reconcile *k, const struct datapa
 
 static void drop_rule(const struct node *n, int family, uint32_t table)
 {
-	const struct rule rule = { .family = family,
-		                   .priority = COORDINATOR_RULE_PRIORITY,
-		                   .table = table };
-	AUTO_FREE struct route *routes = NULL;
-	size_t count;
-
-	if (netns_lock(n->ns, true, NULL) < 0)
-		return;
-	if (route_list(n->nl, family, table, &routes, &count, NULL) == 0 && !count &&
-	    rule_del(n->nl, &rule, NULL) == 0)
+	if (datapath_rule_drop(n->nl, n->ns, family, table))
 		log_info("IPv%d rule %u to table %u is removed: no pod is left", family,
-		         rule.priority, table);
-	netns_unlock(n->ns);
+		         COORDINATOR_RULE_PRIORITY, table);
 }
 
 static void bury(const struct reconcile *k, const struct node *n, const struct datapath_record *r)

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "datapath/rule.h"
 #include "net/netns.h"
 #include "net/nft.h"
 #include "net/sysctl.h"
@@ -327,6 +328,6 @@ int work_apply(struct work *w, struct err *e)
 		return 0;
 	steps_undo(&w->steps);
 	for (int family = 4; family <= 6; family += 2)
-		coordinator_drop_rule(w->host, w->host_ns, family, w->conf.host_rule_table);
+		datapath_rule_drop(w->host, w->host_ns, family, w->conf.host_rule_table);
 	return -1;
 }

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "cni/state.h"
 #include "datapath/record.h"
+#include "datapath/rule.h"
 #include "net/netns.h"
 #include "plugins/coordinator_work.h"
 
@@ -38,40 +39,6 @@ static void del_release(struct del *d)
 }
 
 #define AUTO_DEL __attribute__((cleanup(del_release))) struct del
-
-/* The kernel deletes the first that fits: one with more conditions of the same priority and table,
- * which is somebody's, fits as well. */
-static bool is_alone(struct nl *host, const struct rule *rule)
-{
-	AUTO_FREE struct rule *all = NULL;
-	size_t count, fit = 0, others = 0;
-
-	if (rule_list(host, rule->family, &all, &count, NULL) < 0)
-		return false;
-	for (size_t i = 0; i < count; i++) {
-		if (all[i].priority != rule->priority || all[i].table != rule->table)
-			continue;
-		fit++;
-		others += all[i].other || all[i].src.len || all[i].fwmask;
-	}
-	return fit == 1 && !others;
-}
-
-void coordinator_drop_rule(struct nl *host, int host_ns, int family, uint32_t table)
-{
-	const struct rule rule = { .family = family,
-		                   .priority = COORDINATOR_RULE_PRIORITY,
-		                   .table = table };
-	AUTO_FREE struct route *routes = NULL;
-	size_t count;
-
-	if (netns_lock(host_ns, true, NULL) < 0)
-		return;
-	if (route_list(host, family, table, &routes, &count, NULL) == 0 && !count &&
-	    is_alone(host, &rule))
-		IGNORE(rule_del(host, &rule, NULL));
-	netns_unlock(host_ns);
-}
 
 /* The table of our routes over that interface; where there is none, the usual one. */
 static uint32_t table_of(struct nl *host, int family, int index, uint32_t usual)
@@ -124,8 +91,8 @@ static int del_pair(struct del *d, uint32_t usual, struct err *e)
 		if (link_del(d->host, index, e) < 0 && e->kind != ERR_NOT_FOUND)
 			return -1;
 	}
-	coordinator_drop_rule(d->host, d->host_ns, 4, tables[0]);
-	coordinator_drop_rule(d->host, d->host_ns, 6, tables[1]);
+	datapath_rule_drop(d->host, d->host_ns, 4, tables[0]);
+	datapath_rule_drop(d->host, d->host_ns, 6, tables[1]);
 	return 0;
 }
 
@@ -273,8 +240,8 @@ static int del_further(struct del *d, uint32_t usual, struct err *e)
 	if (index && del_routes(d, index, table, e) < 0)
 		return -1;
 	clean_pod(d);
-	coordinator_drop_rule(d->host, d->host_ns, 4, table);
-	coordinator_drop_rule(d->host, d->host_ns, 6, table);
+	datapath_rule_drop(d->host, d->host_ns, 4, table);
+	datapath_rule_drop(d->host, d->host_ns, 6, table);
 	return 0;
 }
 

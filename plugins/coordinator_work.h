@@ -65,8 +65,6 @@ int work_apply(struct work *w, struct err *e) MUST_USE;
 /* The pair as it is now, by which an earlier ADD of this container joined the pod. */
 int work_check(struct work *w, struct err *e) MUST_USE;
 
-/* The node's rule is of all its pods: it goes with the last route of its table. */
-void coordinator_drop_rule(struct nl *host, int host_ns, int family, uint32_t table);
 int coordinator_del(struct cni_call *c, int *code, struct err *e) MUST_USE;
 
 #endif

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * rule.c - the node's rule, which belongs to no single pod.
+ */
+#include <stdlib.h>
+
+#include "datapath/plan.h"
+#include "datapath/rule.h"
+#include "net/netns.h"
+
+/* The kernel deletes the first that fits: one with more conditions of the same priority and table,
+ * which is somebody's, fits as well. */
+static bool is_alone(struct nl *nl, const struct rule *rule)
+{
+	AUTO_FREE struct rule *all = NULL;
+	size_t count, fit = 0, others = 0;
+
+	if (rule_list(nl, rule->family, &all, &count, NULL) < 0)
+		return false;
+	for (size_t i = 0; i < count; i++) {
+		if (all[i].priority != rule->priority || all[i].table != rule->table)
+			continue;
+		fit++;
+		others += all[i].other || all[i].src.len || all[i].fwmask;
+	}
+	return fit == 1 && !others;
+}
+
+bool datapath_rule_drop(struct nl *nl, int ns, int family, uint32_t table)
+{
+	const struct rule rule = { .family = family,
+		                   .priority = COORDINATOR_RULE_PRIORITY,
+		                   .table = table };
+	AUTO_FREE struct route *routes = NULL;
+	bool gone = false;
+	size_t count;
+
+	if (netns_lock(ns, true, NULL) < 0)
+		return false;
+	if (route_list(nl, family, table, &routes, &count, NULL) == 0 && !count &&
+	    is_alone(nl, &rule))
+		gone = rule_del(nl, &rule, NULL) == 0;
+	netns_unlock(ns);
+	return gone;
+}
