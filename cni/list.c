@@ -435,9 +435,13 @@ static void del_stale(const struct cni_network *n, const struct cni_runtime *rt,
                       const struct cni_attachment *a, struct first *f)
 {
 	struct cni_runtime its = *rt;
+	AUTO_CNI_NETWORK own = { .name = NULL };
 	struct err e;
 	int code = 0, rc;
 
+	/* two configurations may have one name: the one that made it undoes it */
+	if (cni_network_read(json_copy(a->conf), a->network, n->version, &own, NULL) == 0)
+		n = &own;
 	its.container_id = a->container_id;
 	its.netns = a->netns;
 	its.ifname = a->ifname;

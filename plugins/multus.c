@@ -278,7 +278,10 @@ static int select_networks(struct work *w, json **first, json **more, struct err
 	if (w->pod.default_network) {
 		if (multus_select(w->pod.default_network, w->conf.multus_namespace, first, e) < 0)
 			return err_wrap(e, "annotation " MULTUS_DEFAULT_NETWORK);
-		if (json_count(*first) > 1)
+		if (!json_first(*first)) {
+			json_free(*first);
+			*first = NULL;
+		} else if (json_count(*first) > 1)
 			return err_set(e, ERR_CONFIG,
 			               "annotation " MULTUS_DEFAULT_NETWORK
 			               ": it names %zu networks, and can name one",
@@ -515,8 +518,6 @@ static int add_one(struct work *w, const struct multus_delegate *d, struct err *
 	AUTO_JSON *result = NULL;
 	int rc;
 
-	if (check_free(w, d, e) < 0)
-		return -1;
 	rc = cni_network_add(&d->network, &r.rt, &result, w->code, e);
 	reopen_log(w);
 	if (rc < 0 || set_default_routes(w, d, result, &r, e) < 0)
@@ -590,6 +591,11 @@ static int add_all(struct work *w, struct err *e)
 	for (size_t i = 0; i < n; i++) {
 		const struct multus_delegate *d = &w->delegates.v[i];
 
+		/* what is there already is not this network's to give up */
+		if (check_free(w, d, e) < 0) {
+			roll_back(w, i);
+			return wrap(w, d->network.name, e);
+		}
 		if (add_one(w, d, e) < 0) {
 			roll_back(w, i + 1);
 			return wrap(w, d->network.name, e);

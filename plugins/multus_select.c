@@ -38,6 +38,15 @@ static char *trim(char *s)
 	return s;
 }
 
+/* Every pod has its lo; who names it means something else. */
+static int check_ifname(const char *name, struct err *e)
+{
+	if (streq(name, "lo"))
+		return err_set(e, ERR_CONFIG,
+		               "interface name \"lo\": every pod has that one already");
+	return link_check_name(name, e);
+}
+
 /* One "[namespace/]name[@interface]"; the text is taken apart in place. */
 static int read_item(char *item, const char *default_ns, json **out, struct err *e)
 {
@@ -56,7 +65,7 @@ static int read_item(char *item, const char *default_ns, json **out, struct err 
 	}
 	name = trim(item);
 	if (check_label("network name", name, e) < 0 || check_label("namespace", ns, e) < 0 ||
-	    (ifname && link_check_name(ifname, e) < 0))
+	    (ifname && check_ifname(ifname, e) < 0))
 		return -1;
 	*out = json_new_object();
 	json_set_str(*out, "name", name);
@@ -190,8 +199,7 @@ static int read_names(json *o, const char *default_ns, struct err *e)
 		json_set_str(o, "interface", ifname);
 	ifname = "";
 	if (json_opt_str(o, "interface", &ifname, e) < 0 ||
-	    json_opt_str(o, "deviceID", &device, e) < 0 ||
-	    (*ifname && link_check_name(ifname, e) < 0))
+	    json_opt_str(o, "deviceID", &device, e) < 0 || (*ifname && check_ifname(ifname, e) < 0))
 		return -1;
 	if (!*name || strchr(name, '/') || strchr(ns, '/'))
 		return err_set(e, ERR_CONFIG, "\"%s\" is no name of a network", name);
@@ -245,7 +253,8 @@ int multus_select(const char *text, const char *default_ns, json **out, struct e
 			e->kind = ERR_CONFIG;
 		return -1;
 	}
-	if (!json_first(list) || json_count(list) > MULTUS_NETWORKS_MAX)
+	/* "[]" names none, as programs write it that have nothing to add */
+	if (json_count(list) > MULTUS_NETWORKS_MAX)
 		return err_set(e, ERR_CONFIG, "it names %zu networks", json_count(list));
 	*out = take_ptr(&list);
 	return 0;

@@ -441,9 +441,9 @@ static void what_is_refused(void **state)
 		{ "{\"known\":true,\"defaultNetwork\":\"a,b\"}", "\"clusterNetwork\":\"c\",", 7,
 		  "annotation v1.multus-cni.io/default-network: it names 2 networks, and can name "
 		  "one" },
-		{ "{\"known\":true,\"networks\":\"a@lo\"}", DELEGATES, 999,
-		  "[default/web/u-1:a]: error adding container to network \"a\": interface lo is "
-		  "already in the pod" },
+		{ "{\"known\":true,\"networks\":\"a@lo\"}", DELEGATES, 7,
+		  "annotation k8s.v1.cni.cncf.io/networks: \"a@lo\": interface name \"lo\": every "
+		  "pod has that one already" },
 		{ "{\"known\":true,\"networks\":\"missing\"}", DELEGATES, 999,
 		  "annotation k8s.v1.cni.cncf.io/networks: NetworkAttachmentDefinition "
 		  "default/missing: there is none" },

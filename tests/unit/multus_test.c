@@ -169,7 +169,10 @@ static void selections(void **state)
 		  "80,\"containerPort\":8080,\"protocol\":\"tcp\"}],\"bandwidth\":{\"ingressRate\":"
 		  "5},"
 		  "\"namespace\":\"dflt\"}]" },
-		{ "[]", "it names 0 networks" },
+		{ "[]", "[]" },
+		{ "a@lo", "\"a@lo\": interface name \"lo\": every pod has that one already" },
+		{ "[{\"name\":\"a\",\"interface\":\"lo\"}]",
+		  "element 1: interface name \"lo\": every pod has that one already" },
 		{ "{\"name\":\"a\"}", "not a list" },
 		{ "[1]", "element 1: not an object" },
 		{ "[{\"name\":\"a\"},{}]", "element 2: \"\" is no name of a network" },
