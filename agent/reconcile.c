@@ -318,6 +318,9 @@ static void forget(const struct reconcile *k, const struct node *n, const struct
 			          ip_str(r->pod_ips[i]).s, route.table);
 		IGNORE(neigh_del(n->nl, l->index, r->pod_ips[i], NULL));
 	}
+	/* which the DEL left because of that route */
+	drop_rule(n, 4, r->host_table);
+	drop_rule(n, 6, r->host_table);
 }
 
 /* Those of before, with what is known of them, and new ones; dead ones are buried. */
@@ -327,9 +330,15 @@ static int read_records(struct reconcile *k, struct node *n, struct err *e)
 	struct datapath_record *v;
 	size_t n_old = k->n_kept, count;
 
-	if (link_list(n->nl, &n->links, &n->n_links, e) < 0 ||
-	    datapath_record_list(k->config.state_dir, &v, &count, e) < 0)
+	/* the records first: the pairs of all of them are there then */
+	if (datapath_record_list(k->config.state_dir, &v, &count, e) < 0)
 		return -1;
+	if (link_list(n->nl, &n->links, &n->n_links, e) < 0) {
+		for (size_t i = 0; i < count; i++)
+			datapath_record_release(&v[i]);
+		free(v);
+		return -1;
+	}
 	k->kept = xcalloc(count + 1, sizeof(*k->kept));
 	k->n_kept = 0;
 	for (size_t i = 0; i < count; i++) {
@@ -594,10 +603,35 @@ static bool is_recorded(const struct reconcile *k, const struct datapath_record 
 	       0;
 }
 
-/* The record has these addresses from now on, and then those that it had as far as `old` says. */
-static int record_ips(const struct reconcile *k, struct datapath_record *r, const struct ip *ips,
-                      size_t n, bool old, struct err *e)
+static void tell_ips(const struct reconcile *k, const struct kept *p, const struct ip *v, size_t n)
 {
+	AUTO_FREE char *name = name_of(k, p);
+	AUTO_STR list = STR_INIT;
+
+	for (size_t i = 0; i < n; i++)
+		str_addf(&list, "%s%s", i ? ", " : "", ip_str(v[i]).s);
+	log_info("%s: the node's addresses, which the pod has to reach by %s, are now %s", name,
+	         p->r.host_link, list.data);
+}
+
+static bool same_ips(const struct datapath_record *r, const struct ip *v, size_t n)
+{
+	if (r->n_node_ips != n)
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (!ip_equal(r->node_ips[i], v[i]))
+			return false;
+	return true;
+}
+
+/*
+ * The record has these addresses from now on, and then those that it had as far as `old` says.
+ * Writing it wakes us: so not when it says that already.
+ */
+static int record_ips(const struct reconcile *k, struct kept *p, const struct ip *ips, size_t n,
+                      bool old, struct err *e)
+{
+	struct datapath_record *r = &p->r;
 	struct ip *all = xcalloc(n + r->n_node_ips + 1, sizeof(*all));
 	size_t count = n;
 
@@ -610,21 +644,16 @@ static int record_ips(const struct reconcile *k, struct datapath_record *r, cons
 		if (!had)
 			all[count++] = r->node_ips[i];
 	}
+	if (old && same_ips(r, all, count)) {
+		free(all);
+		return 0;
+	}
+	if (old)
+		tell_ips(k, p, ips, n);
 	free(r->node_ips);
 	r->node_ips = all;
 	r->n_node_ips = count;
 	return datapath_record_write(k->config.state_dir, r, e);
-}
-
-static void tell_ips(const struct reconcile *k, const struct kept *p, const struct ip *v, size_t n)
-{
-	AUTO_FREE char *name = name_of(k, p);
-	AUTO_STR list = STR_INIT;
-
-	for (size_t i = 0; i < n; i++)
-		str_addf(&list, "%s%s", i ? ", " : "", ip_str(v[i]).s);
-	log_info("%s: the node's addresses, which the pod has to reach by %s, are now %s", name,
-	         p->r.host_link, list.data);
 }
 
 static int enter_pod(struct reconcile *k, struct kept *p, struct keep_facts *f, bool current,
@@ -637,11 +666,8 @@ static int enter_pod(struct reconcile *k, struct kept *p, struct keep_facts *f, 
 
 	if (look_at_pod(k, &p->r, &pod, e) < 0)
 		return -1;
-	if (!current) {
-		tell_ips(k, p, f->node_ips, f->n_node_ips);
-		if (record_ips(k, &p->r, f->node_ips, f->n_node_ips, true, e) < 0)
-			return -1;
-	}
+	if (!current && record_ips(k, p, f->node_ips, f->n_node_ips, true, e) < 0)
+		return -1;
 	f->pod_link = pod.link.index;
 	there = (struct keep_there){ .routes = pod.routes,
 		                     .neighs = pod.neighs,
@@ -654,7 +680,7 @@ static int enter_pod(struct reconcile *k, struct kept *p, struct keep_facts *f, 
 	if (current || !p->settled)
 		return 0;
 	p->r.host_mac = f->host_mac;
-	return record_ips(k, &p->r, f->node_ips, f->n_node_ips, false, e);
+	return record_ips(k, p, f->node_ips, f->n_node_ips, false, e);
 }
 
 static void keep_pod(struct reconcile *k, const struct node *n, struct kept *p)

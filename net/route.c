@@ -116,6 +116,7 @@ struct routes {
 	struct route *v;
 	size_t n, cap;
 	uint32_t table;
+	uint8_t family; /* AF_*, 0: any */
 };
 
 static void forget_routes(void *arg)
@@ -184,7 +185,9 @@ static int visit_route(const struct nl_msg *m, void *arg, struct err *e)
 		           .type = h->rtm_type };
 
 	(void)e;
+	/* a kernel without IPv6 tells its IPv4 routes who asks for others */
 	if (m->type != RTM_NEWROUTE || (h->rtm_family != AF_INET && h->rtm_family != AF_INET6) ||
+	    (all->family && h->rtm_family != all->family) ||
 	    (h->rtm_flags & RTM_F_CLONED && all->table != UINT32_MAX))
 		return 0;
 	t.table = get_u32(m, RTA_TABLE, h->rtm_table);
@@ -214,7 +217,7 @@ static int visit_route(const struct nl_msg *m, void *arg, struct err *e)
 int route_list(struct nl *nl, int family, uint32_t table, struct route **out, size_t *count,
                struct err *e)
 {
-	struct routes all = { NULL, 0, 0, table };
+	struct routes all = { .table = table, .family = af(family) };
 	struct rtmsg *h;
 	struct nl_req r;
 	struct err mine;
@@ -241,7 +244,7 @@ int route_list(struct nl *nl, int family, uint32_t table, struct route **out, si
 
 int route_get(struct nl *nl, struct ip dst, struct route *out, struct err *e)
 {
-	struct routes all = { NULL, 0, 0, UINT32_MAX };
+	struct routes all = { .table = UINT32_MAX };
 	struct rtmsg *h;
 	struct nl_req r;
 	struct err mine;
@@ -314,6 +317,7 @@ int rule_del(struct nl *nl, const struct rule *u, struct err *e)
 struct rules {
 	struct rule *v;
 	size_t n, cap;
+	uint8_t family; /* AF_* */
 };
 
 static void forget_rules(void *arg)
@@ -344,7 +348,8 @@ static int visit_rule(const struct nl_msg *m, void *arg, struct err *e)
 	struct rule u = { .family = h->family == AF_INET ? 4 : 6 };
 
 	(void)e;
-	if (m->type != RTM_NEWRULE || (h->family != AF_INET && h->family != AF_INET6))
+	if (m->type != RTM_NEWRULE || (h->family != AF_INET && h->family != AF_INET6) ||
+	    h->family != all->family)
 		return 0;
 	u.table = get_u32(m, FRA_TABLE, h->table);
 	u.priority = get_u32(m, FRA_PRIORITY, 0);
@@ -361,16 +366,23 @@ static int visit_rule(const struct nl_msg *m, void *arg, struct err *e)
 
 int rule_list(struct nl *nl, int family, struct rule **out, size_t *count, struct err *e)
 {
-	struct rules all = { NULL, 0, 0 };
+	struct rules all = { .family = af(family) };
+	struct err mine;
 	struct fib_rule_hdr *h;
 	struct nl_req r;
 
+	if (!e)
+		e = &mine;
 	nl_req_init(&r, RTM_GETRULE, NLM_F_DUMP, sizeof(*h));
 	h = nl_header(&r);
 	h->family = af(family);
 	if (nl_query(nl, &r, sizeof(*h), visit_rule, forget_rules, &all, e) < 0) {
-		free(all.v);
-		return err_wrap(e, "list rules");
+		/* a kernel without IPv6 has no such rules */
+		if (e->sys != EAFNOSUPPORT) {
+			free(all.v);
+			return err_wrap(e, "list rules");
+		}
+		all.n = 0;
 	}
 	*out = all.v;
 	*count = all.n;

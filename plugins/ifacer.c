@@ -11,8 +11,8 @@
  * was killed) are added, and a bond that is down and empty (the kernel's module makes one when it
  * is loaded) is set up.  What a call has changed when it fails, it changes back.
  *
- * STATUS makes them too: else a network whose master is to be made is never ready, and gets no pod
- * whose ADD would make it.
+ * STATUS makes them too, as far as no interface has to be set down: else a network whose master is
+ * to be made is never ready, and gets no pod whose ADD would make it.
  */
 #include <errno.h>
 #include <linux/if_ether.h>
@@ -41,6 +41,7 @@ struct work {
 	struct link members[IFACER_INTERFACES_MAX];
 	struct link bond; /* index 0: there is none */
 	bool fresh;       /* nobody has used the bond yet */
+	bool later;       /* an ADD is to make it: see status() */
 	struct {
 		enum undo what;
 		int index;
@@ -359,6 +360,11 @@ static int provide_bond(struct work *w, struct err *e)
 	for (size_t i = 0; i < w->conf.n; i++)
 		if (may_join(w, &w->members[i], e) < 0)
 			return -1;
+	/* without a pod there is no folder of namespaces to look for slaves of the cards in */
+	for (size_t i = 0; i < w->conf.n && !*w->call->netns; i++)
+		w->later |= !is_member(w, &w->members[i]) && (w->members[i].flags & IFF_UP);
+	if (w->later)
+		return 0;
 	there = w->bond.index && !w->fresh;
 	if (!w->bond.index) {
 		if (make_bond(w, e) < 0)
@@ -459,7 +465,7 @@ static int provide(struct work *w, struct err *e)
 	    netns_lock(ns, true, e) < 0)
 		return -1;
 	if ((w->conf.bond_name && provide_bond(w, e) < 0) ||
-	    (w->conf.vlan && provide_vlan(w, e) < 0)) {
+	    (w->conf.vlan && !w->later && provide_vlan(w, e) < 0)) {
 		undo(w);
 		return -1;
 	}
@@ -523,6 +529,8 @@ static int check(struct cni_call *c, int *code, struct err *e)
 	return w.conf.vlan ? verify_vlan(&w, e) : 0;
 }
 
+/* Makes what is missing, but for a bond whose members would have to be set down for a moment: that
+ * is an ADD's, which knows where pods' namespaces are. */
 static int status(struct cni_call *c, int *code, struct err *e)
 {
 	AUTO_WORK w = { .call = c, .code = code };

@@ -301,5 +301,8 @@ ok 'or elsewhere, when the cable is out' call ADD "$(conf 1.1.0 "$active")"
 ok 'as the kernel likes' active_is nic1
 ip -n peer link set port2 up
 on node ip link del bond0
+on node ip link set nic1 up
+ok 'STATUS leaves it to an ADD where a card has to be set down' call STATUS "$(conf 1.1.0 "$arp")"
+same 'and the card as it is' 'UP' "$(on node ip -j link show nic1 | jq -r '.[0] | select(.master == null).flags[] | select(. == "UP")')"
 refused 'STATUS when it cannot be' '50 interface "nic9": there is none on this node' '"interfaces":["nic1","nic9"],"bond":{"mode":1}' STATUS
 exit "$failed"
