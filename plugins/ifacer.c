@@ -360,8 +360,8 @@ static int provide_bond(struct work *w, struct err *e)
 	for (size_t i = 0; i < w->conf.n; i++)
 		if (may_join(w, &w->members[i], e) < 0)
 			return -1;
-	/* without a pod there is no folder of namespaces to look for slaves of the cards in */
-	for (size_t i = 0; i < w->conf.n && !*w->call->netns; i++)
+	/* a runtime names no pod then, and so no folder to look for slaves of the cards in */
+	for (size_t i = 0; i < w->conf.n && w->call->command == CNI_STATUS; i++)
 		w->later |= !is_member(w, &w->members[i]) && (w->members[i].flags & IFF_UP);
 	if (w->later)
 		return 0;
