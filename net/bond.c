@@ -23,37 +23,37 @@ enum { TARGETS = 16, MEMBER, MAC };
 static const struct option {
 	char name[18];
 	uint8_t attr, size;
-	const char *words;
+	char words[80]; /* not a pointer, which every start of the program would relocate */
 } options[] = {
 	{ "mode", IFLA_BOND_MODE, 1,
 	  "balance-rr active-backup balance-xor broadcast 802.3ad balance-tlb balance-alb" },
-	{ "miimon", IFLA_BOND_MIIMON, 4, NULL },
-	{ "updelay", IFLA_BOND_UPDELAY, 4, NULL },
-	{ "downdelay", IFLA_BOND_DOWNDELAY, 4, NULL },
-	{ "peer_notif_delay", IFLA_BOND_PEER_NOTIF_DELAY, 4, NULL },
-	{ "use_carrier", IFLA_BOND_USE_CARRIER, 1, NULL },
-	{ "arp_interval", IFLA_BOND_ARP_INTERVAL, 4, NULL },
-	{ "arp_ip_target", IFLA_BOND_ARP_IP_TARGET, TARGETS, NULL },
+	{ "miimon", IFLA_BOND_MIIMON, 4, "" },
+	{ "updelay", IFLA_BOND_UPDELAY, 4, "" },
+	{ "downdelay", IFLA_BOND_DOWNDELAY, 4, "" },
+	{ "peer_notif_delay", IFLA_BOND_PEER_NOTIF_DELAY, 4, "" },
+	{ "use_carrier", IFLA_BOND_USE_CARRIER, 1, "" },
+	{ "arp_interval", IFLA_BOND_ARP_INTERVAL, 4, "" },
+	{ "arp_ip_target", IFLA_BOND_ARP_IP_TARGET, TARGETS, "" },
 	{ "arp_validate", IFLA_BOND_ARP_VALIDATE, 4,
 	  "none active backup all filter filter_active filter_backup" },
 	{ "arp_all_targets", IFLA_BOND_ARP_ALL_TARGETS, 4, "any all" },
-	{ "primary", IFLA_BOND_PRIMARY, MEMBER, NULL },
-	{ "active_slave", IFLA_BOND_ACTIVE_SLAVE, MEMBER, NULL },
+	{ "primary", IFLA_BOND_PRIMARY, MEMBER, "" },
+	{ "active_slave", IFLA_BOND_ACTIVE_SLAVE, MEMBER, "" },
 	{ "primary_reselect", IFLA_BOND_PRIMARY_RESELECT, 1, "always better failure" },
 	{ "fail_over_mac", IFLA_BOND_FAIL_OVER_MAC, 1, "none active follow" },
 	{ "xmit_hash_policy", IFLA_BOND_XMIT_HASH_POLICY, 1,
 	  "layer2 layer3+4 layer2+3 encap2+3 encap3+4 vlan+srcmac" },
-	{ "resend_igmp", IFLA_BOND_RESEND_IGMP, 4, NULL },
-	{ "all_slaves_active", IFLA_BOND_ALL_SLAVES_ACTIVE, 1, NULL },
-	{ "min_links", IFLA_BOND_MIN_LINKS, 4, NULL },
-	{ "lp_interval", IFLA_BOND_LP_INTERVAL, 4, NULL },
-	{ "packets_per_slave", IFLA_BOND_PACKETS_PER_SLAVE, 4, NULL },
+	{ "resend_igmp", IFLA_BOND_RESEND_IGMP, 4, "" },
+	{ "all_slaves_active", IFLA_BOND_ALL_SLAVES_ACTIVE, 1, "" },
+	{ "min_links", IFLA_BOND_MIN_LINKS, 4, "" },
+	{ "lp_interval", IFLA_BOND_LP_INTERVAL, 4, "" },
+	{ "packets_per_slave", IFLA_BOND_PACKETS_PER_SLAVE, 4, "" },
 	{ "lacp_rate", IFLA_BOND_AD_LACP_RATE, 1, "slow fast" },
 	{ "ad_select", IFLA_BOND_AD_SELECT, 1, "stable bandwidth count" },
-	{ "ad_actor_sys_prio", IFLA_BOND_AD_ACTOR_SYS_PRIO, 2, NULL },
-	{ "ad_user_port_key", IFLA_BOND_AD_USER_PORT_KEY, 2, NULL },
-	{ "ad_actor_system", IFLA_BOND_AD_ACTOR_SYSTEM, MAC, NULL },
-	{ "tlb_dynamic_lb", IFLA_BOND_TLB_DYNAMIC_LB, 1, NULL },
+	{ "ad_actor_sys_prio", IFLA_BOND_AD_ACTOR_SYS_PRIO, 2, "" },
+	{ "ad_user_port_key", IFLA_BOND_AD_USER_PORT_KEY, 2, "" },
+	{ "ad_actor_system", IFLA_BOND_AD_ACTOR_SYSTEM, MAC, "" },
+	{ "tlb_dynamic_lb", IFLA_BOND_TLB_DYNAMIC_LB, 1, "" },
 };
 
 _Static_assert(ARRAY_LEN(options) <= BOND_OPTIONS_MAX, "one bit and one value for each");
@@ -93,8 +93,9 @@ static const char *word(const char *words, uint32_t n, size_t *len)
 		if (words)
 			words++;
 	}
-	if (words)
-		*len = strcspn(words, " ");
+	if (!words || !*words)
+		return NULL;
+	*len = strcspn(words, " ");
 	return words;
 }
 
@@ -110,7 +111,7 @@ static int read_number(const struct option *o, const char *text, uint32_t *out, 
 			*out = number;
 			return 0;
 		}
-	if (!o->words)
+	if (!*o->words)
 		return parse_u32(text, 0, limits[o->size], out, e);
 	if (parse_u32(text, 0, number - 1, out, NULL) == 0)
 		return 0;
