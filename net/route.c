@@ -187,7 +187,7 @@ static int visit_route(const struct nl_msg *m, void *arg, struct err *e)
 	(void)e;
 	/* a kernel without IPv6 tells its IPv4 routes who asks for others */
 	if (m->type != RTM_NEWROUTE || (h->rtm_family != AF_INET && h->rtm_family != AF_INET6) ||
-	    (all->family && h->rtm_family != all->family) ||
+	    (all->family == AF_INET6 && h->rtm_family == AF_INET) ||
 	    (h->rtm_flags & RTM_F_CLONED && all->table != UINT32_MAX))
 		return 0;
 	t.table = get_u32(m, RTA_TABLE, h->rtm_table);
