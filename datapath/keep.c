@@ -60,28 +60,12 @@ void keep_change_text(const struct keep_change *c, struct str *out)
 }
 
 /* Addresses. */
-static bool contains(const struct ip *v, size_t n, struct ip a)
-{
-	for (size_t i = 0; i < n; i++)
-		if (ip_equal(v[i], a))
-			return true;
-	return false;
-}
-
-static const struct ip *first_of(const struct ip *v, size_t n, uint8_t family)
-{
-	for (size_t i = 0; i < n; i++)
-		if (v[i].family == family)
-			return &v[i];
-	return NULL;
-}
-
 static bool lost_gateway(const struct datapath_record *r, uint8_t family, const struct ip *local,
                          size_t n_local)
 {
-	const struct ip *gw = first_of(r->node_ips, r->n_node_ips, family);
+	const struct ip *gw = ip_first_of(r->node_ips, r->n_node_ips, family);
 
-	return gw && !contains(local, n_local, *gw);
+	return gw && !ip_among(local, n_local, *gw);
 }
 
 /* Appends those of one family that are not there yet, and in `only` unless that is NULL. */
@@ -89,8 +73,8 @@ static size_t append(struct ip *to, size_t n, const struct ip *v, size_t n_v, ui
                      const struct ip *only, size_t n_only)
 {
 	for (size_t i = 0; i < n_v; i++)
-		if (v[i].family == family && !contains(to, n, v[i]) &&
-		    (!only || contains(only, n_only, v[i])))
+		if (v[i].family == family && !ip_among(to, n, v[i]) &&
+		    (!only || ip_among(only, n_only, v[i])))
 			to[n++] = v[i];
 	return n;
 }
@@ -120,11 +104,11 @@ bool keep_is_current(const struct datapath_record *r, const struct ip *node_ips,
 	if (r->n_node_ips != n)
 		return false;
 	for (size_t i = 0; i < n; i++)
-		if (!contains(r->node_ips, r->n_node_ips, node_ips[i]))
+		if (!ip_among(r->node_ips, r->n_node_ips, node_ips[i]))
 			return false;
 	for (uint8_t family = 4; family <= 6; family += 2) {
-		const struct ip *a = first_of(r->node_ips, n, family);
-		const struct ip *b = first_of(node_ips, n, family);
+		const struct ip *a = ip_first_of(r->node_ips, n, family);
+		const struct ip *b = ip_first_of(node_ips, n, family);
 
 		if (a && b && !ip_equal(*a, *b))
 			return false;
@@ -248,7 +232,7 @@ static void drop_addrs(const struct datapath_record *r, const struct keep_facts 
 		struct host_addr a = { there->addrs[i].index, there->addrs[i].local.ip };
 
 		if (a.index == f->host_link && (a.ip.family == 4 ? r->lead4 : r->lead6) &&
-		    contains(r->node_ips, r->n_node_ips, a.ip) && !is_wanted(p, a.ip))
+		    ip_among(r->node_ips, r->n_node_ips, a.ip) && !is_wanted(p, a.ip))
 			change(out, KEEP_ADDR_DEL)->addr = a;
 	}
 }
@@ -260,7 +244,7 @@ void keep_on_node(const struct datapath_record *r, const struct keep_facts *f,
 	for (size_t i = 0; i < p->n_host_addrs; i++) {
 		const struct host_addr *a = &p->host_addrs[i];
 
-		if (!has_addr(there, a->index, a->ip) && contains(f->local, f->n_local, a->ip))
+		if (!has_addr(there, a->index, a->ip) && ip_among(f->local, f->n_local, a->ip))
 			change(out, KEEP_ADDR_ADD)->addr = *a;
 	}
 	for (size_t i = 0; i < p->n_host_neighs; i++)
@@ -270,7 +254,7 @@ void keep_on_node(const struct datapath_record *r, const struct keep_facts *f,
 		const struct route *is = in_place_of(there, &want);
 
 		/* the kernel takes no source that it does not have */
-		if (!contains(f->local, f->n_local, want.prefsrc) &&
+		if (!ip_among(f->local, f->n_local, want.prefsrc) &&
 		    !has_addr(there, want.oif, want.prefsrc))
 			want.prefsrc = (struct ip){ .family = 0 };
 		if (!is)
@@ -293,9 +277,9 @@ static bool is_ours(const struct datapath_record *r, const struct keep_facts *f,
 	if (is->oif != f->pod_link || is->multipath || is->other)
 		return false;
 	if (is->gw.family)
-		return contains(r->node_ips, r->n_node_ips, is->gw);
+		return ip_among(r->node_ips, r->n_node_ips, is->gw);
 	return is->dst.len == ip_bits(is->dst.ip) &&
-	       contains(r->node_ips, r->n_node_ips, is->dst.ip);
+	       ip_among(r->node_ips, r->n_node_ips, is->dst.ip);
 }
 
 static void check_pod_route(const struct datapath_record *r, const struct keep_facts *f,
@@ -358,10 +342,10 @@ static void check_copies(const struct datapath_record *r, const struct keep_fact
 			copy_to_others(f, p, there, &there->routes[i], out);
 	for (size_t i = 0; i < there->n_routes; i++) {
 		struct route copy = there->routes[i];
-		const struct ip *gw = first_of(f->node_ips, f->n_node_ips, copy.gw.family);
+		const struct ip *gw = ip_first_of(f->node_ips, f->n_node_ips, copy.gw.family);
 
 		if (!gw || !is_ours(r, f, &copy) || is_planned(p, &copy) ||
-		    contains(f->node_ips, f->n_node_ips, copy.gw))
+		    ip_among(f->node_ips, f->n_node_ips, copy.gw))
 			continue;
 		copy.gw = *gw;
 		change_route(out, KEEP_ROUTE_REPLACE, &copy);
@@ -382,7 +366,7 @@ void keep_in_pod(const struct datapath_record *r, const struct keep_facts *f,
 		const struct route *is = &there->routes[i];
 
 		if (is_ours(r, f, is) && !is->gw.family &&
-		    !contains(f->node_ips, f->n_node_ips, is->dst.ip) && !is_planned(p, is))
+		    !ip_among(f->node_ips, f->n_node_ips, is->dst.ip) && !is_planned(p, is))
 			change_route(out, KEEP_ROUTE_DEL, is);
 	}
 	for (size_t i = 0; i < there->n_neighs; i++) {
@@ -390,8 +374,8 @@ void keep_in_pod(const struct datapath_record *r, const struct keep_facts *f,
 
 		if (is->index == f->pod_link && is->state & NUD_PERMANENT &&
 		    mac_equal(is->mac, r->host_mac) &&
-		    contains(r->node_ips, r->n_node_ips, is->ip) &&
-		    !contains(f->node_ips, f->n_node_ips, is->ip))
+		    ip_among(r->node_ips, r->n_node_ips, is->ip) &&
+		    !ip_among(f->node_ips, f->n_node_ips, is->ip))
 			change_neigh(out, KEEP_NEIGH_DEL, is);
 	}
 }

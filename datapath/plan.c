@@ -26,22 +26,6 @@ static bool reachable(struct ip a)
 	       !ip_is_unspecified(a);
 }
 
-static bool contains(const struct ip *v, size_t n, struct ip a)
-{
-	for (size_t i = 0; i < n; i++)
-		if (ip_equal(v[i], a))
-			return true;
-	return false;
-}
-
-static const struct ip *first_of(const struct ip *v, size_t n, uint8_t family)
-{
-	for (size_t i = 0; i < n; i++)
-		if (v[i].family == family)
-			return &v[i];
-	return NULL;
-}
-
 struct ips {
 	struct ip *v;
 	size_t n, cap;
@@ -49,7 +33,7 @@ struct ips {
 
 static void push(struct ips *all, struct ip a)
 {
-	if (!reachable(a) || contains(all->v, all->n, a))
+	if (!reachable(a) || ip_among(all->v, all->n, a))
 		return;
 	all->v = xgrow(all->v, &all->cap, all->n + 1, sizeof(a));
 	all->v[all->n++] = a;
@@ -97,12 +81,12 @@ void coordinator_node_ips(const struct ip *preferred, size_t n_preferred, const 
 	struct ips all = { NULL, 0, 0 };
 
 	for (size_t i = 0; i < n_preferred; i++)
-		if (!contains(pod, n_pod, preferred[i]))
+		if (!ip_among(pod, n_pod, preferred[i]))
 			push(&all, preferred[i]);
 	for (size_t i = 0; i < n_addrs; i++) {
 		struct ip a = addrs[i].local.ip;
 
-		if (first_of(pod, n_pod, a.family) && !contains(pod, n_pod, a) &&
+		if (ip_first_of(pod, n_pod, a.family) && !ip_among(pod, n_pod, a) &&
 		    !(addrs[i].flags & IFA_F_TENTATIVE) &&
 		    !of_containers(name_of(links, n_links, addrs[i].index)))
 			push(&all, a);
@@ -132,7 +116,7 @@ static bool is_first(const struct plan_maker *m)
 static void pod_route(struct plan_maker *m, struct route r)
 {
 	const struct ip *src =
-		m->f->src.family ? &m->f->src : first_of(m->f->pod_ips, m->f->n_pod_ips, 4);
+		m->f->src.family ? &m->f->src : ip_first_of(m->f->pod_ips, m->f->n_pod_ips, 4);
 
 	/* IPv6 chooses well by itself, and routes with a source had a bug of their own there */
 	if (r.oif == m->f->veth && r.dst.ip.family == 4 && src)
@@ -168,7 +152,7 @@ static void hijack(struct plan_maker *m, struct ip gw)
 
 		if (dst.ip.family != gw.family ||
 		    (dst.len == ip_bits(dst.ip) &&
-		     contains(m->f->node_ips, m->f->n_node_ips, dst.ip)))
+		     ip_among(m->f->node_ips, m->f->n_node_ips, dst.ip)))
 			continue; /* not ours to speak, or an address of the node: has its route */
 		if (leads(m, gw.family))
 			by_node(m, dst, gw, RT_TABLE_MAIN);
@@ -226,7 +210,7 @@ static void policy(struct plan_maker *m)
 {
 	for (size_t i = 0; i < m->conf->n_policy; i++) {
 		const struct coordinator_route *r = &m->conf->policy[i];
-		if (first_of(m->f->pod_ips, m->f->n_pod_ips, r->gw.family))
+		if (ip_first_of(m->f->pod_ips, m->f->n_pod_ips, r->gw.family))
 			pod_route(m, (struct route){ .dst = cidr_network(r->dst),
 			                             .gw = r->gw,
 			                             .oif = m->f->nic,
@@ -252,8 +236,8 @@ int coordinator_plan_make(const struct coordinator_conf *conf, const struct coor
 	for (size_t i = 0; i < f->n_node_ips; i++)
 		reach_node(&m, f->node_ips[i]);
 	for (uint8_t family = 4; family <= 6; family += 2) {
-		const struct ip *gw = first_of(f->node_ips, f->n_node_ips, family);
-		const struct ip *pod = first_of(f->pod_ips, f->n_pod_ips, family);
+		const struct ip *gw = ip_first_of(f->node_ips, f->n_node_ips, family);
+		const struct ip *pod = ip_first_of(f->pod_ips, f->n_pod_ips, family);
 
 		if (pod && !gw)
 			return err_set(e, ERR_CONFIG,

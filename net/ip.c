@@ -115,6 +115,22 @@ bool ip_equal(struct ip a, struct ip b)
 	return ip_cmp(a, b) == 0;
 }
 
+bool ip_among(const struct ip *v, size_t n, struct ip a)
+{
+	for (size_t i = 0; i < n; i++)
+		if (ip_equal(v[i], a))
+			return true;
+	return false;
+}
+
+const struct ip *ip_first_of(const struct ip *v, size_t n, uint8_t family)
+{
+	for (size_t i = 0; i < n; i++)
+		if (v[i].family == family)
+			return &v[i];
+	return NULL;
+}
+
 bool ip_next(struct ip *a)
 {
 	return ip_add(*a, 1, a);

@@ -58,7 +58,10 @@ static inline uint8_t ip_bytes(struct ip a)
 
 bool ip_equal(struct ip a, struct ip b);
 int ip_cmp(struct ip a, struct ip b); /* family first, then numeric */
-bool ip_next(struct ip *a);           /* false, and unchanged, after the last of its family */
+/* Of n addresses: is it one of them, and the first of a family (borrowed, NULL: none). */
+bool ip_among(const struct ip *v, size_t n, struct ip a);
+const struct ip *ip_first_of(const struct ip *v, size_t n, uint8_t family);
+bool ip_next(struct ip *a); /* false, and unchanged, after the last of its family */
 bool ip_prev(struct ip *a);
 /* a + n; false when that passes the end of the family. */
 bool ip_add(struct ip a, uint64_t n, struct ip *out);
