@@ -213,7 +213,9 @@ int link_get_index(struct nl *nl, int index, struct link *out, struct err *e)
 
 static int by_index(const void *a, const void *b)
 {
-	return ((const struct link *)a)->index - ((const struct link *)b)->index;
+	int x = ((const struct link *)a)->index, y = ((const struct link *)b)->index;
+
+	return (x > y) - (x < y);
 }
 
 /* All, or those of one controller. */

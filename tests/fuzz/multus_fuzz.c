@@ -69,7 +69,7 @@ static void check_selection(const char *text, const char *ns)
 		must_tell(&e);
 		return;
 	}
-	must(json_count(list) >= 1 && json_count(list) <= MULTUS_NETWORKS_MAX);
+	must(json_count(list) <= MULTUS_NETWORKS_MAX);
 	json_each(o, list)
 	{
 		const char *ifname = json_str_at(o, "interface", NULL);

@@ -6,6 +6,7 @@
  * before the request is made, its ear is read afterwards.  Numbers begin at 1 on every socket.
  */
 #include <errno.h>
+#include <limits.h>
 #include <linux/fib_rules.h>
 #include <linux/if_addr.h>
 #include <linux/if_link.h>
@@ -497,7 +498,8 @@ static void old_kernels_do_not_filter(void **state)
 
 static void interfaces_come_in_order(void **state)
 {
-	static const int told[] = { 300, 1, 44, 2 }, want[] = { 1, 2, 44, 300 };
+	static const int told[] = { 300, 1, INT_MIN + 3, 44, 2 },
+			 want[] = { INT_MIN + 3, 1, 2, 44, 300 }; /* of a broken kernel, too */
 	struct link *all = NULL;
 	size_t n = 0;
 
