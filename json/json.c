@@ -402,6 +402,9 @@ static void print_fraction(double v, struct str *out)
 		snprintf(text, sizeof(text), "%.*g", digits, v);
 	while (digits++ < 17 && strtod(text, NULL) != v);
 	str_add(out, text);
+	/* one that is too large to be exact must not look like an integer */
+	if (!strpbrk(text, ".e"))
+		str_add(out, ".0");
 }
 
 static void print_number(double v, struct str *out)

@@ -154,6 +154,7 @@ static void fractions_are_as_short_as_can_be(void **state)
 		                            "5e-324",
 		                            "1e-07",
 		                            "1e+100",
+		                            "10000000955606238.0",
 		                            "9.5367431640625e-07",
 		                            "12345678.9" };
 
