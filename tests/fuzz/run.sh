@@ -5,7 +5,8 @@
 #
 # Compiles each tests/fuzz/NAME_fuzz.c with libFuzzer, ASan and UBSan, and lets it run for FUZZ_SECONDS
 # (10), beginning with the inputs in tests/fuzz/corpus/NAME; 0: with these alone.  What a program links
-# is said at its head: see tests/compile.sh.
+# is said at its head: see tests/compile.sh.  The inputs are the same ones each time, as many as there is
+# time for: what is found comes of a change.  New ones are for FUZZ_KEEP.
 #
 # With FUZZ_KEEP what was learnt is kept in build/fuzz/NAME.corpus for the next time, and 0 seconds have
 # no end; then all run at the same time.  An input that something was found with is in
@@ -45,8 +46,10 @@ fuzz() {
 	mkdir -p "$new"
 	limit=-max_total_time=$FUZZ_SECONDS
 	[ -n "$FUZZ_KEEP" ] || [ "$FUZZ_SECONDS" != 0 ] || limit=-runs=0
+	seed=1
+	[ -z "$FUZZ_KEEP" ] || seed=0 # another one each time
 	status=0
-	"$out/$name" "$limit" -max_len=65536 -timeout=20 -print_final_stats=1 -artifact_prefix="$out/found/$name-" \
+	"$out/$name" "$limit" "-seed=$seed" -max_len=65536 -timeout=20 -print_final_stats=1 -artifact_prefix="$out/found/$name-" \
 		"$new" "tests/fuzz/corpus/$name" >"$log" 2>&1 </dev/null || status=$?
 	[ -n "$FUZZ_KEEP" ] || rm -rf "$new"
 	runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
