@@ -10,9 +10,6 @@
  * Every write carries the resourceVersion its plan was made from, so a stale cache costs a conflict
  * and never an address.  After a conflict, or a write whose outcome is not known, the pool is read
  * and its requests are planned again; one that was committed after all is found by its own record.
- *
- * Old news: an event is ignored unless its version is newer than what we have, which our own
- * writes and reads move forward.  Where versions cannot be compared the pool is read.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -25,19 +22,13 @@
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "k8s/ippool.h"
-#include "pool/overlap.h"
 
 #define GATHER_MS 5          /* a batch waits so long for requests that are on their way */
 #define NEWS_MS 20           /* after a conflict the news are waited for, before the pool is read */
 #define CONFLICTS_OK 3       /* so many in a row are no reason for a pause besides the turns */
 #define CONFLICT_MAX_MS 1000 /* longest pause after conflicts in a row */
-#define TROUBLE_MAX_MS 2000  /* longest pause while the store does not answer */
 #define ADMIT_AGAIN_MS 30000 /* after a failed admission */
-#define FOREIGN_ADMIT_MS 30000 /* so long, to twice that, other nodes' pools are left to them */
-#define FOREIGN_ADMIT_TRY 20   /* enough to be at the longest pause */
-#define IDLE_MS 60000          /* a pool that is not watched is kept so long */
-#define LOOKUPS_MAX 64
-#define STRAYS_MS 30000 /* pools that are labelled for others are looked at so seldom */
+#define STRAYS_MS 30000      /* pools that are labelled for others are looked at so seldom */
 
 /* News from the informers. */
 struct news {
@@ -49,387 +40,6 @@ struct news {
 	struct ip_set set;
 	char *text;
 };
-
-/* Slots. */
-static void set_trouble(struct ledger *l, const char *text)
-{
-	free(l->trouble);
-	l->trouble = text ? xstrdup(text) : NULL;
-}
-
-static struct slot *find_slot(struct ledger *l, const char *name)
-{
-	for (size_t i = 0; i < l->n_slots; i++)
-		if (streq(l->slots[i]->at.p.name, name))
-			return l->slots[i];
-	return NULL;
-}
-
-/* A part of it was written (true) or not; with the last one it is planned again, or done. */
-static void close_part(struct ledger *l, const struct slot *s, struct ledger_part *part,
-                       bool written)
-{
-	struct ledger_request *r = part->request;
-
-	part->state = written ? PART_DONE : PART_NONE;
-	if (written && r->op == LEDGER_ADD)
-		r->grants[r->n_grants++] = ledger_grant(&s->at.p, part->ip, r->nic);
-	if (--r->open == 0)
-		ledger_pend(l, r);
-}
-
-static struct ledger_part *take_batch(struct slot *s)
-{
-	struct ledger_part *batch = s->batch;
-
-	s->batch = NULL;
-	s->batch_tail = &s->batch;
-	return batch;
-}
-
-static void close_batch(struct ledger *l, struct slot *s, bool written)
-{
-	struct ledger_part *part = take_batch(s);
-
-	if (written)
-		failpoint("ledger-acknowledged");
-	while (part) {
-		struct ledger_part *next = part->next;
-
-		close_part(l, s, part, written);
-		part = next;
-	}
-}
-
-/* Its requests wait again. */
-static void unplan(struct ledger *l, struct slot *s)
-{
-	if (s->planned)
-		pool_release(&s->next);
-	s->planned = false;
-	close_batch(l, s, false);
-}
-
-static void slot_free(struct slot *s)
-{
-	pool_state_release(&s->at);
-	if (s->planned)
-		pool_release(&s->next);
-	free(s->overlap);
-	free(s);
-}
-
-static void remove_slot(struct ledger *l, struct slot *s)
-{
-	size_t kept = 0;
-
-	unplan(l, s);
-	for (size_t i = 0; i < l->n_slots; i++)
-		if (l->slots[i] != s)
-			l->slots[kept++] = l->slots[i];
-	l->n_slots = kept;
-	l->overlaps_stale = true;
-	log_debug("IPPool %s is gone", s->at.p.name);
-	slot_free(s);
-}
-
-static void note_bad(const struct slot *s, const char *before)
-{
-	const char *now = s->at.p.bad;
-
-	if (now && (!before || !streq(before, now)))
-		log_warn("IPPool %s is not used: %s", s->at.p.name, now);
-	else if (!now && before)
-		log_info("IPPool %s is usable again", s->at.p.name);
-}
-
-static bool is_stuck(const struct pool *p)
-{
-	return p->terminating && p->unreadable;
-}
-
-static void note_stuck(const struct pool *p)
-{
-	log_warn(
-		"IPPool %s is being deleted, and stays: who holds its addresses cannot be read. "
-		"Remedy: make its status.allocatedIPs a JSON object again, or null when nothing "
-		"of it is in use",
-		p->name);
-}
-
-static bool in_scope(const struct ledger *l, const struct pool_state *s, enum ledger_scope scope)
-{
-	switch (scope) {
-	case LEDGER_SCOPE_NODE:
-		return pool_state_has_label(s, l->node_label);
-	case LEDGER_SCOPE_FREE:
-		return !pool_state_has_label(s, POOL_LABEL_PINNED);
-	case LEDGER_SCOPE_ALL:
-		break;
-	}
-	return !l->config.scoped || in_scope(l, s, LEDGER_SCOPE_NODE) ||
-	       in_scope(l, s, LEDGER_SCOPE_FREE);
-}
-
-bool ledger_is_watched(const struct ledger *l, const struct pool_state *s)
-{
-	return in_scope(l, s, LEDGER_SCOPE_ALL);
-}
-
-bool ledger_is_here(const struct ledger *l, const struct pool *p, const struct pool_record *r)
-{
-	if (*r->node)
-		return streq(r->node, l->config.node);
-	return p->n_node_names == 1 && streq(p->node_names[0], l->config.node);
-}
-
-static bool holds_ours(const struct ledger *l, const struct pool *p)
-{
-	for (size_t i = 0; i < p->n_records; i++)
-		if (ledger_is_here(l, p, &p->records[i]))
-			return true;
-	return false;
-}
-
-/*
- * Pools of this node, those that are still labelled for it, and those that lost that label while
- * they hold addresses of ours.  One of other nodes without labels is seen by every agent: one of
- * its own should give it the labels, and if none does another will.
- */
-static void consider_admission(struct ledger *l, struct slot *s)
-{
-	bool ours = pool_state_is_for(&s->at, l->config.node);
-	bool labelled = pool_state_has_label(&s->at, l->node_label);
-	AUTO_JSON *object = NULL;
-	AUTO_JSON *status = NULL;
-
-	if (!ours && !labelled &&
-	    (!l->config.scoped || (!ledger_is_watched(l, &s->at) && !holds_ours(l, &s->at.p))))
-		return;
-	object = pool_state_admit_patch(&s->at);
-	status = ours ? pool_state_count_patch(&s->at) : NULL;
-	if (!s->want_admit && object && !ours && !labelled)
-		s->admit_not_before =
-			mono_in(FOREIGN_ADMIT_MS + backoff_ms(FOREIGN_ADMIT_TRY, FOREIGN_ADMIT_MS));
-	s->want_admit = object || status;
-}
-
-/* What the store told about a pool; state's contents are taken. */
-static struct slot *apply(struct ledger *l, struct pool_state *state)
-{
-	struct slot *s = find_slot(l, state->p.name);
-
-	if (!s) {
-		s = xcalloc(1, sizeof(*s));
-		s->batch_tail = &s->batch;
-		s->turns.self = turns_id(l->config.node);
-		l->slots = xgrow(l->slots, &l->cap_slots, l->n_slots + 1, sizeof(struct slot *));
-		l->slots[l->n_slots++] = s;
-		l->overlaps_stale = true;
-		rounds_get(l->config.rounds, &state->p);
-		s->at = *state;
-		note_bad(s, NULL);
-		if (is_stuck(&s->at.p))
-			note_stuck(&s->at.p);
-	} else {
-		struct pool_state old = s->at;
-		uint64_t before = old.p.rest_order;
-
-		pool_move_rests(&state->p, &old.p); /* the round goes on */
-		l->rounds_changed |= state->p.rest_order != before;
-		s->at = *state;
-		if (old.generation != s->at.generation || !streq(old.p.uid, s->at.p.uid))
-			l->overlaps_stale = true;
-		note_bad(s, old.p.bad);
-		turns_saw(&s->turns, &old.p, &s->at.p, mono_now());
-		if (is_stuck(&s->at.p) && !is_stuck(&old.p))
-			note_stuck(&s->at.p);
-		pool_state_release(&old);
-		/* a plan from an older state would only be refused */
-		if (s->planned && !s->busy)
-			unplan(l, s);
-	}
-	memset(state, 0, sizeof(*state));
-	s->touched = l->clock;
-	s->idle = mono_in(IDLE_MS);
-	atomic_fetch_or(&l->needs, (unsigned int)pool_needs(&s->at.p));
-	consider_admission(l, s);
-	return s;
-}
-
-/* Pools that are not watched are kept while they hold addresses of ours, and for a moment. */
-static void drop_idle(struct ledger *l)
-{
-	for (size_t i = 0; i < l->n_slots;) {
-		struct slot *s = l->slots[i];
-
-		if (ledger_is_watched(l, &s->at) || s->busy || s->planned || s->want_read ||
-		    !mono_passed(s->idle) || holds_ours(l, &s->at.p))
-			i++;
-		else
-			remove_slot(l, s);
-	}
-}
-
-/* Pools that are looked for by name. */
-static struct lookup *find_lookup(struct ledger *l, const char *name)
-{
-	for (size_t i = 0; i < l->n_lookups; i++)
-		if (streq(l->lookups[i].name, name))
-			return &l->lookups[i];
-	return NULL;
-}
-
-bool ledger_is_absent(struct ledger *l, const char *name, uint64_t seen)
-{
-	struct lookup *u = find_lookup(l, name);
-
-	if (u && u->absent > seen)
-		return true;
-	if (!u) {
-		l->lookups = xgrow(l->lookups, &l->cap_lookups, l->n_lookups + 1, sizeof(*u));
-		u = &l->lookups[l->n_lookups++];
-		memset(u, 0, sizeof(*u));
-		u->name = xstrdup(name);
-	}
-	u->want = true;
-	return false;
-}
-
-static void drop_lookup(struct ledger *l, struct lookup *u)
-{
-	free(u->name);
-	*u = l->lookups[--l->n_lookups];
-}
-
-/* The oldest answers that nobody waits for make room. */
-static void trim_lookups(struct ledger *l)
-{
-	for (size_t i = 0; i < l->n_lookups && l->n_lookups > LOOKUPS_MAX;) {
-		struct lookup *u = &l->lookups[i];
-
-		if (u->want || u->busy)
-			i++;
-		else
-			drop_lookup(l, u);
-	}
-}
-
-static void lookup_done(struct ledger *l, struct lookup *u, struct job *j)
-{
-	u->busy = false;
-	if (j->rc == 0) {
-		struct slot *s = find_slot(l, j->name);
-
-		/* news may have been quicker */
-		if (!s || version_compare(j->states[0].p.version, s->at.p.version) != -1)
-			s = apply(l, &j->states[0]);
-		s->fresh = j->number;
-		drop_lookup(l, u);
-	} else if (j->e.kind == ERR_NOT_FOUND || j->e.kind == ERR_CONFIG) {
-		/* ERR_CONFIG: no name for an object, so there is none */
-		u->absent = j->number;
-		u->failures = 0;
-	} else {
-		set_trouble(l, j->e.msg);
-		u->want = true;
-		u->not_before = mono_in(backoff_ms(++u->failures, TROUBLE_MAX_MS));
-	}
-}
-
-/* News: only when it is newer. */
-static void apply_news(struct ledger *l, struct pool_state *state)
-{
-	struct slot *s = find_slot(l, state->p.name);
-	int c = s ? version_compare(state->p.version, s->at.p.version) : 1;
-
-	if (c == 1) {
-		s = apply(l, state);
-		if (s->want_news && !s->busy) {
-			s->want_read = s->want_news = false;
-			s->not_before = mono_now();
-		}
-	} else if (c == 2)
-		s->want_read = true;
-}
-
-/* Not those of which we were told after the list was asked for. */
-static void drop_missing(struct ledger *l, const struct news *n, uint64_t asked)
-{
-	for (size_t i = 0; i < l->n_slots;) {
-		struct slot *s = l->slots[i];
-		bool there = !in_scope(l, &s->at, n->scope);
-
-		for (size_t k = 0; k < n->n_states && !there; k++)
-			there = streq(n->states[k].p.name, s->at.p.name);
-		if (there || s->busy || s->touched >= asked) {
-			i++;
-		} else if (l->config.scoped && holds_ours(l, &s->at.p)) {
-			/* it may have got other labels */
-			s->want_read = true;
-			i++;
-		} else {
-			remove_slot(l, s);
-		}
-	}
-}
-
-/* One that is labelled for others counts when it is for this node: then its labels are wrong. */
-static bool concerns_us(const struct ledger *l, const struct pool_state *s)
-{
-	return ledger_is_watched(l, s) || pool_state_is_for(s, l->config.node);
-}
-
-static void pools_listed(struct ledger *l, struct news *n, uint64_t asked)
-{
-	drop_missing(l, n, asked);
-	for (size_t i = 0; i < n->n_states; i++)
-		if (concerns_us(l, &n->states[i]))
-			apply_news(l, &n->states[i]);
-	l->know_node_pools |= n->scope != LEDGER_SCOPE_FREE;
-	l->know_free_pools |= n->scope != LEDGER_SCOPE_NODE;
-}
-
-static void pool_event(struct ledger *l, const struct news *n)
-{
-	for (size_t i = 0; i < n->n_states; i++) {
-		struct pool_state *state = &n->states[i];
-		struct slot *s = find_slot(l, state->p.name);
-
-		/* to who watches by labels, one that gets others is deleted: it is told as it is
-		 * now */
-		if (n->type != K8S_DELETED || !in_scope(l, state, n->scope))
-			apply_news(l, state);
-		else if (s && streq(s->at.p.uid, state->p.uid) && s->busy)
-			s->want_read = true;
-		else if (s && streq(s->at.p.uid, state->p.uid))
-			remove_slot(l, s);
-	}
-}
-
-/* overlap is taken. */
-static void take_overlap(struct ledger *l, struct slot *s, char *overlap)
-{
-	if (overlap && pool_state_is_for(&s->at, l->config.node) &&
-	    (!s->overlap || !streq(s->overlap, overlap)))
-		log_warn("IPPool %s is not used: %s", s->at.p.name, overlap);
-	free(s->overlap);
-	s->overlap = overlap;
-}
-
-static void find_overlaps(struct ledger *l)
-{
-	AUTO_FREE struct contender *all = xcalloc(l->n_slots, sizeof(*all));
-
-	l->overlaps_stale = false;
-	for (size_t i = 0; i < l->n_slots; i++)
-		all[i].p = &l->slots[i]->at.p;
-	for (size_t i = 0; i < l->n_slots; i++)
-		if (pool_state_is_for(&l->slots[i]->at, l->config.node))
-			overlap_decide(all, l->n_slots, i);
-	for (size_t i = 0; i < l->n_slots; i++)
-		take_overlap(l, l->slots[i], all[i].overlap);
-}
 
 /* Jobs. */
 static void give(struct ledger *l, struct job *job)
@@ -519,7 +129,7 @@ static void start_jobs(struct ledger *l)
 /* Trying again does not help: its requests fail, once nothing of theirs is being written. */
 static void refuse_batch(struct ledger *l, struct slot *s, const struct err *e)
 {
-	struct ledger_part *part = take_batch(s);
+	struct ledger_part *part = slot_take_batch(s);
 
 	while (part) {
 		struct ledger_part *next = part->next;
@@ -537,7 +147,7 @@ static void refuse_batch(struct ledger *l, struct slot *s, const struct err *e)
 						      s->at.p.name)
 			                    : NULL;
 		}
-		close_part(l, s, part, false);
+		slot_close_part(l, s, part, false);
 		part = next;
 	}
 }
@@ -574,10 +184,10 @@ static void slot_failed(struct ledger *l, struct slot *s, const struct job *j)
 		                                    CONFLICT_MAX_MS));
 		log_debug("IPPool %s: somebody else wrote first", s->at.p.name);
 	} else {
-		s->not_before = mono_in(backoff_ms(s->failures, TROUBLE_MAX_MS));
+		s->not_before = mono_in(backoff_ms(s->failures, LEDGER_TROUBLE_MAX_MS));
 		if (s->failures == 1)
 			log_warn_err(&j->e, "IPPool %s", s->at.p.name);
-		set_trouble(l, j->e.msg);
+		ledger_set_trouble(l, j->e.msg);
 	}
 	if (j->e.retry_ms)
 		s->not_before = mono_in(j->e.retry_ms);
@@ -594,7 +204,7 @@ static void slot_failed(struct ledger *l, struct slot *s, const struct job *j)
 		s->want_news = j->e.kind == ERR_CONFLICT && !s->want_read;
 		s->want_read = true;
 	}
-	unplan(l, s);
+	slot_unplan(l, s);
 }
 
 /* What was planned is what the store holds now, unless its news were quicker. */
@@ -617,7 +227,7 @@ static void take_next(struct ledger *l, struct slot *s, const struct job *j)
 	IGNORE(json_opt_i64(json_get(j->patch, "status"), "totalIPCount", &s->at.total, NULL));
 	s->touched = l->clock;
 	atomic_store(&l->own[l->n_own++ % ARRAY_LEN(l->own)], version_number(j->version));
-	consider_admission(l, s);
+	slot_consider_admission(l, s);
 }
 
 static void slot_done(struct ledger *l, struct slot *s, struct job *j)
@@ -629,35 +239,33 @@ static void slot_done(struct ledger *l, struct slot *s, struct job *j)
 		s->failures = 0;
 	s->want_read = s->want_news = false;
 	s->fresh = j->number;
-	set_trouble(l, NULL);
+	ledger_set_trouble(l, NULL);
 	if (write) {
 		take_next(l, s, j);
 		turns_wrote(&s->turns, j->took_ms, mono_now());
 	}
 	/* an event of a later write may have been quicker than the answer to ours */
 	if (j->n_states && version_compare(j->states[0].p.version, s->at.p.version) != -1)
-		apply(l, &j->states[0]);
+		slot_apply(l, &j->states[0]);
 	/* a server that drops what we fill in must not be asked again and again */
 	if (j->op == JOB_ADMIT && s->want_admit)
 		s->admit_not_before = mono_in(ADMIT_AGAIN_MS);
 	if (write)
-		close_batch(l, s, true);
+		slot_close_batch(l, s, true);
 }
 
 static void list_done(struct ledger *l, struct job *j)
 {
-	struct news n = { .scope = LEDGER_SCOPE_ALL, .states = j->states, .n_states = j->n_states };
-
 	l->listing = false;
 	if (j->rc < 0) {
 		l->want_list = true;
-		l->list_not_before = mono_in(backoff_ms(++l->list_failures, TROUBLE_MAX_MS));
-		set_trouble(l, j->e.msg);
+		l->list_not_before = mono_in(backoff_ms(++l->list_failures, LEDGER_TROUBLE_MAX_MS));
+		ledger_set_trouble(l, j->e.msg);
 		return;
 	}
 	l->list_failures = 0;
-	set_trouble(l, NULL);
-	pools_listed(l, &n, j->number);
+	ledger_set_trouble(l, NULL);
+	ledger_take_list(l, LEDGER_SCOPE_ALL, j->states, j->n_states, j->number);
 	l->listed = j->number;
 	for (size_t i = 0; i < l->n_slots; i++)
 		if (!l->slots[i]->busy && ledger_is_watched(l, &l->slots[i]->at))
@@ -666,21 +274,21 @@ static void list_done(struct ledger *l, struct job *j)
 
 static void job_done(struct ledger *l, struct job *j)
 {
-	struct lookup *u = j->op == JOB_READ ? find_lookup(l, j->name) : NULL;
-	struct slot *s = j->name ? find_slot(l, j->name) : NULL;
+	struct lookup *u = j->op == JOB_READ ? ledger_find_lookup(l, j->name) : NULL;
+	struct slot *s = j->name ? ledger_find_slot(l, j->name) : NULL;
 
 	jobs_done(l->jobs, j);
 	atomic_fetch_add(&l->pool_writes, j->writes);
 	if (j->op == JOB_LIST) {
 		list_done(l, j);
 	} else if (u && u->busy) {
-		lookup_done(l, u, j);
+		ledger_lookup_done(l, u, j);
 	} else if (s) {
 		s->busy = false;
 		if (j->rc == 0)
 			slot_done(l, s, j);
 		else if (j->e.kind == ERR_NOT_FOUND && s->touched < j->number)
-			remove_slot(l, s); /* and not made anew meanwhile */
+			slot_remove(l, s); /* and not made anew meanwhile */
 		else
 			slot_failed(l, s, j);
 	}
@@ -742,10 +350,11 @@ static void receive_news(struct ledger *l, struct news *n)
 	switch (n->message.type) {
 	case MESSAGE_POOLS:
 		/* the informer's list: what it does not hold yet, its events bring */
-		pools_listed(l, n, UINT64_MAX);
+		ledger_take_list(l, n->scope, n->states, n->n_states, UINT64_MAX);
 		break;
 	case MESSAGE_POOL:
-		pool_event(l, n);
+		if (n->n_states)
+			ledger_take_event(l, n->scope, n->type, n->states);
 		break;
 	case MESSAGE_RESERVED:
 		replace_set(l, &l->reserved, n);
@@ -755,7 +364,7 @@ static void receive_news(struct ledger *l, struct news *n)
 		replace_set(l, &l->node_addresses, n);
 		break;
 	default:
-		set_trouble(l, n->text);
+		ledger_set_trouble(l, n->text);
 		break;
 	}
 	news_free(n);
@@ -813,10 +422,10 @@ static void round_of(struct ledger *l)
 	atomic_store(&l->synced, l->know_node_pools && l->know_free_pools && l->know_reserved);
 	if (is_gathering(l))
 		return;
-	drop_idle(l);
-	trim_lookups(l);
+	ledger_drop_idle(l);
+	ledger_trim_lookups(l);
 	if (l->overlaps_stale)
-		find_overlaps(l);
+		ledger_find_overlaps(l);
 	do {
 		l->again = false;
 		plan(l);
@@ -840,7 +449,7 @@ static void *ledger_main(void *arg)
 		ledger_step(l);
 	receive(l, queue_take_all(&l->mailbox, mono_now()));
 	for (size_t i = 0; i < l->n_slots; i++)
-		unplan(l, l->slots[i]);
+		slot_unplan(l, l->slots[i]);
 	while (l->pending) {
 		struct ledger_request *r = l->pending;
 
@@ -889,12 +498,7 @@ void ledger_free(struct ledger *l)
 {
 	if (!l)
 		return;
-	for (size_t i = 0; i < l->n_slots; i++)
-		slot_free(l->slots[i]);
-	free(l->slots);
-	while (l->n_lookups)
-		drop_lookup(l, &l->lookups[0]);
-	free(l->lookups);
+	ledger_release_slots(l);
 	free(l->node_label);
 	free(l->strays);
 	ip_set_release(&l->reserved);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ledger_impl.h - the ledger's state, for ledger.c (threads, messages, jobs), plan.c (decisions)
- * and requests.c (requests and their answers).
+ * ledger_impl.h - the ledger's state, for ledger.c (threads, messages, jobs), slots.c (the pools),
+ * plan.c (decisions) and requests.c (requests and their answers).
  */
 #ifndef AGENT_LEDGER_IMPL_H
 #define AGENT_LEDGER_IMPL_H
@@ -10,6 +10,7 @@
 #include "agent/turns.h"
 
 #define OWN_WRITES 32                        /* whose events need not be read */
+#define LEDGER_TROUBLE_MAX_MS 2000           /* longest pause while the store does not answer */
 #define LEDGER_GIVE_BACK_MS (10 * 60 * 1000) /* so long a failed ADD's addresses are given back */
 
 /* One pool. */
@@ -99,11 +100,38 @@ void ledger_usage(struct ledger *l, struct ledger_request *r);
 /* ledger.c */
 /* What its thread does again and again: waits for messages or the next moment something is due. */
 void ledger_step(struct ledger *l);
+
+/* slots.c */
+void ledger_set_trouble(struct ledger *l, const char *text); /* copied; NULL: the store answers */
+struct slot *ledger_find_slot(struct ledger *l, const char *name); /* or NULL */
+void ledger_drop_idle(struct ledger *l); /* pools that nobody needs any more */
+void ledger_find_overlaps(struct ledger *l);
+void ledger_release_slots(struct ledger *l);
 /* Is it watched, so that we hear of what becomes of it? */
 bool ledger_is_watched(const struct ledger *l, const struct pool_state *s);
 /* Does it hold addresses that were given on this node? */
 bool ledger_is_here(const struct ledger *l, const struct pool *p, const struct pool_record *r);
 /* There is no pool of that name: known since after `seen`.  Else it is being looked for. */
 bool ledger_is_absent(struct ledger *l, const char *name, uint64_t seen);
+struct lookup *ledger_find_lookup(struct ledger *l, const char *name); /* or NULL */
+void ledger_trim_lookups(struct ledger *l);
+void ledger_lookup_done(struct ledger *l, struct lookup *u, struct job *j);
+/* A list of the store, and an event; their contents are taken.  asked: the clock when the list was
+ * asked for: pools that we were told of since stay though they are not in it. */
+void ledger_take_list(struct ledger *l, enum ledger_scope scope, struct pool_state *states,
+                      size_t n, uint64_t asked);
+void ledger_take_event(struct ledger *l, enum ledger_scope scope, enum k8s_event_type type,
+                       struct pool_state *state);
+/* What the store told about a pool; state's contents are taken. */
+struct slot *slot_apply(struct ledger *l, struct pool_state *state);
+void slot_remove(struct ledger *l, struct slot *s); /* frees it */
+void slot_consider_admission(struct ledger *l, struct slot *s);
+/* A part of its batch was written (true) or not; with its last part a request is planned again, or
+ * done. */
+void slot_close_part(struct ledger *l, const struct slot *s, struct ledger_part *part,
+                     bool written);
+void slot_close_batch(struct ledger *l, struct slot *s, bool written);
+struct ledger_part *slot_take_batch(struct slot *s); /* to be closed by the caller */
+void slot_unplan(struct ledger *l, struct slot *s);  /* its requests wait again */
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* links: agent/choice.c agent/networks.c agent/ledger.c agent/plan.c agent/requests.c agent/rounds.c agent/turns.c */
+/* links: agent/choice.c agent/networks.c agent/ledger.c agent/slots.c agent/plan.c agent/requests.c agent/rounds.c agent/turns.c */
 /* links: agent/poolstate.c k8s/ippool.c k8s/labels.c pool/ net/ip.c json/json.c base/err.c */
 /* links: base/mem.c base/str.c base/log.c base/date.c base/file.c base/strtod.c */
 /* libs: cjson */
