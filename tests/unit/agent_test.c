@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* links: agent/ datapath/ cni/state.c cni/record.c cni/check.c cni/multus_files.c store/store.c */
-/* links: store/dir.c k8s/ippool.c k8s/labels.c k8s/endpoint.c pool/ http/http1.c http/stream.c */
+/* links: store/dir.c store/dir_watch.c k8s/ippool.c k8s/labels.c k8s/endpoint.c pool/ http/http1.c http/stream.c */
 /* links: http/url.c net/ json/ base/ */
 /* libs: cjson mnl yaml */
 /* tsan */

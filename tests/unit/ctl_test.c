@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* links: ctl/ store/store.c store/dir.c k8s/ippool.c k8s/labels.c pool/ net/ip.c json/ base/ */
+/* links: ctl/ store/store.c store/dir.c store/dir_watch.c k8s/ippool.c k8s/labels.c pool/ net/ip.c json/ base/ */
 /* libs: cjson yaml */
 /*
  * ctl_test.c - tables to the character, addresses looked up, manifests checked and applied.

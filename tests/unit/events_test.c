@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* links: agent/events.c agent/pods.c agent/informer.c agent/pause.c agent/thread.c */
-/* links: agent/live.c store/store.c store/dir.c k8s/labels.c pool/selector.c json/json.c base/ */
+/* links: agent/live.c store/store.c store/dir.c store/dir_watch.c k8s/labels.c pool/selector.c json/json.c base/ */
 /* libs: cjson */
 /* tsan */
 /*

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* links: agent/keeper.c store/store.c store/dir.c k8s/labels.c pool/selector.c json/json.c base/ */
+/* links: agent/keeper.c store/store.c store/dir.c store/dir_watch.c k8s/labels.c pool/selector.c json/json.c base/ */
 /* libs: cjson */
 /* flags: -Wl,--wrap=store_get */
 /*

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* links: agent/choice.c agent/networks.c agent/ledger.c agent/slots.c agent/plan.c agent/jobs.c agent/requests.c agent/rounds.c agent/turns.c */
 /* links: agent/poolstate.c agent/pause.c agent/thread.c */
-/* links: store/store.c store/dir.c k8s/ippool.c k8s/labels.c pool/ net/ip.c json/json.c base/ */
+/* links: store/store.c store/dir.c store/dir_watch.c k8s/ippool.c k8s/labels.c pool/ net/ip.c json/json.c base/ */
 /* libs: cjson */
 /* tsan */
 /*

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* links: agent/place.c agent/pods.c agent/live.c agent/informer.c agent/pause.c agent/thread.c */
-/* links: store/store.c store/dir.c k8s/labels.c pool/selector.c json/json.c base/ */
+/* links: store/store.c store/dir.c store/dir_watch.c k8s/labels.c pool/selector.c json/json.c base/ */
 /* libs: cjson */
 /* flags: -Wl,--wrap=store_get,--wrap=store_list,--wrap=store_is_dir */
 /* tsan */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* links: tests/store/conformance.c store/dir.c store/store.c json/json.c base/ */
+/* links: tests/store/conformance.c store/dir.c store/dir_watch.c store/store.c json/json.c base/ */
 /* libs: cjson */
 /* tsan */
 /*
