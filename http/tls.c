@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tls.c - a TLS client on BearSSL, the only file that knows the library.
+ * tls.c - a TLS client on BearSSL, which no file outside this folder knows.
  *
  * Theory of operation: BearSSL is a state machine between four buffers; pump() moves bytes between
  * it and the stream below until the state that a caller waits for.  Chains are verified by
@@ -11,7 +11,6 @@
  * connection begins.
  */
 #include <arpa/inet.h>
-#include <bearssl.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/random.h>
@@ -20,76 +19,16 @@
 #include "base/date.h"
 #include "base/str.h"
 #include "http/pem.h"
-#include "http/tls.h"
-#include "http/x509.h"
+#include "http/tls_impl.h"
 
-#define ANCHORS_MAX 512            /* a distribution's bundle has 150 */
-#define CHAIN_MAX 16               /* certificates of the client's chain */
-#define CERT_MAX (64 * 1024)       /* one certificate of the server's */
-#define NAME_MAX_LEN 253           /* a DNS name */
-#define RSA_MIN_BITS 2048          /* in chains and anchors */
-#define CLOSE_MS 200               /* for the last record, which the peer may not want to read */
-#define ANCHORS_SHOWN 4            /* in a message */
-#define ALERT_HANDSHAKE_FAILURE 40 /* RFC 5246 section 7.2, and 8446 section 6 */
-#define ALERT_CERTIFICATE_FIRST 42
-#define ALERT_CERTIFICATE_LAST 46
-#define ALERT_UNKNOWN_CA 48
-#define ALERT_ACCESS_DENIED 49
-#define ALERT_DECRYPT_ERROR 51
-#define ALERT_PROTOCOL_VERSION 70
-#define ALERT_UNRECOGNIZED_NAME 112
-#define ALERT_CERTIFICATE_REQUIRED 116
+#define ANCHORS_MAX 512 /* a distribution's bundle has 150 */
+#define CHAIN_MAX 16    /* certificates of the client's chain */
+#define CLOSE_MS 200    /* for the last record, which the peer may not want to read */
 /*
  * One generic implementation of the NIST curves.  Special code for P-256 and X25519 would take 1-2
  * ms from a handshake and add 12 KB; servers of the API always know P-256.
  */
 #define CURVES (&br_ec_prime_i31)
-#define NEEDED                                                                                     \
-	"needed are RSA keys (PKCS#1 v1.5 signatures) or ECDSA keys on P-256 or P-384, with "      \
-	"SHA-256, SHA-384 or SHA-512"
-
-/* One certificate of the CA file. */
-struct anchor {
-	struct str der;
-	struct x509 cert;   /* borrows from der */
-	unsigned char *key; /* what ta.pkey points to */
-	char unusable[64];  /* why it cannot verify anything; "" when it can */
-	br_x509_trust_anchor ta;
-};
-
-struct tls_config {
-	struct anchor *anchors;
-	size_t anchors_len, anchors_cap;
-	br_x509_certificate *chain; /* the client's, the data owned */
-	size_t chain_len, chain_cap;
-	br_skey_decoder_context key;
-};
-
-/* Begins with the class, as BearSSL wants its objects. */
-struct verifier {
-	const br_x509_class *class;
-	br_x509_minimal_context inner;
-	br_x509_trust_anchor *anchors;
-	const char *name; /* borrowed from struct tls */
-	struct str leaf;  /* the server's certificate */
-	struct str last;  /* a later one, that verification stopped at */
-	struct str *copy; /* where the current one goes */
-	size_t seen;
-	bool too_long, not_for_servers;
-};
-
-struct tls {
-	struct stream base;
-	struct stream *under;
-	const struct tls_config *config;
-	struct verifier *verifier; /* during the handshake only */
-	unsigned char *buffer;
-	char name[NAME_MAX_LEN + 1];
-	bool open;   /* the handshake is over */
-	bool broken; /* half a record may have been sent: nothing more can be */
-	bool ended;  /* the peer said goodbye and is gone */
-	br_ssl_client_context client;
-};
 
 int tls_cert_matches(const unsigned char *der, size_t len, const char *name)
 {
@@ -434,11 +373,6 @@ static const br_x509_class verifier_class = {
 	.get_pkey = get_key,
 };
 
-static bool valid_at(const struct x509 *c, int64_t now)
-{
-	return now >= c->not_before && now <= c->not_after;
-}
-
 static struct verifier *verifier_new(const struct tls_config *config, const char *name)
 {
 	struct verifier *v = xcalloc(1, sizeof(*v));
@@ -453,7 +387,7 @@ static struct verifier *verifier_new(const struct tls_config *config, const char
 	for (size_t i = 0; i < config->anchors_len; i++) {
 		const struct anchor *a = &config->anchors[i];
 
-		if (!a->unusable[0] && valid_at(&a->cert, now))
+		if (!a->unusable[0] && x509_valid_at(&a->cert, now))
 			v->anchors[n++] = a->ta;
 	}
 	br_x509_minimal_init(&v->inner, &br_sha256_vtable, v->anchors, n);
@@ -469,243 +403,6 @@ static void verifier_free(struct verifier *v)
 	str_release(&v->last);
 	free(v->anchors);
 	free(v);
-}
-
-/* What went wrong, in words. */
-
-static int explain_dates(const char *what, const struct x509 *c, struct err *e)
-{
-	char limit[DATE_SIZE], today[DATE_SIZE];
-	int64_t now = time(NULL);
-
-	date_text(now, today);
-	if (now < c->not_before) {
-		date_text(c->not_before, limit);
-		return err_set(e, ERR_PROTO, "%s is not valid before %s, and it is %s here", what,
-		               limit, today);
-	}
-	date_text(c->not_after, limit);
-	return err_set(e, ERR_PROTO, "%s expired on %s, and it is %s here", what, limit, today);
-}
-
-/* The anchor of this name, rather one that tells why it did not do. */
-static const struct anchor *find_anchor(const struct tls_config *config, struct der name)
-{
-	const struct anchor *found = NULL;
-	int64_t now = time(NULL);
-
-	for (size_t i = 0; i < config->anchors_len; i++) {
-		const struct anchor *a = &config->anchors[i];
-
-		if (!der_equal(a->cert.subject, name))
-			continue;
-		if (a->unusable[0] || !valid_at(&a->cert, now))
-			return a;
-		found = a;
-	}
-	return found;
-}
-
-static void anchor_names(const struct tls_config *config, struct str *out)
-{
-	for (size_t i = 0; i < config->anchors_len; i++) {
-		if (i == ANCHORS_SHOWN) {
-			str_addf(out, " and %zu more", config->anchors_len - i);
-			return;
-		}
-		str_add(out, i ? "; " : "");
-		x509_dn_text(config->anchors[i].cert.subject, out);
-	}
-}
-
-/* No anchor verifies c, the last certificate of the chain. */
-static int explain_untrusted(const struct tls_config *config, const struct x509 *c, struct err *e)
-{
-	const struct anchor *a = find_anchor(config, c->issuer);
-	AUTO_STR issuer = STR_INIT;
-	AUTO_STR text = STR_INIT;
-
-	x509_dn_text(c->issuer, &issuer);
-	if (!a) {
-		anchor_names(config, &text);
-		return err_set(e, ERR_PROTO,
-		               "the server's certificate is signed by an unknown CA, %s; known "
-		               "here: %s",
-		               issuer.data, text.data);
-	}
-	str_addf(&text, "the CA certificate of %s", issuer.data);
-	if (a->unusable[0])
-		return err_set(e, ERR_PROTO, "%s cannot be used: %s; " NEEDED, text.data,
-		               a->unusable);
-	if (!valid_at(&a->cert, time(NULL)))
-		return explain_dates(text.data, &a->cert, e);
-	if (!(a->ta.flags & BR_X509_TA_CA))
-		return err_set(e, ERR_PROTO, "%s is not one of a CA (no basicConstraints CA:TRUE)",
-		               text.data);
-	return err_set(e, ERR_PROTO,
-	               "the server's certificate is signed by an unknown CA: %s known here has the "
-	               "same name but another key",
-	               text.data);
-}
-
-static int explain_name(const char *name, const struct x509 *c, struct err *e)
-{
-	AUTO_STR names = STR_INIT;
-
-	if (!c->has_names)
-		return err_set(e, ERR_PROTO,
-		               "the server's certificate is not for %s: it has no subjectAltName "
-		               "(a common name does not count)",
-		               name);
-	x509_names_text(c, &names);
-	return err_set(e, ERR_PROTO, "the server's certificate is not for %s but for %s", name,
-	               names.data);
-}
-
-static int explain_algorithm(const char *who, const struct x509 *c, struct err *e)
-{
-	const char *key = x509_unsupported(c->key_type);
-	const char *signature = x509_unsupported(c->signature);
-
-	if (key)
-		return err_set(e, ERR_PROTO,
-		               "the certificate of %s has an unsupported key (%s); " NEEDED, who,
-		               key);
-	if (signature)
-		return err_set(e, ERR_PROTO,
-		               "the certificate of %s has an unsupported signature (%s); " NEEDED,
-		               who, signature);
-	return err_set(e, ERR_PROTO,
-	               "the certificate of %s has an unsupported key or signature; " NEEDED, who);
-}
-
-static int explain_usage(const struct verifier *v, const char *who, struct err *e)
-{
-	if (v->not_for_servers)
-		return err_set(e, ERR_PROTO,
-		               "the certificate of %s is not for servers: its extended key usage "
-		               "lacks serverAuth",
-		               who);
-	return err_set(e, ERR_PROTO,
-	               "the key usage of the certificate of %s forbids what it is used for", who);
-}
-
-/* Verification failed with this code: name the certificate, and what is wrong with it. */
-static int explain_certificate(const struct tls *t, int code, struct err *e)
-{
-	const struct verifier *v = t->verifier;
-	const struct str *der = v->last.len ? &v->last : &v->leaf;
-	AUTO_STR who = STR_INIT;
-	AUTO_STR what = STR_INIT;
-	struct x509 c;
-
-	if (v->too_long)
-		return err_set(e, ERR_PROTO, "a certificate of the server is longer than %u bytes",
-		               CERT_MAX);
-	if (x509_read((const unsigned char *)der->data, der->len, &c) < 0)
-		return err_set(e, ERR_PROTO, "a certificate of the server is malformed (%d)", code);
-	x509_dn_text(c.subject, &who);
-	str_addf(&what, "the certificate of %s", who.data);
-	switch (code) {
-	case BR_ERR_X509_NOT_TRUSTED:
-		return explain_untrusted(t->config, &c, e);
-	case BR_ERR_X509_EXPIRED:
-		return explain_dates(what.data, &c, e);
-	case BR_ERR_X509_BAD_SERVER_NAME:
-		return explain_name(t->name, &c, e);
-	case BR_ERR_X509_UNSUPPORTED:
-		return explain_algorithm(who.data, &c, e);
-	case BR_ERR_X509_FORBIDDEN_KEY_USAGE:
-		return explain_usage(v, who.data, e);
-	case BR_ERR_X509_WEAK_PUBLIC_KEY:
-		return err_set(e, ERR_PROTO, "%s has an RSA key of %u bits, needed are %u",
-		               what.data, x509_rsa_bits(&c), RSA_MIN_BITS);
-	case BR_ERR_X509_CRITICAL_EXTENSION:
-		return err_set(e, ERR_PROTO,
-		               "%s has a critical extension that is not supported (such as "
-		               "nameConstraints or a critical extKeyUsage)",
-		               what.data);
-	case BR_ERR_X509_NOT_CA:
-		return err_set(e, ERR_PROTO,
-		               "%s has signed another one, but it is not a CA, or not for a chain "
-		               "this long",
-		               what.data);
-	case BR_ERR_X509_DN_MISMATCH:
-		return err_set(
-			e, ERR_PROTO,
-			"the server's chain is out of order: %s is not the issuer of the one "
-			"before it",
-			what.data);
-	case BR_ERR_X509_BAD_SIGNATURE:
-	case BR_ERR_X509_WRONG_KEY_TYPE:
-		return err_set(e, ERR_PROTO,
-		               "%s has not signed the one before it in the server's chain",
-		               what.data);
-	default:
-		return err_set(e, ERR_PROTO, "%s is malformed (%d)", what.data, code);
-	}
-}
-
-/* The server sent a fatal alert. */
-static int explain_alert(const struct tls *t, int alert, struct err *e)
-{
-	bool with_cert = t->config->chain_len > 0;
-
-	if (alert == ALERT_PROTOCOL_VERSION)
-		return err_set(e, ERR_PROTO,
-		               "needs TLS 1.2, and the server speaks only other versions: allow "
-		               "TLS 1.2 there");
-	if (alert == ALERT_HANDSHAKE_FAILURE)
-		return err_set(
-			e, ERR_PROTO,
-			"the server shares no algorithm with us%s: needed are TLS 1.2, ECDHE "
-			"with AES-GCM or ChaCha20-Poly1305, and a server key that is RSA or "
-			"ECDSA (not Ed25519, not RSA-PSS)",
-			with_cert ? ", or refuses the client certificate"
-				  : ", or it wants a client certificate");
-	if ((alert >= ALERT_CERTIFICATE_FIRST && alert <= ALERT_CERTIFICATE_LAST) ||
-	    alert == ALERT_UNKNOWN_CA || alert == ALERT_ACCESS_DENIED ||
-	    alert == ALERT_DECRYPT_ERROR || alert == ALERT_CERTIFICATE_REQUIRED)
-		return err_set(e, ERR_PROTO, "the server %s (TLS alert %d)",
-		               with_cert ? "refuses the client certificate"
-		                         : "wants a client certificate",
-		               alert);
-	if (alert == ALERT_UNRECOGNIZED_NAME)
-		return err_set(e, ERR_PROTO, "the server does not know the name %s", t->name);
-	return err_set(e, ERR_PROTO, "the server ended the connection with TLS alert %d", alert);
-}
-
-static int explain(const struct tls *t, int code, struct err *e)
-{
-	if (code >= BR_ERR_SEND_FATAL_ALERT)
-		return err_set(e, ERR_PROTO, "the server broke the rules of TLS (alert %d sent)",
-		               code - BR_ERR_SEND_FATAL_ALERT);
-	if (code >= BR_ERR_RECV_FATAL_ALERT)
-		return explain_alert(t, code - BR_ERR_RECV_FATAL_ALERT, e);
-	if (code > BR_ERR_X509_OK && t->verifier)
-		return explain_certificate(t, code, e);
-	switch (code) {
-	case BR_ERR_UNSUPPORTED_VERSION:
-		if (!t->client.eng.version_in)
-			return err_set(e, ERR_PROTO, "the server does not speak TLS");
-		return err_set(e, ERR_PROTO,
-		               "needs TLS 1.2, and the server speaks only older versions");
-	case BR_ERR_WRONG_KEY_USAGE:
-		return err_set(e, ERR_PROTO,
-		               "the key usage of the server's certificate forbids signatures");
-	case BR_ERR_BAD_SIGNATURE:
-		return err_set(
-			e, ERR_PROTO,
-			"the server does not have the key of its certificate (bad signature)");
-	case BR_ERR_BAD_MAC:
-		return err_set(e, ERR_PROTO, "data was changed on its way (bad record MAC)");
-	case BR_ERR_INVALID_ALGORITHM:
-		return err_set(e, ERR_PROTO,
-		               "the server wants an algorithm that is not supported, or the client "
-		               "key's is not one of its; " NEEDED);
-	default:
-		return err_set(e, ERR_PROTO, "the server broke the rules of TLS (%d)", code);
-	}
 }
 
 /* The stream. */
@@ -765,7 +462,7 @@ static int pump(struct tls *t, unsigned int want, struct mono deadline, struct e
 		int code = br_ssl_engine_last_error(eng);
 
 		if (state & BR_SSL_CLOSED)
-			return code ? explain(t, code, e) : 0;
+			return code ? tls_explain(t, code, e) : 0;
 		if (t->broken)
 			return err_set(e, ERR_PROTO, "the connection broke before");
 		if (state & BR_SSL_SENDREC) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tls.h - TLS 1.2 client (RFC 5246) on BearSSL; nothing outside tls.c knows the library.
+ * tls.h - TLS 1.2 client (RFC 5246) on BearSSL; nothing outside tls*.c knows the library.
  *
  * ECDHE with AES-GCM first, then ChaCha20-Poly1305; no CBC, no static RSA, no SHA-1.  The chain
  * must lead to one of the given anchors, every certificate in it be valid today, RSA keys have 2048

@@ -413,3 +413,8 @@ const char *x509_unsupported(struct der oid)
 			return known[i].name;
 	return NULL;
 }
+
+bool x509_valid_at(const struct x509 *c, int64_t when)
+{
+	return when >= c->not_before && when <= c->not_after;
+}

@@ -42,6 +42,8 @@ bool x509_matches(const struct x509 *c, const char *name);
 /* No extended key usage, or one that has serverAuth or anyExtendedKeyUsage. */
 bool x509_for_servers(const struct x509 *c);
 
+bool x509_valid_at(const struct x509 *c, int64_t when); /* seconds since 1970 */
+
 /* Bits of an RSA key, 0 for other keys. */
 unsigned int x509_rsa_bits(const struct x509 *c);
 
@@ -50,7 +52,7 @@ bool der_equal(struct der a, struct der b);
 /*
  * For messages, all appended: a distinguished name ("CN=x, O=y"), the subjectAltName's entries
  * ("DNS:a, IP:10.0.0.1"), both cut when long.  The name of an algorithm that is not supported,
- * NULL for others.  A time as RFC 3339 has it.
+ * NULL for others.
  */
 void x509_dn_text(struct der dn, struct str *out);
 void x509_names_text(const struct x509 *c, struct str *out);

@@ -78,14 +78,14 @@ static int file_of(struct store *s, enum store_kind k, const char *ns, const cha
                    struct err *e)
 {
 	const struct k8s_resource *r = &store_kind_info(k)->resource;
+	const char *in = r->namespaced && ns ? ns : "";
 
-	if (check_name(name, e) < 0 || (r->namespaced && check_name(ns ? ns : "", e) < 0))
+	if (check_name(name, e) < 0 || (r->namespaced && check_name(in, e) < 0))
 		return -1;
-	if (strlen(name) + (r->namespaced ? strlen(ns) + 1 : 0) > FILE_NAME_MAX)
+	if (strlen(name) + strlen(in) + r->namespaced > FILE_NAME_MAX)
 		return err_set(e, ERR_CONFIG,
 		               "\"%s\": longer than a directory store can name a file", name);
-	*out = xasprintf("%s/%s/%s%s%s.json", dir_path(s), r->plural, r->namespaced ? ns : "",
-	                 r->namespaced ? "_" : "", name);
+	*out = xasprintf("%s/%s/%s%s%s.json", dir_path(s), r->plural, in, *in ? "_" : "", name);
 	return 0;
 }
 

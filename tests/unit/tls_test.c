@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* links: http/tls.c http/x509.c http/pem.c http/stream.c base/ */
+/* links: http/tls.c http/tls_explain.c http/x509.c http/pem.c http/stream.c base/ */
 /* libs: bearssl */
 /* tsan */
 /*
