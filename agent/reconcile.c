@@ -269,12 +269,18 @@ static struct link *link_named(const struct node *n, const char *name)
 	return NULL;
 }
 
-/* The end of this pod's pair, or NULL. */
+/*
+ * The end of this pod's pair, or NULL.  In overlay mode it is another plugin's: the next pod of the
+ * same name may have one of the same name and MAC address, but never with the same index.
+ */
 static struct link *host_end(const struct node *n, const struct datapath_record *r)
 {
 	struct link *l = link_named(n, r->host_link);
 
-	return l && (r->overlay || !coordinator_is_others(l, r->container_id)) ? l : NULL;
+	if (!l || (r->overlay ? r->host_index && r->host_index != l->index
+	                      : coordinator_is_others(l, r->container_id)))
+		return NULL;
+	return l;
 }
 
 /* While the pair is there the namespace is, whatever can be seen of it from here. */

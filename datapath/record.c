@@ -2,6 +2,7 @@
 /*
  * record.c - the coordinator's records as JSON.
  */
+#include <limits.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -101,7 +102,7 @@ static int read_record(const json *j, void *record, struct err *e)
 {
 	struct datapath_record *r = record;
 	const char *src = NULL;
-	int64_t inode = 0;
+	int64_t inode = 0, index = 0;
 
 	if (record_read_strings(j, r, fields, ARRAY_LEN(fields), e) < 0 ||
 	    json_opt_i64(j, "netnsInode", &inode, e) < 0 ||
@@ -111,6 +112,7 @@ static int read_record(const json *j, void *record, struct err *e)
 	    json_opt_bool(j, "lead6", &r->lead6, e) < 0 ||
 	    read_name(j, "podLink", r->pod_link, e) < 0 ||
 	    read_name(j, "hostLink", r->host_link, e) < 0 ||
+	    json_opt_i64(j, "hostIndex", &index, e) < 0 ||
 	    read_mac(j, "podMAC", &r->pod_mac, e) < 0 ||
 	    read_mac(j, "hostMAC", &r->host_mac, e) < 0 ||
 	    read_table(j, "table", &r->table, e) < 0 ||
@@ -122,7 +124,11 @@ static int read_record(const json *j, void *record, struct err *e)
 		return -1;
 	if (inode < 0)
 		return err_set(e, ERR_CONFIG, "netnsInode: %lld is no inode", (long long)inode);
+	if (index < 0 || index > INT_MAX)
+		return err_set(e, ERR_CONFIG, "hostIndex: %lld is no index of an interface",
+		               (long long)index);
 	r->netns_inode = (uint64_t)inode;
+	r->host_index = (int)index;
 	return 0;
 }
 
@@ -153,6 +159,7 @@ int datapath_record_write(const char *dir, const struct datapath_record *r, stru
 		json_set_str(j, "src", ip_str(r->src).s);
 	json_set_str(j, "podLink", r->pod_link);
 	json_set_str(j, "hostLink", r->host_link);
+	json_set_i64(j, "hostIndex", r->host_index);
 	json_set_str(j, "podMAC", mac_str(r->pod_mac).s);
 	json_set_str(j, "hostMAC", mac_str(r->host_mac).s);
 	json_set_i64(j, "table", r->table);

@@ -22,6 +22,7 @@ struct datapath_record {
 	bool lead4, lead6;
 	char pod_link[IFNAMSIZ];      /* in the pod: veth0, or eth0 in overlay mode */
 	char host_link[IFNAMSIZ];     /* its peer on the node */
+	int host_index;               /* of that peer; 0: unknown, the record is an older one */
 	struct mac pod_mac, host_mac; /* of these two */
 	uint32_t table;               /* this NIC's own in the pod */
 	uint32_t host_table;          /* on the node: routes to pods */

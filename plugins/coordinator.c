@@ -153,6 +153,7 @@ static void write_record(struct work *w)
 		                     .lead6 = w->facts.lead6,
 		                     .pod_mac = w->link.mac,
 		                     .host_mac = w->peer.mac,
+		                     .host_index = w->peer.index,
 		                     .table = w->facts.table,
 		                     .host_table = w->conf.host_rule_table,
 		                     .pod_ips = w->pod_ips,

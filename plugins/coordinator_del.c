@@ -151,8 +151,9 @@ static int find_way(struct del *d, int *index, struct err *e)
 	if (d->recorded) {
 		if (link_get(d->host, d->record.host_link, &l, e) < 0)
 			return e->kind == ERR_NOT_FOUND ? 0 : -1;
-		/* the name may be another pod's by now */
-		if (memcmp(&l.mac, &d->record.host_mac, sizeof(l.mac)) == 0)
+		/* the name may be another pod's by now, and so the MAC address */
+		if (d->record.host_index ? l.index == d->record.host_index
+		                         : memcmp(&l.mac, &d->record.host_mac, sizeof(l.mac)) == 0)
 			*index = l.index;
 		return 0;
 	}

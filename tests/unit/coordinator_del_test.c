@@ -287,6 +287,12 @@ static void a_further_interface_takes_what_is_its(void **state)
 	assert_int_equal(routes_to(l.index, 4), 2);
 
 	r.host_mac = l.mac;
+	r.host_index = other.index;
+	OK(datapath_record_write(dir, &r, &e));
+	del_nic(id, net1, conf);
+	assert_int_equal(routes_to(l.index, 4), 2);
+
+	r.host_index = l.index;
 	OK(datapath_record_write(dir, &r, &e));
 	del_nic(id, net1, conf);
 	assert_true(exists(l));

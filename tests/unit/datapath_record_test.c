@@ -57,6 +57,7 @@ static struct datapath_record sample(struct ip ips[4], struct cidr cidrs[2])
 		                     .host_link = "cali0123456789a",
 		                     .pod_mac = mac("02:00:00:00:00:01"),
 		                     .host_mac = mac("ee:ee:ee:ee:ee:ee"),
+		                     .host_index = 2147483647,
 		                     .table = 102,
 		                     .host_table = 4294967295,
 		                     .pod_ips = ips,
@@ -103,6 +104,7 @@ static void there_and_back(void **state)
 	assert_string_equal(got.host_link, r.host_link);
 	assert_memory_equal(&got.pod_mac, &r.pod_mac, sizeof(r.pod_mac));
 	assert_memory_equal(&got.host_mac, &r.host_mac, sizeof(r.host_mac));
+	assert_int_equal(got.host_index, 2147483647);
 	assert_int_equal(got.table, 102);
 	assert_true(got.host_table == 4294967295);
 	assert_int_equal(got.n_pod_ips, 1);
@@ -178,6 +180,9 @@ static void what_is_no_record(void **state)
 		{ "{" GOOD ",\"podLink\":\"veth0\",\"hostLink\":\"vethc\",\"table\":101,"
 		  "\"netnsInode\":-1}",
 		  "netnsInode: -1 is no inode" },
+		{ "{" GOOD ",\"podLink\":\"veth0\",\"hostLink\":\"vethc\",\"table\":101,"
+		  "\"hostIndex\":2147483648}",
+		  "hostIndex: 2147483648 is no index of an interface" },
 	};
 	AUTO_FREE char *folder = xasprintf("%s/datapath", dir);
 	AUTO_FREE char *path = xasprintf("%s/c-eth0.json", folder);

@@ -639,6 +639,29 @@ static void another_containers_pair_is_not_ours(void **state)
 	assert_false(pod_reaches("172.31.0.10"));
 }
 
+/* Another pod's interface of that name and MAC address, as calico makes it for pods of one name. */
+static void in_overlay_mode_the_index_tells(void **state)
+{
+	struct veth_spec pair = { .name = "eth1", .peer = END, .peer_ns = host_ns };
+
+	(void)state;
+	config.look_ms = 50;
+	record.overlay = true;
+	record.host_index = end.index;
+	OK(datapath_record_write(folder, &record, &e));
+	start();
+	WAIT_FOR(node_is_whole());
+	OK(link_del(host, end.index, &e));
+	pair.mac = mac("0a:00:00:00:00:01");
+	pair.peer_mac = end.mac;
+	OK(link_add_veth(host, &pair, &e));
+	up(host, END, &end);
+	WAIT_FOR(said("on the node interface " END " is gone") == 1);
+	assert_null(route_to(host, "172.31.0.77/32", TABLE));
+	assert_int_equal(unlink(netns), 0);
+	WAIT_FOR(!recorded("172.31.0.10 fd00::10"));
+}
+
 static bool is(const char *key, const char *value)
 {
 	AUTO_STR now = STR_INIT;
@@ -716,6 +739,7 @@ int main(void)
 		TEST(another_boots_records_go),
 		TEST(without_the_pair_there_is_no_rule),
 		TEST(another_containers_pair_is_not_ours),
+		TEST(in_overlay_mode_the_index_tells),
 		TEST(sysctls_are_tuned),
 		TEST(sysctls_are_left_alone),
 		cmocka_unit_test(stopping_nothing_is_fine),
