@@ -600,13 +600,26 @@ static int look_at_pod(const struct reconcile *k, const struct datapath_record *
 	return 0;
 }
 
-/* A DEL may have taken it away meanwhile. */
+static bool same_ips(const struct ip *a, size_t n_a, const struct ip *b, size_t n_b)
+{
+	if (n_a != n_b)
+		return false;
+	for (size_t i = 0; i < n_a; i++)
+		if (!ip_equal(a[i], b[i]))
+			return false;
+	return true;
+}
+
+/* A DEL may have taken it away meanwhile, and another ADD left one that tells of other things. */
 static bool is_recorded(const struct reconcile *k, const struct datapath_record *r)
 {
 	AUTO_DATAPATH_RECORD is = { .container_id = NULL };
 
 	return datapath_record_read(k->config.state_dir, r->container_id, r->ifname, &is, NULL) ==
-	       0;
+	               0 &&
+	       is.netns_inode == r->netns_inode && is.host_index == r->host_index &&
+	       is.table == r->table && memcmp(&is.pod_mac, &r->pod_mac, sizeof(is.pod_mac)) == 0 &&
+	       same_ips(is.pod_ips, is.n_pod_ips, r->pod_ips, r->n_pod_ips);
 }
 
 static void tell_ips(const struct reconcile *k, const struct kept *p, const struct ip *v, size_t n)
@@ -618,16 +631,6 @@ static void tell_ips(const struct reconcile *k, const struct kept *p, const stru
 		str_addf(&list, "%s%s", i ? ", " : "", ip_str(v[i]).s);
 	log_info("%s: the node's addresses, which the pod has to reach by %s, are now %s", name,
 	         p->r.host_link, list.data);
-}
-
-static bool same_ips(const struct datapath_record *r, const struct ip *v, size_t n)
-{
-	if (r->n_node_ips != n)
-		return false;
-	for (size_t i = 0; i < n; i++)
-		if (!ip_equal(r->node_ips[i], v[i]))
-			return false;
-	return true;
 }
 
 /*
@@ -650,7 +653,7 @@ static int record_ips(const struct reconcile *k, struct kept *p, const struct ip
 		if (!had)
 			all[count++] = r->node_ips[i];
 	}
-	if (old && same_ips(r, all, count)) {
+	if (old && same_ips(r->node_ips, r->n_node_ips, all, count)) {
 		free(all);
 		return 0;
 	}
@@ -659,7 +662,18 @@ static int record_ips(const struct reconcile *k, struct kept *p, const struct ip
 	free(r->node_ips);
 	r->node_ips = all;
 	r->n_node_ips = count;
-	return datapath_record_write(k->config.state_dir, r, e);
+	if (!is_recorded(k, r))
+		return err_set(e, ERR_NOT_FOUND, "its record is gone");
+	return datapath_record_replace(k->config.state_dir, r, e);
+}
+
+/* A DEL came in between, and did not see what was made since. */
+static void take_back(struct nl *pod, const struct datapath_record *r,
+                      const struct keep_changes *made)
+{
+	for (size_t i = 0; i < made->n; i++)
+		if (made->v[i].what == KEEP_ROUTE_ADD && made->v[i].route.table == r->table)
+			IGNORE(route_del(pod, &made->v[i].route, NULL));
 }
 
 static int enter_pod(struct reconcile *k, struct kept *p, struct keep_facts *f, bool current,
@@ -669,6 +683,7 @@ static int enter_pod(struct reconcile *k, struct kept *p, struct keep_facts *f, 
 	AUTO_COORDINATOR_PLAN plan = { .n_pod_routes = 0 };
 	AUTO_KEEP_CHANGES changes = { .v = NULL };
 	struct keep_there there;
+	int rc = 0;
 
 	if (look_at_pod(k, &p->r, &pod, e) < 0)
 		return -1;
@@ -683,10 +698,13 @@ static int enter_pod(struct reconcile *k, struct kept *p, struct keep_facts *f, 
 		return -1;
 	keep_in_pod(&p->r, f, &plan, &there, &changes);
 	p->settled = make_all(k, p, pod.nl, "in the pod", &changes, trouble);
-	if (current || !p->settled)
-		return 0;
-	p->r.host_mac = f->host_mac;
-	return record_ips(k, p, f->node_ips, f->n_node_ips, false, e);
+	if (!current && p->settled) {
+		p->r.host_mac = f->host_mac;
+		rc = record_ips(k, p, f->node_ips, f->n_node_ips, false, e);
+	}
+	if (!is_recorded(k, &p->r))
+		take_back(pod.nl, &p->r, &changes);
+	return rc;
 }
 
 static void keep_pod(struct reconcile *k, const struct node *n, struct kept *p)
@@ -709,7 +727,7 @@ static void keep_pod(struct reconcile *k, const struct node *n, struct kept *p)
 		return;
 	p->settled = false;
 	f = facts_of(n, end, node_ips, count);
-	if (enter_pod(k, p, &f, current, &trouble, &e) < 0)
+	if (enter_pod(k, p, &f, current, &trouble, &e) < 0 && is_recorded(k, &p->r))
 		add_trouble(k, &trouble, &e);
 	settle_trouble(k, p, &p->pod_trouble, &trouble);
 }

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -19,6 +20,7 @@
 #include "base/file.h"
 
 #define SWEEP_S 60
+#define EXCHANGE (1 << 1) /* RENAME_EXCHANGE, linux/fs.h */
 
 int file_read_fd(int fd, const char *name, size_t max, struct str *out, struct err *e)
 {
@@ -131,6 +133,18 @@ static int fill(int fd, const char *path, int from, const void *data, size_t len
 	return 0;
 }
 
+/* Two names change places, both of which have to be there; musl has no renameat2(2). */
+static int replace(const char *tmp, const char *path)
+{
+	if (syscall(SYS_renameat2, AT_FDCWD, tmp, AT_FDCWD, path, EXCHANGE) == 0) {
+		(void)unlink(tmp);
+		return 0;
+	}
+	if (errno != EINVAL && errno != ENOSYS)
+		return -1;
+	return access(path, F_OK) < 0 ? -1 : rename(tmp, path);
+}
+
 static int publish(const char *tmp, const char *path, enum file_flags flags, struct err *e)
 {
 	failpoint_file(path, "unpublished");
@@ -145,6 +159,15 @@ static int publish(const char *tmp, const char *path, enum file_flags flags, str
 			return -1;
 		}
 		(void)unlink(tmp);
+	} else if (flags & FILE_REPLACE) {
+		if (replace(tmp, path) < 0) {
+			int sys = errno;
+
+			err_sys(e, sys, "replace %s", path);
+			if (e && sys == ENOENT)
+				e->kind = ERR_NOT_FOUND;
+			return -1;
+		}
 	} else if (rename(tmp, path) < 0) {
 		return err_sys(e, errno, "rename to %s", path);
 	}

@@ -27,6 +27,9 @@ int file_read_fd(int fd, const char *name, size_t max, struct str *out, struct e
 enum file_flags {
 	FILE_DURABLE = 1 << 0, /* fsync the file and its folder: it survives a power cut */
 	FILE_EXCL = 1 << 1,    /* ERR_EXISTS when the name is taken */
+	/* ERR_NOT_FOUND when the name is not there: who removes it meanwhile does not get it back.
+	 * Where a file system cannot do that in one step (NFS), it is looked for just before. */
+	FILE_REPLACE = 1 << 2,
 };
 
 /*

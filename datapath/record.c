@@ -144,7 +144,8 @@ static void set_ips(json *j, const char *key, const struct ip *v, size_t n)
 	json_set(j, key, list);
 }
 
-int datapath_record_write(const char *dir, const struct datapath_record *r, struct err *e)
+static int write_record(const char *dir, const struct datapath_record *r, enum file_flags flags,
+                        struct err *e)
 {
 	AUTO_JSON *j = json_new_object();
 	json *hijack = json_new_array();
@@ -169,7 +170,17 @@ int datapath_record_write(const char *dir, const struct datapath_record *r, stru
 	for (size_t i = 0; i < r->n_hijack; i++)
 		json_append_str(hijack, cidr_str(r->hijack[i]).s);
 	json_set(j, "hijack", hijack);
-	return record_write(dir, &kind, r->container_id, r->ifname, j, 0, e);
+	return record_write(dir, &kind, r->container_id, r->ifname, j, flags, e);
+}
+
+int datapath_record_write(const char *dir, const struct datapath_record *r, struct err *e)
+{
+	return write_record(dir, r, 0, e);
+}
+
+int datapath_record_replace(const char *dir, const struct datapath_record *r, struct err *e)
+{
+	return write_record(dir, r, FILE_REPLACE, e);
 }
 
 int datapath_record_read(const char *dir, const char *container_id, const char *ifname,

@@ -42,6 +42,9 @@ struct datapath_record {
 void datapath_record_release(struct datapath_record *r);
 /* Atomic, not durable.  ERR_CONFIG when the names cannot be those of a file. */
 int datapath_record_write(const char *dir, const struct datapath_record *r, struct err *e) MUST_USE;
+/* The same for one that is there.  ERR_NOT_FOUND when it was removed: it does not come back. */
+int datapath_record_replace(const char *dir, const struct datapath_record *r,
+                            struct err *e) MUST_USE;
 /* ERR_NOT_FOUND when there is none; ERR_PROTO or ERR_CONFIG when it is no record. */
 int datapath_record_read(const char *dir, const char *container_id, const char *ifname,
                          struct datapath_record *out, struct err *e) MUST_USE;

@@ -115,6 +115,26 @@ static void there_and_back(void **state)
 	assert_memory_equal(got.hijack, r.hijack, 2 * sizeof(*cidrs));
 }
 
+static void what_is_removed_stays_so(void **state)
+{
+	struct ip ips[4];
+	struct cidr cidrs[2];
+	struct datapath_record r = sample(ips, cidrs), got;
+
+	(void)state;
+	OK(datapath_record_write(dir, &r, &e));
+	r.n_node_ips = 1;
+	OK(datapath_record_replace(dir, &r, &e));
+	OK(datapath_record_read(dir, id, net1, &got, &e));
+	assert_int_equal(got.n_node_ips, 1);
+	datapath_record_release(&got);
+	OK(datapath_record_remove(dir, id, net1, &e));
+	assert_int_equal(datapath_record_replace(dir, &r, &e), -1);
+	assert_int_equal(e.kind, ERR_NOT_FOUND);
+	assert_int_equal(datapath_record_read(dir, id, net1, &got, &e), -1);
+	assert_int_equal(e.kind, ERR_NOT_FOUND);
+}
+
 static void listed_and_removed(void **state)
 {
 	struct ip ips[4];
@@ -201,6 +221,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(there_and_back, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_is_removed_stays_so, setup, teardown),
 		cmocka_unit_test_setup_teardown(listed_and_removed, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_is_no_record, setup, teardown),
 	};

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* links: base/file.c base/str.c base/err.c base/mem.c */
-/* flags: -Wl,--wrap=fsync,--wrap=rename,--wrap=link */
+/* flags: -Wl,--wrap=fsync,--wrap=rename,--wrap=link,--wrap=syscall */
 /*
  * file_test.c - files written whole or not at all, in an order that survives a power cut, bounded
- * reads.  fsync, rename and link are watched, and made to fail.
+ * reads.  fsync, rename and link are watched, and made to fail; renameat2 as well.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -27,7 +28,7 @@
 
 static char dir[] = "/tmp/file_test.XXXXXX";
 static struct str trace = STR_INIT;
-static int fsyncs_until_failure = -1;
+static int fsyncs_until_failure = -1, exchange_fails;
 
 int __real_fsync(int fd);
 int __wrap_fsync(int fd);
@@ -61,6 +62,15 @@ int __wrap_link(const char *from, const char *to)
 	return __real_link(from, to);
 }
 
+long __real_syscall(long number, ...);
+long __wrap_syscall(long number, int at, const char *from, int to_at, const char *to, int flags);
+long __wrap_syscall(long number, int at, const char *from, int to_at, const char *to, int flags)
+{
+	assert_int_equal(number, SYS_renameat2);
+	errno = exchange_fails;
+	return exchange_fails ? -1 : __real_syscall(number, at, from, to_at, to, flags);
+}
+
 static const char *in_dir(const char *name)
 {
 	static char path[2][400];
@@ -90,6 +100,7 @@ static int setup(void **state)
 	memcpy(dir + strlen(dir) - 6, "XXXXXX", 6);
 	str_reset(&trace, 0);
 	fsyncs_until_failure = -1;
+	exchange_fails = 0;
 	return mkdtemp(dir) ? 0 : -1;
 }
 
@@ -237,6 +248,47 @@ static void exclusive(void **state)
 	assert_int_equal(e.kind, ERR_EXISTS);
 	assert_int_equal(e.sys, EEXIST);
 	check_text("a", "first");
+	assert_int_equal(entries(), 1);
+}
+
+/* Whatever is there, and never what is not. */
+static void replaces(void **state)
+{
+	struct stat st;
+	struct err e;
+
+	(void)state;
+	assert_int_equal(file_write(in_dir("a"), "x", 1, 0600, FILE_REPLACE, &e), -1);
+	assert_int_equal(e.kind, ERR_NOT_FOUND);
+	assert_int_equal(e.sys, ENOENT);
+	assert_int_equal(entries(), 0);
+	assert_int_equal(file_write(in_dir("a"), "first", 5, 0600, 0, &e), 0);
+	str_reset(&trace, 0);
+	assert_int_equal(file_write(in_dir("a"), "second", 6, 0640, FILE_REPLACE, &e), 0);
+	check_text("a", "second");
+	assert_int_equal(stat(in_dir("a"), &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0640);
+	assert_int_equal(entries(), 1);
+	assert_string_equal(trace.data, ""); /* rename would bring back what is removed */
+}
+
+/* A file system that cannot do it in one step. */
+static void replaces_in_two_steps(void **state)
+{
+	struct err e;
+
+	(void)state;
+	exchange_fails = EINVAL;
+	assert_int_equal(file_write(in_dir("a"), "x", 1, 0600, FILE_REPLACE, &e), -1);
+	assert_int_equal(e.kind, ERR_NOT_FOUND);
+	assert_int_equal(entries(), 0);
+	assert_int_equal(file_write(in_dir("a"), "first", 5, 0600, 0, &e), 0);
+	assert_int_equal(file_write(in_dir("a"), "second", 6, 0600, FILE_REPLACE, &e), 0);
+	check_text("a", "second");
+	assert_int_equal(entries(), 1);
+	exchange_fails = EACCES;
+	assert_int_equal(file_write(in_dir("a"), "third", 5, 0600, FILE_REPLACE, &e), -1);
+	assert_int_equal(e.kind, ERR_SYS);
 	assert_int_equal(entries(), 1);
 }
 
@@ -420,10 +472,20 @@ static void lists(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		test(written_whole),       test(durable),       test(failing_disk),
-		test(full_disk),           test(exclusive),     test(copies),
-		test(bounded_reads),       test(removes),       test(sweeps),
-		test(only_regular_files),  test(makes_folders), test(lists),
+		test(written_whole),
+		test(durable),
+		test(failing_disk),
+		test(full_disk),
+		test(exclusive),
+		test(replaces),
+		test(replaces_in_two_steps),
+		test(copies),
+		test(bounded_reads),
+		test(removes),
+		test(sweeps),
+		test(only_regular_files),
+		test(makes_folders),
+		test(lists),
 		test(nothing_left_behind),
 	};
 

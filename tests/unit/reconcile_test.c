@@ -2,10 +2,12 @@
 /* links: agent/reconcile.c agent/sysctls.c agent/metrics.c agent/thread.c datapath/ cni/record.c */
 /* links: cni/state.c cni/check.c net/ json/json.c base/ */
 /* libs: cjson mnl */
+/* flags: -Wl,--wrap=netns_nl */
 /* tsan */
 /*
  * reconcile_test.c - what the agent does when somebody flushes what joins a pod and its node, or
- * the node gets other addresses: in two network namespaces of the test's own.
+ * the node gets other addresses: in two network namespaces of the test's own.  At the moment when
+ * it enters the pod, by netns_nl, something else can be made to happen.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -51,6 +53,20 @@ static struct metrics *metrics;
 static struct reconcile_config config;
 static struct reconcile *reconcile;
 static struct err e;
+
+static void (*when_it_enters)(void); /* once; set while the thread does not run */
+
+int __real_netns_nl(int fd, int protocol, struct nl **out, struct err *why);
+int __wrap_netns_nl(int fd, int protocol, struct nl **out, struct err *why);
+int __wrap_netns_nl(int fd, int protocol, struct nl **out, struct err *why)
+{
+	void (*then)(void) = when_it_enters;
+
+	when_it_enters = NULL;
+	if (then)
+		then();
+	return __real_netns_nl(fd, protocol, out, why);
+}
 
 static int group_setup(void **state)
 {
@@ -605,6 +621,70 @@ static void what_a_del_missed_goes(void **state)
 	assert_non_null(route_to(host, "10.1.2.3/32", TABLE));
 }
 
+/* The record is read, and the pod entered; between the two there is a DEL. */
+static struct err of_the_thread;
+
+static void a_del(void)
+{
+	IGNORE(datapath_record_remove(folder, CID, "eth0", &of_the_thread));
+}
+
+static void a_record_does_not_come_back(void **state)
+{
+	(void)state;
+	/* so that there is something to record */
+	OK(addr_add(host, card.index, cidr("10.9.0.1/24"), &e));
+	when_it_enters = a_del;
+	start();
+	WAIT_FOR(said("are now 172.31.0.10, 10.9.0.1") == 1);
+	a_round_passes();
+	assert_int_equal(
+		datapath_record_read(folder, CID, "eth0", &(struct datapath_record){ 0 }, &e), -1);
+	assert_int_equal(e.kind, ERR_NOT_FOUND);
+	assert_false(pod_reaches("10.9.0.1"));
+	assert_false(has_rule(4));
+	assert_int_equal(said(" warn"), 0);
+}
+
+/* What that DEL could not see. */
+static void what_is_made_after_a_del_goes(void **state)
+{
+	(void)state;
+	when_it_enters = a_del;
+	start();
+	WAIT_FOR(said("in the pod route to 172.31.0.10/32 in table 101 was missing: made") == 1);
+	WAIT_FOR(!route_to(pod, "172.31.0.10/32", 101) && !route_to(pod, "fd00::10/128", 101));
+}
+
+/* The same, and an ADD after it: its record stands. */
+static void a_del_and_an_add(void)
+{
+	struct datapath_record other = record;
+
+	a_del();
+	other.n_pod_ips = 1;
+	other.n_node_ips = 1;
+	IGNORE(datapath_record_write(folder, &other, &of_the_thread));
+}
+
+static bool recorded_pod_ips(size_t n)
+{
+	AUTO_DATAPATH_RECORD r = { .container_id = NULL };
+
+	return datapath_record_read(folder, CID, "eth0", &r, &e) == 0 && r.n_pod_ips == n;
+}
+
+static void a_newer_record_stands(void **state)
+{
+	(void)state;
+	OK(addr_add(host, card.index, cidr("10.9.0.1/24"), &e));
+	when_it_enters = a_del_and_an_add;
+	start();
+	WAIT_FOR(recorded_pod_ips(1));
+	a_round_passes();
+	assert_true(recorded_pod_ips(1));
+}
+
 static void another_boots_records_go(void **state)
 {
 	(void)state;
@@ -736,6 +816,9 @@ int main(void)
 		TEST(a_new_record_is_looked_at),
 		TEST(the_dead_are_buried),
 		TEST(what_a_del_missed_goes),
+		TEST(a_record_does_not_come_back),
+		TEST(what_is_made_after_a_del_goes),
+		TEST(a_newer_record_stands),
 		TEST(another_boots_records_go),
 		TEST(without_the_pair_there_is_no_rule),
 		TEST(another_containers_pair_is_not_ours),
