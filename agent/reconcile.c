@@ -134,6 +134,8 @@ static void add_trouble(struct reconcile *k, struct str *trouble, const struct e
 /* Making changes. */
 static int make(struct nl *nl, const struct keep_change *c, struct err *e)
 {
+	bool made;
+
 	switch (c->what) {
 	case KEEP_ROUTE_ADD:
 		return route_add(nl, &c->route, ROUTE_CREATE, e);
@@ -146,7 +148,7 @@ static int make(struct nl *nl, const struct keep_change *c, struct err *e)
 	case KEEP_NEIGH_DEL:
 		return neigh_del(nl, c->neigh.index, c->neigh.ip, e);
 	case KEEP_RULE_ADD:
-		return rule_add(nl, &c->rule, e);
+		return datapath_rule_add(nl, &c->rule, &made, e);
 	case KEEP_ADDR_ADD:
 		return addr_add(nl, c->addr.index, cidr_host(c->addr.ip), e);
 	case KEEP_ADDR_DEL:
@@ -175,7 +177,7 @@ static bool is_done(const struct keep_change *c, const struct err *e)
 {
 	if (c->what == KEEP_ROUTE_DEL || c->what == KEEP_NEIGH_DEL || c->what == KEEP_ADDR_DEL)
 		return e->kind == ERR_NOT_FOUND;
-	return (c->what == KEEP_RULE_ADD || c->what == KEEP_ADDR_ADD) && e->sys == EEXIST;
+	return c->what == KEEP_ADDR_ADD && e->sys == EEXIST;
 }
 
 /* False when one of them failed. */

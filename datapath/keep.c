@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "datapath/keep.h"
+#include "datapath/rule.h"
 
 #define IP6_METRIC 1024 /* of IPv6 routes that are given none */
 
@@ -196,14 +197,9 @@ static void check_neigh(const struct keep_there *there, const struct neigh *want
 
 static bool has_rule(const struct keep_there *there, const struct rule *want)
 {
-	for (size_t i = 0; i < there->n_rules; i++) {
-		const struct rule *r = &there->rules[i];
-
-		if (r->family == want->family && r->priority == want->priority &&
-		    r->table == want->table && r->fwmark == want->fwmark && !r->src.len &&
-		    !r->other)
+	for (size_t i = 0; i < there->n_rules; i++)
+		if (datapath_rule_equal(&there->rules[i], want))
 			return true;
-	}
 	return false;
 }
 

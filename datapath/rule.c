@@ -1,12 +1,46 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * rule.c - the node's rule, which belongs to no single pod.
+ * rule.c - see rule.h.
  */
+#include <errno.h>
 #include <stdlib.h>
 
 #include "datapath/plan.h"
 #include "datapath/rule.h"
 #include "net/netns.h"
+
+bool datapath_rule_equal(const struct rule *is, const struct rule *want)
+{
+	return !is->other && is->family == want->family && is->priority == want->priority &&
+	       is->table == want->table && is->fwmark == want->fwmark &&
+	       is->fwmask == want->fwmask && is->src.len == want->src.len &&
+	       ip_equal(is->src.ip, want->src.ip);
+}
+
+int datapath_rule_add(struct nl *nl, const struct rule *r, bool *made, struct err *e)
+{
+	AUTO_FREE struct rule *all = NULL;
+	struct err mine;
+	size_t count;
+
+	if (!e)
+		e = &mine;
+	if (rule_add(nl, r, e) == 0) {
+		*made = true;
+		return 0;
+	}
+	if (e->sys != EEXIST || rule_list(nl, r->family, &all, &count, e) < 0)
+		return -1;
+	for (size_t i = 0; i < count; i++)
+		if (datapath_rule_equal(&all[i], r)) {
+			*made = false;
+			return 0;
+		}
+	return err_set(e, ERR_EXISTS,
+	               "rule %u to table %u: a rule of that priority and table, but with other "
+	               "conditions, stands in its way",
+	               r->priority, r->table);
+}
 
 /* The kernel deletes the first that fits: one with more conditions of the same priority and table,
  * which is somebody's, fits as well. */

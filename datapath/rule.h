@@ -1,15 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * rule.h - the node's rule that leads to the routes of all its pods (priority
- * COORDINATOR_RULE_PRIORITY): who is the last takes it away.
+ * rule.h - rules that are ours, and not only alike; among them the node's, which leads to the
+ * routes of all its pods (priority COORDINATOR_RULE_PRIORITY): who is the last takes it away.
  */
 #ifndef DATAPATH_RULE_H
 #define DATAPATH_RULE_H
 
-#include <stdbool.h>
-#include <stdint.h>
+#include "net/route.h"
 
-#include "net/nl.h"
+/* Is this one of a list the same, with the same conditions and no others? */
+bool datapath_rule_equal(const struct rule *is, const struct rule *want);
+/*
+ * *made is false when it was there.  The kernel says EEXIST of rules that have more conditions,
+ * too: that is ERR_EXISTS, as the two exclude each other.
+ */
+int datapath_rule_add(struct nl *nl, const struct rule *r, bool *made, struct err *e) MUST_USE;
 
 /*
  * The family's rule to that table goes when the table is empty.  nl is the node's; ns its

@@ -5,6 +5,7 @@
 #include <linux/rtnetlink.h>
 #include <stdlib.h>
 
+#include "datapath/rule.h"
 #include "datapath/tune.h"
 
 #define LATER_MAX 800   /* what a name may add to the number of a table */
@@ -184,13 +185,6 @@ static int priority_of(struct tuner *u, uint32_t table, uint32_t *out, struct er
 	               TUNE_PRIORITY_MIN, TUNE_PRIORITY_MAX);
 }
 
-static bool rule_equal(const struct rule *a, const struct rule *b)
-{
-	return a->family == b->family && a->priority == b->priority && a->table == b->table &&
-	       a->fwmark == b->fwmark && a->fwmask == b->fwmask && a->src.len == b->src.len &&
-	       ip_equal(a->src.ip, b->src.ip);
-}
-
 static int send_to_table(struct tuner *u, const struct tune_nic *nic, struct err *e)
 {
 	uint32_t priority;
@@ -207,7 +201,7 @@ static int send_to_table(struct tuner *u, const struct tune_nic *nic, struct err
 		bool there = false;
 
 		for (size_t k = 0; k < u->t->n_rules && !there; k++)
-			there = !u->t->rules[k].other && rule_equal(&u->t->rules[k], &r);
+			there = datapath_rule_equal(&u->t->rules[k], &r);
 		if (!there)
 			move(u, TUNE_RULE)->rule = r;
 	}

@@ -325,6 +325,8 @@ static void forget_rules(void *arg)
 	((struct rules *)arg)->n = 0;
 }
 
+#define FRA_NEWEST 40 /* Linux 6.15 has 30 */
+
 /* What struct rule cannot say: a rule that has any of these is not what its other members suggest.
  */
 static bool has_more(const struct nl_msg *m, const struct fib_rule_hdr *h)
@@ -336,6 +338,10 @@ static bool has_more(const struct nl_msg *m, const struct fib_rule_hdr *h)
 
 	for (size_t i = 0; i < ARRAY_LEN(types); i++)
 		if (nl_attr(m, types[i], 0, NULL))
+			return true;
+	/* those that newer kernels know */
+	for (uint16_t type = FRA_DPORT_RANGE + 1; type <= FRA_NEWEST; type++)
+		if (nl_attr(m, type, 0, NULL))
 			return true;
 	return get_u32(m, FRA_SUPPRESS_PREFIXLEN, UINT32_MAX) != UINT32_MAX ||
 	       h->action != FR_ACT_TO_TBL || h->dst_len || h->tos || h->flags & FIB_RULE_INVERT;

@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "datapath/record.h"
+#include "datapath/rule.h"
 #include "net/netns.h"
 #include "plugins/coordinator_work.h"
 
@@ -405,8 +406,7 @@ static int has_rule(struct nl *nl, const char *where, const struct rule *want, s
 	if (rule_list(nl, want->family, &all, &count, e) < 0)
 		return -1;
 	for (size_t i = 0; i < count; i++)
-		if (all[i].priority == want->priority && all[i].table == want->table &&
-		    all[i].fwmark == want->fwmark)
+		if (datapath_rule_equal(&all[i], want))
 			return 0;
 	return err_set(e, ERR_NOT_FOUND, "%s lacks rule %u to table %u", where, want->priority,
 	               want->table);

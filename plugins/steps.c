@@ -7,6 +7,7 @@
 #include <linux/rtnetlink.h>
 #include <stdlib.h>
 
+#include "datapath/rule.h"
 #include "net/sysctl.h"
 #include "plugins/steps.h"
 
@@ -198,37 +199,15 @@ int step_neigh(struct steps *s, struct nl *nl, const struct neigh *n, const stru
 	return 0;
 }
 
-static bool same_rule(const struct rule *a, const struct rule *b)
-{
-	return !a->other && a->priority == b->priority && a->table == b->table &&
-	       a->fwmark == b->fwmark && a->fwmask == b->fwmask && a->src.len == b->src.len &&
-	       ip_equal(a->src.ip, b->src.ip);
-}
-
 int step_rule(struct steps *s, struct nl *nl, const struct rule *r, struct err *e)
 {
-	AUTO_FREE struct rule *all = NULL;
-	struct err mine;
-	size_t count;
+	bool made;
 
-	if (!e)
-		e = &mine;
-	if (rule_add(nl, r, e) == 0) {
+	if (datapath_rule_add(nl, r, &made, e) < 0)
+		return -1;
+	if (made)
 		push(s, ADDED_RULE, nl, 0)->rule = *r;
-		return 0;
-	}
-	if (e->sys != EEXIST)
-		return -1;
-	/* said of rules that have more conditions, too */
-	if (rule_list(nl, r->family, &all, &count, e) < 0)
-		return -1;
-	for (size_t i = 0; i < count; i++)
-		if (same_rule(&all[i], r))
-			return 0;
-	return err_set(e, ERR_EXISTS,
-	               "rule %u to table %u: a rule of that priority and table, but with other "
-	               "conditions, stands in its way",
-	               r->priority, r->table);
+	return 0;
 }
 
 static uint32_t metric(const struct route *r)

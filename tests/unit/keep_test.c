@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* links: datapath/keep.c datapath/plan.c datapath/record.c cni/record.c cni/check.c net/ */
-/* links: json/json.c base/ */
+/* links: datapath/keep.c datapath/plan.c datapath/record.c datapath/rule.c cni/record.c */
+/* links: cni/check.c net/ json/json.c base/ */
 /* libs: cjson mnl */
 /*
  * keep_test.c - a record and what two namespaces hold, as tables: which changes come out.
@@ -292,6 +292,10 @@ static void rules_that_differ_are_others(void **state)
 	rules[0].fwmark = 1;
 	rules[1].other = true;
 	node_becomes("add IPv4 rule 1000 to table 500\nadd IPv6 rule 1000 to table 500\n");
+	/* whatever has not that mark */
+	node_as_planned();
+	rules[0].fwmask = 1;
+	node_becomes("add IPv4 rule 1000 to table 500\n");
 	node_as_planned();
 	rules[0].priority = 999;
 	node_becomes("add IPv4 rule 1000 to table 500\n");

@@ -780,6 +780,27 @@ static void sysctls_are_tuned(void **state)
 	assert_true(said("sysctl net/ipv4/neigh/default/gc_thresh3 is not tuned") <= 1);
 }
 
+/* The kernel says that this one is there when ours is added. */
+static void a_rule_that_is_another(void **state)
+{
+	const struct rule other = { .family = 4,
+		                    .priority = COORDINATOR_RULE_PRIORITY,
+		                    .table = TABLE,
+		                    .src = cidr("10.0.0.0/8") };
+
+	(void)state;
+	config.look_ms = 50;
+	OK(rule_add(host, &other, &e));
+	start();
+	WAIT_FOR(said("on the node IPv4 rule 1000 to table 500: rule 1000 to table 500: a rule of "
+	              "that priority and table, but with other conditions, stands in its way") ==
+	         1);
+	a_round_passes();
+	assert_int_equal(said(" warn"), 1);
+	OK(rule_del(host, &other, &e));
+	WAIT_FOR(node_is_whole());
+}
+
 static void sysctls_are_left_alone(void **state)
 {
 	(void)state;
@@ -823,6 +844,7 @@ int main(void)
 		TEST(without_the_pair_there_is_no_rule),
 		TEST(another_containers_pair_is_not_ours),
 		TEST(in_overlay_mode_the_index_tells),
+		TEST(a_rule_that_is_another),
 		TEST(sysctls_are_tuned),
 		TEST(sysctls_are_left_alone),
 		cmocka_unit_test(stopping_nothing_is_fine),

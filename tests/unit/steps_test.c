@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* links: plugins/steps.c net/ base/ */
+/* links: plugins/steps.c datapath/rule.c net/ base/ */
 /* libs: mnl */
 /*
  * steps_test.c - changes and taking them back, in a network namespace of this process.

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* links: datapath/tune.c net/ json/json.c base/ */
+/* links: datapath/tune.c datapath/rule.c net/ json/json.c base/ */
 /* libs: cjson mnl */
 /*
  * tune_test.c - which table a NIC gets, which routes go there, and who keeps the default ones.
