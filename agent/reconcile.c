@@ -30,6 +30,7 @@
 #include "datapath/rule.h"
 #include "net/netns.h"
 #include "net/notices.h"
+#include "net/sysctl.h"
 
 #define QUICK_REPAIRS 8   /* in a row, before they get slower */
 #define IN_A_ROW_MS 10000 /* so soon after each other */
@@ -120,7 +121,8 @@ static void settle_trouble(const struct reconcile *k, const struct kept *p, char
 
 static void add_trouble(struct reconcile *k, struct str *trouble, const struct err *e)
 {
-	if (e->sys != EPERM && e->sys != EACCES) {
+	/* EACCES is what an interface without IPv6 says */
+	if (e->sys != EPERM) {
 		str_addf(trouble, "%s%s", trouble->len ? "; " : "", e->msg);
 		return;
 	}
@@ -513,6 +515,58 @@ static void hear_no_routers(struct reconcile *k, const struct link *l, struct st
 		log_info("sysctl net/%s: 0", key);
 }
 
+static uint8_t family_of(const struct keep_change *c)
+{
+	switch (c->what) {
+	case KEEP_RULE_ADD:
+		return (uint8_t)c->rule.family;
+	case KEEP_NEIGH_SET:
+	case KEEP_NEIGH_DEL:
+	case KEEP_NEIGH_FOREIGN:
+		return c->neigh.ip.family;
+	case KEEP_ADDR_ADD:
+	case KEEP_ADDR_DEL:
+		return c->addr.ip.family;
+	default:
+		return c->route.dst.ip.family;
+	}
+}
+
+/*
+ * Who switches IPv6 off at the pod's end takes off all that was there of it, and it comes back only
+ * after IPv6 itself.  A node that has no address of IPv6 may be meant to be so: there it stays off,
+ * and what cannot be made is no change.
+ */
+static void switch_on_ipv6(struct reconcile *k, const struct node *n, const struct link *l,
+                           struct keep_changes *changes, struct str *trouble)
+{
+	AUTO_FREE char *key = xasprintf("ipv6/conf/%s/disable_ipv6", l->name);
+	AUTO_STR now = STR_INIT;
+	size_t four = 0;
+	struct err e;
+
+	for (size_t i = 0; i < changes->n; i++)
+		four += family_of(&changes->v[i]) == 4;
+	if (four == changes->n || sysctl_read(-1, key, &now, NULL) < 0 || streq(now.data, "0"))
+		return;
+	if (ip_first_of(n->local, n->n_local, 6)) {
+		if (sysctls_set(key, "0", NULL, &e) < 0) {
+			add_trouble(k, trouble, &e);
+		} else {
+			log_info("sysctl net/%s: 0", key);
+			k->repairs++;
+		}
+		return;
+	}
+	str_addf(trouble, "%sIPv6 is off on the node, and its interface %s stays without it",
+	         trouble->len ? "; " : "", l->name);
+	four = 0;
+	for (size_t i = 0; i < changes->n; i++)
+		if (family_of(&changes->v[i]) == 4)
+			changes->v[four++] = changes->v[i];
+	changes->n = four;
+}
+
 static struct keep_facts facts_of(const struct node *n, const struct link *end,
                                   const struct ip *node_ips, size_t n_node_ips)
 {
@@ -556,6 +610,8 @@ static void keep_node(struct reconcile *k, struct node *n, struct kept *p, bool 
 		add_trouble(k, &trouble, &e);
 	} else {
 		keep_on_node(&p->r, &f, &plan, &there, &changes);
+		if (!p->r.overlay)
+			switch_on_ipv6(k, n, end, &changes, &trouble);
 		make_all(k, p, n->nl, "on the node", &changes, &trouble);
 	}
 	settle_trouble(k, p, &p->node_trouble, &trouble);

@@ -128,6 +128,8 @@ static int grant(const struct wish *w, struct err *e)
 
 void sysctls_tune(bool ipv4, bool ipv6, uint32_t *told)
 {
+	/* a kernel that was told to have none (ipv6.disable=1) has nothing to tune */
+	ipv6 = ipv6 && access("/proc/sys/net/ipv6/conf", F_OK) == 0;
 	for (size_t i = 0; i < ARRAY_LEN(wishes); i++) {
 		struct err e;
 

@@ -780,6 +780,52 @@ static void sysctls_are_tuned(void **state)
 	assert_true(said("sysctl net/ipv4/neigh/default/gc_thresh3 is not tuned") <= 1);
 }
 
+static void ipv6_comes_back(void **state)
+{
+	(void)state;
+	start();
+	WAIT_FOR(all_is_whole());
+	nap(4 * RECONCILE_SETTLE_MS);
+	OK(sysctl_write(-1, "ipv6/conf/" END "/disable_ipv6", "1", &e));
+	WAIT_FOR(said("sysctl net/ipv6/conf/" END "/disable_ipv6: 0") == 1);
+	WAIT_FOR(all_is_whole());
+	assert_int_equal(said(" warn"), 0);
+}
+
+/* That is no missing right. */
+static void a_pod_without_ipv6(void **state)
+{
+	(void)state;
+	start();
+	WAIT_FOR(all_is_whole());
+	OK(sysctl_write(pod_ns, "ipv6/conf/veth0/disable_ipv6", "1", &e));
+	OK(addr_add(host, card.index, cidr("fd09::1/64"), &e));
+	WAIT_FOR(said("in the pod route to fd09::1/128 in table 101: add route to fd09::1/128") ==
+	         1);
+	assert_int_equal(said("CAP_NET_ADMIN"), 0);
+	OK(addr_add(host, card.index, cidr("10.9.0.1/24"), &e));
+	WAIT_FOR(pod_reaches("10.9.0.1"));
+}
+
+/* A node that has no IPv6 any more is not given some; the rest is kept. */
+static void ipv6_stays_off(void **state)
+{
+	(void)state;
+	config.look_ms = 50;
+	start();
+	WAIT_FOR(all_is_whole());
+	OK(sysctl_write(-1, "ipv6/conf/all/disable_ipv6", "1", &e));
+	WAIT_FOR(said("IPv6 is off on the node, and its interface " END " stays without it") == 1);
+	OK(route_del(host, &(struct route){ .dst = cidr("172.31.0.77/32"), .table = TABLE }, &e));
+	WAIT_FOR(route_to(host, "172.31.0.77/32", TABLE));
+	a_round_passes();
+	assert_true(is("ipv6/conf/" END "/disable_ipv6", "1"));
+	assert_int_equal(said(" warn"), 1);
+	OK(sysctl_write(-1, "ipv6/conf/all/disable_ipv6", "0", &e));
+	OK(addr_add(host, card.index, cidr("fd00::10/64"), &e));
+	WAIT_FOR(all_is_whole());
+}
+
 /* The kernel says that this one is there when ours is added. */
 static void a_rule_that_is_another(void **state)
 {
@@ -844,6 +890,9 @@ int main(void)
 		TEST(without_the_pair_there_is_no_rule),
 		TEST(another_containers_pair_is_not_ours),
 		TEST(in_overlay_mode_the_index_tells),
+		TEST(ipv6_comes_back),
+		TEST(a_pod_without_ipv6),
+		TEST(ipv6_stays_off),
 		TEST(a_rule_that_is_another),
 		TEST(sysctls_are_tuned),
 		TEST(sysctls_are_left_alone),
