@@ -60,20 +60,25 @@ static bool is_alone(struct nl *nl, const struct rule *rule)
 	return fit == 1 && !others;
 }
 
+static bool is_empty(struct nl *nl, int family, uint32_t table)
+{
+	AUTO_FREE struct route *routes = NULL;
+	size_t count;
+
+	return route_list(nl, family, table, &routes, &count, NULL) == 0 && !count;
+}
+
 bool datapath_rule_drop(struct nl *nl, int ns, int family, uint32_t table)
 {
 	const struct rule rule = { .family = family,
 		                   .priority = COORDINATOR_RULE_PRIORITY,
 		                   .table = table };
-	AUTO_FREE struct route *routes = NULL;
-	bool gone = false;
-	size_t count;
+	bool gone;
 
-	if (netns_lock(ns, true, NULL) < 0)
+	/* who was the last to take its routes away sees that for sure */
+	if (!is_empty(nl, family, table) || !netns_try_lock(ns))
 		return false;
-	if (route_list(nl, family, table, &routes, &count, NULL) == 0 && !count &&
-	    is_alone(nl, &rule))
-		gone = rule_del(nl, &rule, NULL) == 0;
+	gone = is_empty(nl, family, table) && is_alone(nl, &rule) && rule_del(nl, &rule, NULL) == 0;
 	netns_unlock(ns);
 	return gone;
 }

@@ -102,6 +102,11 @@ int netns_lock(int fd, bool exclusive, struct err *e)
 	return rc < 0 ? err_sys(e, errno, "lock the network namespace") : 0;
 }
 
+bool netns_try_lock(int fd)
+{
+	return flock(fd, LOCK_EX | LOCK_NB) == 0;
+}
+
 void netns_unlock(int fd)
 {
 	(void)flock(fd, LOCK_UN); /* fails only on what was never locked */

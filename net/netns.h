@@ -28,6 +28,8 @@ int netns_inode(int fd, uint64_t *out, struct err *e) MUST_USE;
  * exclusive, waited for, given up by netns_unlock or with the descriptor.
  */
 int netns_lock(int fd, bool exclusive, struct err *e) MUST_USE;
+/* Exclusive, and only if that needs no waiting. */
+bool netns_try_lock(int fd);
 void netns_unlock(int fd);
 
 /* A netlink socket that lives in the namespace fd refers to. */

@@ -183,6 +183,27 @@ static void the_rule_goes_with_the_last_pod(void **state)
 	assert_false(has_rule(4, 500));
 }
 
+/* Such as an agent that is stopped while it looks. */
+static void nobody_is_waited_for(void **state)
+{
+	AUTO_FD int ns = -1;
+	struct link pod;
+
+	(void)state;
+	add_rule(4, 500);
+	pod = add_pod("aaaaaaaaaaaaaaaa", "10.0.0.1/32", 500);
+	OK(netns_open_self(&ns, &e));
+	OK(netns_lock(ns, false, &e));
+	alarm(10); /* to be waited for */
+	del("aaaaaaaaaaaaaaaa");
+	alarm(0);
+	assert_false(exists(pod));
+	assert_true(has_rule(4, 500));
+	netns_unlock(ns);
+	del("aaaaaaaaaaaaaaaa");
+	assert_false(has_rule(4, 500));
+}
+
 /* The pod's namespace went before the DEL, and took the pair with it. */
 static void the_rule_goes_when_the_pair_went_first(void **state)
 {
@@ -322,6 +343,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(the_rule_goes_with_the_last_pod, setup, teardown),
+		cmocka_unit_test_setup_teardown(nobody_is_waited_for, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_rule_goes_when_the_pair_went_first, setup,
 		                                teardown),
 		cmocka_unit_test_setup_teardown(the_table_is_the_configurations, setup, teardown),
