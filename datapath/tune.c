@@ -263,10 +263,8 @@ static void leave_main(struct tuner *u, int owner, uint8_t family)
 	}
 }
 
-static void place_defaults(struct tuner *u, uint8_t family)
+static void place_defaults(struct tuner *u, int owner, uint8_t family)
 {
-	int owner = choose_owner(u, family);
-
 	if (!default_of(u, owner, family, false))
 		for (size_t i = 0; i < u->t->n_routes; i++)
 			if (u->t->routes[i].table != RT_TABLE_MAIN &&
@@ -291,9 +289,57 @@ int tune_make(const struct tune_there *t, const struct tune_facts *f, struct tun
 	}
 	if (send_to_table(&u, &f->nic, e) < 0)
 		return -1;
-	place_defaults(&u, 4);
-	place_defaults(&u, 6);
+	for (uint8_t family = 4; family <= 6; family += 2)
+		place_defaults(&u, choose_owner(&u, family), family);
 	*out = moves;
 	moves = (struct tune_moves){ .v = NULL };
 	return 0;
+}
+
+/* A rule of ours leads there. */
+static bool is_of_a_nic(const struct tune_there *t, uint32_t table)
+{
+	for (size_t i = 0; i < t->n_rules; i++)
+		if (t->rules[i].table == table && is_from(&t->rules[i]))
+			return true;
+	return false;
+}
+
+/* The NIC whose default routes of that family main is to have when this one has gone; 0: it had
+ * none there, or nobody has one. */
+static int choose_heir(struct tuner *u, uint8_t family)
+{
+	const struct tune_facts *f = u->f;
+	bool had = !f->nic.index;
+	int heir = 0;
+
+	for (size_t i = 0; i < u->t->n_routes; i++) {
+		const struct route *r = &u->t->routes[i];
+
+		if (!is_default_of(r, r->oif, family))
+			continue;
+		if (r->oif == f->nic.index) {
+			had = had || r->table == RT_TABLE_MAIN;
+			continue;
+		}
+		if (r->table == RT_TABLE_MAIN)
+			return 0;
+		if (is_of_a_nic(u->t, r->table) && (!heir || r->oif == f->first.index ||
+		                                    (heir != f->first.index && r->oif < heir)))
+			heir = r->oif;
+	}
+	return had ? heir : 0;
+}
+
+void tune_leave(const struct tune_there *t, int nic, int first, struct tune_moves *out)
+{
+	const struct tune_facts f = { .nic = { .index = nic }, .first = { .index = first } };
+	struct tuner u = { t, &f, out };
+
+	for (uint8_t family = 4; family <= 6; family += 2) {
+		int heir = choose_heir(&u, family);
+
+		if (heir)
+			place_defaults(&u, heir, family);
+	}
 }

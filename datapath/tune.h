@@ -83,4 +83,11 @@ void tune_moves_release(struct tune_moves *m);
 int tune_make(const struct tune_there *t, const struct tune_facts *f, struct tune_moves *out,
               struct err *e) MUST_USE;
 
+/*
+ * When a NIC leaves that has the default routes of main, the pod's first has them again, or else
+ * the lowest other one that has any in its own table.  nic: its index, 0 when the interface has
+ * gone already, and its routes with it; first: 0 when there is none.  Appends.
+ */
+void tune_leave(const struct tune_there *t, int nic, int first, struct tune_moves *out);
+
 #endif

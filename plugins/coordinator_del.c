@@ -196,36 +196,53 @@ static int del_routes(struct del *d, int index, uint32_t table, struct err *e)
 	return 0;
 }
 
-static void flush(struct del *d, int family, uint32_t table)
+/* The default route of main goes back to where it came from, unless this interface had none. */
+static void give_back_default(struct del *d, const struct tune_there *t)
 {
-	AUTO_FREE struct route *all = NULL;
-	size_t n = 0;
+	const char *name = coordinator_default_nic(d->call->conf);
+	AUTO_TUNE_MOVES moves = { .v = NULL };
+	struct link nic = { .index = 0 }, first = { .index = 0 };
+	struct err e;
 
-	if (table < COORDINATOR_FIRST_TABLE)
+	if (link_get(d->pod, d->call->ifname, &nic, &e) < 0 && e.kind != ERR_NOT_FOUND)
 		return;
-	IGNORE(route_list(d->pod, family, table, &all, &n, NULL));
-	for (size_t i = 0; i < n; i++)
-		IGNORE(route_del(d->pod, &all[i], NULL));
+	IGNORE(link_get(d->pod, name, &first, NULL));
+	tune_leave(t, nic.index, first.index, &moves);
+	for (size_t i = 0; i < moves.n; i++) {
+		const struct tune_move *m = &moves.v[i];
+
+		if (m->what == TUNE_ADD || m->what == TUNE_PREPEND)
+			IGNORE(route_add(d->pod, &m->route, ROUTE_PREPEND, NULL));
+		else
+			IGNORE(route_del(d->pod, &m->route, NULL));
+	}
 }
 
 /* Best effort: the rules that send the interface's addresses to its table, and the table. */
 static void clean_pod(struct del *d)
 {
 	for (int family = 4; d->pod && family <= 6; family += 2) {
-		AUTO_FREE struct rule *all = NULL;
+		AUTO_FREE struct route *routes = NULL;
+		AUTO_FREE struct rule *rules = NULL;
+		struct tune_there t = { .n_routes = 0 };
 		uint32_t table = d->record.table;
-		size_t n = 0;
 
-		IGNORE(rule_list(d->pod, family, &all, &n, NULL));
-		for (size_t i = 0; i < n; i++) {
-			if (all[i].priority < TUNE_PRIORITY_MIN ||
-			    all[i].priority > TUNE_PRIORITY_MAX || all[i].other ||
-			    !is_ip(d, all[i].src.ip))
+		IGNORE(route_list(d->pod, family, 0, &routes, &t.n_routes, NULL));
+		IGNORE(rule_list(d->pod, family, &rules, &t.n_rules, NULL));
+		t.routes = routes;
+		t.rules = rules;
+		give_back_default(d, &t);
+		for (size_t i = 0; i < t.n_rules; i++) {
+			if (rules[i].priority < TUNE_PRIORITY_MIN ||
+			    rules[i].priority > TUNE_PRIORITY_MAX || rules[i].other ||
+			    !is_ip(d, rules[i].src.ip))
 				continue;
-			table = all[i].table;
-			IGNORE(rule_del(d->pod, &all[i], NULL));
+			table = rules[i].table;
+			IGNORE(rule_del(d->pod, &rules[i], NULL));
 		}
-		flush(d, family, table);
+		for (size_t i = 0; i < t.n_routes && table >= COORDINATOR_FIRST_TABLE; i++)
+			if (routes[i].table == table)
+				IGNORE(route_del(d->pod, &routes[i], NULL));
 	}
 }
 

@@ -73,29 +73,43 @@ static void text_of(const struct tune_move *m, struct str *out)
 }
 
 /* Makes the moves in what there is, too. */
-static void tunes(const struct tune_facts *f, const char *want)
+static void moves_are(const struct tune_moves *m, const char *want)
 {
-	AUTO_TUNE_MOVES m = { .v = NULL };
 	AUTO_STR out = STR_INIT;
-	struct err e;
 
-	OK(tune_make(&there, f, &m, &e));
-	for (size_t i = 0; i < m.n; i++) {
-		text_of(&m.v[i], &out);
-		if (m.v[i].what == TUNE_RULE) {
-			rules[there.n_rules++] = m.v[i].rule;
+	for (size_t i = 0; i < m->n; i++) {
+		text_of(&m->v[i], &out);
+		if (m->v[i].what == TUNE_RULE) {
+			rules[there.n_rules++] = m->v[i].rule;
 			continue;
 		}
-		if (m.v[i].what == TUNE_ADD || m.v[i].what == TUNE_PREPEND) {
-			routes[there.n_routes++] = m.v[i].route;
+		if (m->v[i].what == TUNE_ADD || m->v[i].what == TUNE_PREPEND) {
+			routes[there.n_routes++] = m->v[i].route;
 			continue;
 		}
 		for (size_t k = 0; k < there.n_routes; k++)
 			if (routes[k].table == RT_TABLE_MAIN &&
-			    memcmp(&routes[k], &m.v[i].route, sizeof(*routes)) == 0)
+			    memcmp(&routes[k], &m->v[i].route, sizeof(*routes)) == 0)
 				routes[k].table = 1; /* gone */
 	}
-	assert_string_equal(out.data, want);
+	assert_string_equal(out.data ? out.data : "", want);
+}
+
+static void tunes(const struct tune_facts *f, const char *want)
+{
+	AUTO_TUNE_MOVES m = { .v = NULL };
+	struct err e;
+
+	OK(tune_make(&there, f, &m, &e));
+	moves_are(&m, want);
+}
+
+static void leaves(int nic, const char *want)
+{
+	AUTO_TUNE_MOVES m = { .v = NULL };
+
+	tune_leave(&there, nic, ETH0, &m);
+	moves_are(&m, want);
 }
 
 static struct ip eth0_ips[1], net1_ips[2], net2_ips[1];
@@ -196,6 +210,49 @@ static void the_default_route_goes_where_it_is_wanted(void **state)
 	tunes(&f,
 	      "prepend 254: 0.0.0.0/0 via 172.31.207.253 dev 2\n"
 	      "del 254: 0.0.0.0/0 via 10.6.0.1 dev 5\n");
+}
+
+static void the_default_route_comes_back(void **state)
+{
+	(void)state;
+	/* net1 has those of main; net2 and the first have their own */
+	has(254, "0.0.0.0/0", "192.168.0.253", NET1);
+	has(254, "::/0", "fd00::fd", NET1)->priority = 1024;
+	has(100, "0.0.0.0/0", "172.31.199.183", VETH0);
+	has(102, "0.0.0.0/0", "192.168.0.253", NET1);
+	has(102, "::/0", "fd00::fd", NET1)->priority = 1024;
+	has(103, "0.0.0.0/0", "10.6.0.1", NET2);
+	has(103, "::/0", "fd06::1", NET2)->priority = 1024;
+	has(101, "0.0.0.0/0", "172.31.207.253", ETH0);
+	has(7, "::/0", "fd00::1", ETH0)->priority = 1024; /* nobody knows whose */
+	sends(998, "172.31.199.187/32", 101);
+	sends(997, "192.168.0.156/32", 102);
+	sends(996, "10.6.0.9/32", 103);
+	sends(1000, NULL, 100)->fwmark = 1;
+	leaves(NET2, "");
+	leaves(ETH0, "");
+	leaves(NET1,
+	       "prepend 254: 0.0.0.0/0 via 172.31.207.253 dev 2\n"
+	       "del 254: 0.0.0.0/0 via 192.168.0.253 dev 4\n"
+	       "prepend 254: ::/0 via fd06::1 dev 5\n"
+	       "del 254: ::/0 via fd00::fd dev 4\n");
+	leaves(NET1, "");
+}
+
+/* The interface went before its DEL, and took its routes along. */
+static void the_default_route_comes_back_late(void **state)
+{
+	(void)state;
+	has(101, "0.0.0.0/0", "172.31.207.253", ETH0);
+	has(103, "0.0.0.0/0", "10.6.0.1", NET2);
+	sends(996, "10.6.0.9/32", 103);
+	sends(998, "172.31.199.187/32", 101);
+	leaves(0, "prepend 254: 0.0.0.0/0 via 172.31.207.253 dev 2\n");
+	leaves(0, "");
+	/* that of somebody else */
+	there.n_routes--;
+	has(254, "0.0.0.0/0", "10.9.9.9", OTHER);
+	leaves(0, "");
 }
 
 static void what_is_wanted_may_have_none(void **state)
@@ -365,6 +422,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(the_first_keeps_the_default_route, setup),
 		cmocka_unit_test_setup(the_default_route_goes_where_it_is_wanted, setup),
+		cmocka_unit_test_setup(the_default_route_comes_back, setup),
+		cmocka_unit_test_setup(the_default_route_comes_back_late, setup),
 		cmocka_unit_test_setup(what_is_wanted_may_have_none, setup),
 		cmocka_unit_test_setup(families_have_owners_of_their_own, setup),
 		cmocka_unit_test_setup(nexthops_are_moved_one_by_one, setup),

@@ -360,6 +360,17 @@ default_part() {
 	same 'it has it again' 'default via 172.31.207.253 dev eth0' "$(table b main | grep default)"
 	ok 'ADD again, and nobody is wanted' add b net2
 	same 'who has it keeps it' 'default via 172.31.207.253 dev eth0' "$(table b main | grep default)"
+	add b net2 "$wanted" >/dev/null
+	ok 'DEL of the one that has the default route, alone' del b net2
+	same 'the first has it again' 'default via 172.31.207.253 dev eth0' "$(table b main | grep default)"
+	reach 'without a source, by the first' in_pod b "$client_ip"
+	for nic in eth0 net1; do
+		ok "CHECK of $nic" check b "$nic" "$wanted"
+	done
+	ok 'ADD of it again' add b net2 "$wanted"
+	ip -n b link del net2
+	ok 'its interface goes before its DEL' del b net2
+	same 'the first has the default route again' 'default via 172.31.207.253 dev eth0' "$(table b main | grep default)"
 	for nic in net2 net1 eth0; do
 		ok "DEL of $nic" del b "$nic"
 	done
@@ -462,6 +473,23 @@ default via fd01::fd dev net1 metric 1024 pref medium' "$(table d 102 -6)"
 	ok 'DEL' del d eth0 "$dual_keys"
 	same 'the routes of the card that has the address stand' "$routes_of_the_card" "$(on master ip -4 route show table all dev eth0)"
 	same 'the node is as it was' "$node_before" "$(node_dump)"
+	pod_del d
+
+	# --- the default routes, there and back
+	pod_new d
+	eth0 d
+	more d eth0 fd00::5/64 fd00::fd
+	add d eth0 "$dual_keys" >/dev/null
+	before_main="$(table d main) $(table d main -6)"
+	net1 d
+	more d net1 fd01::9/64 fd01::fd
+	add d net1 "$dual_keys,\"podDefaultRouteNic\":\"net1\"" >/dev/null
+	same 'the second has the default routes' 'default via 192.168.0.253 dev net1 default via fd01::fd dev net1 metric 1024 pref medium' \
+		"$(table d main | grep default) $(table d main -6 | grep default)"
+	ok 'DEL of it' del d net1 "$dual_keys"
+	ip -n d link del net1
+	same 'main is as before' "$before_main" "$(table d main) $(table d main -6)"
+	del d eth0 "$dual_keys"
 	pod_del d
 
 	# --- families that come with different interfaces
