@@ -822,6 +822,14 @@ obstacles_part() {
 	spurned 'hijacking the pod'\''s own subnet' \
 		'7 the route to 172.31.192.0/20 would take the place of the pod'\''s own subnet: take it out of overlayPodCIDR, serviceCIDR, hijackCIDR or policyRoutes' \
 		eth0 '"hijackCIDR":["172.31.192.0/20"]'
+	more i eth0 fd00::5/64 fd00::fd
+	on master sysctl -qw net.ipv6.conf.all.disable_ipv6=1
+	baseline i
+	spurned 'a node whose IPv6 is switched off, and a pod with an address of it' \
+		'7 this node has no IPv6 address by which pod address fd00::5 could reach it' eth0
+	ip -n i -6 route flush dev eth0
+	ip -n i address del fd00::5/64 dev eth0
+	on master sysctl -qw net.ipv6.conf.all.disable_ipv6=0 net.ipv6.conf.all.forwarding=1
 	ok 'ADD' add i eth0
 	net1 i
 	in_pod i ip route add 10.9.0.0/16 dev eth0 table 102

@@ -4,6 +4,8 @@
 # The keeper topic of the vm suite (see run.sh), inside the guest: an agent keeps what the
 # coordinator made, whatever is flushed on its node and whichever addresses that node gets or loses,
 # and traffic flows as before.  Addresses of pods come from a delegate, so there is no API server.
+#
+# IPV6=off: in a kernel that was told to have no IPv6; see run.sh.
 set -u
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -188,6 +190,64 @@ delegate >"$(node_dir master /opt/cni/bin/fixed)"
 chmod +x "$(node_dir master /opt/cni/bin/fixed)"
 mkdir -p "$work/store"
 echo 'tuneSysctlConfig: true' >"$work/conf.yml"
+
+# ---- in a kernel that was told to have no IPv6 ----
+
+# shellcheck disable=SC2120 # becomes gives it one
+flows4() {
+	answers on master 172.31.199.185 && answers on master 192.168.0.156 && answers in_pod a "${1:-172.31.199.183}" && answers in_pod a 192.168.0.154 &&
+		answers in_pod a 10.233.0.10 && answers in_pod a 172.31.199.184
+}
+back4() {
+	back a && flows4
+}
+# refused LIST POD WORDS: its ADD fails, with these in the message
+# shellcheck disable=SC2317 # called by check
+refused() {
+	! add "$1" "$2" >"$work/refused" 2>&1 && jq -r .msg "$work/refused" && jq -r .msg "$work/refused" | grep -q "$3"
+}
+without_ipv6() {
+	check 'the kernel has no IPv6' test ! -e /proc/sys/net/ipv6/conf/all
+	service 172.31.199.183
+	node_dump >"$work/node.empty"
+	check 'an agent starts' agent_start
+	pod_new a
+	list=$(network eth0 '[{"address":"172.31.199.185/20","gateway":"172.31.207.253"}]' '[{"dst":"0.0.0.0/0"}]')
+	second=$(network eth1 '[{"address":"192.168.0.156/24","gateway":"192.168.0.253"}]' '[]')
+	dual=$(network eth0 '[{"address":"172.31.199.185/20"},{"address":"fd00::185/64"}]' '[]')
+	check 'an address of IPv6 is refused' refused "$dual" a 'allow IPv6 in the pod'
+	del "$dual" a
+	check 'ADD' add "$list" a
+	end=$(host_end a)
+	check 'ADD of a second interface' add "$second" a net1
+	whole a
+	check 'traffic flows' flows4
+	check 'CHECK' check_chain "$list" a
+	on master sh -c "ip rule del pref 1000; ip route flush table 500; ip neigh flush dev $end nud permanent; ip address flush dev $end; ip link set $end down"
+	becomes 'what was flushed is there again' back4
+	on master ip address add 10.55.0.1/24 dev eth1
+	becomes 'a new address is reached by the pod' answers in_pod a 10.55.0.1
+	on master ip address del 10.55.0.1/24 dev eth1
+	becomes 'it goes' back4
+	# which only the first namespace has
+	check 'nothing was told as a warning' is '' "$(grep ' warn ' "$log" | grep -v ipv4/neigh/default/gc_thresh3)"
+	check 'DEL of the second interface' del "$second" a net1
+	check 'DEL' del "$list" a
+	pod_del a
+	becomes 'the node is as it was' node_is_empty
+}
+node_is_empty() {
+	node_dump >"$work/node.now"
+	diff -u "$work/node.empty" "$work/node.now"
+}
+case ${IPV6-} in
+off)
+	without_ipv6
+	[ "$failed" = 0 ]
+	exit
+	;;
+esac
+
 on master sysctl -qw net.ipv4.conf.all.promote_secondaries=1 net.ipv4.conf.eth0.promote_secondaries=1
 on master ip address add fd00::183/64 dev eth0 nodad
 on master ip address add fd00::184/64 dev eth0 nodad
@@ -339,6 +399,20 @@ pod_del o
 on master ip rule del pref 1400
 whole a
 
+echo '# IPv6 is switched off'
+on master sysctl -qw "net.ipv6.conf.$end.disable_ipv6=1"
+repaired 'at the end of the pair' a true
+check 'it is told' says "sysctl net/ipv6/conf/$end/disable_ipv6: 0"
+pod_new s
+in_pod s sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1
+six=$(network eth0 '[{"address":"172.31.199.186/20","gateway":"172.31.207.253"},{"address":"fd00::186/64"}]' '[{"dst":"0.0.0.0/0"}]')
+check 'in a pod that gets an address of it: ADD switches it on' add "$six" s
+check 'the node reaches the address' answers on master fd00::186
+check 'and the pod the node' answers in_pod s fd00::183
+check 'DEL' del "$six" s
+pod_del s
+whole a
+
 echo '# pods go'
 pod_new b
 other=$(network eth0 '[{"address":"172.31.199.186/20","gateway":"172.31.207.253"}]' '[{"dst":"0.0.0.0/0"}]')
@@ -350,9 +424,5 @@ check 'DEL of the second interface' del "$second" a net1
 becomes 'its record is gone as well' test ! -e "$(record a net1)"
 pod_del a
 becomes 'a namespace that is gone: so is its record' test ! -e "$(record a)"
-node_is_empty() {
-	node_dump >"$work/node.now"
-	diff -u "$work/node.empty" "$work/node.now"
-}
 becomes 'and with the last pod the rule' node_is_empty
 [ "$failed" = 0 ]

@@ -11,14 +11,14 @@
 #   ifacer    VLANs and bonds, and pods on them
 #   datapath  the plugins ipvlan and coordinator, with a delegate for the addresses
 #   coordinator  the coordinator in every mode, and in kernels without conntrack and without nf_tables
-#   keeper    an agent that keeps what the plugins made
+#   keeper    an agent that keeps what the plugins made, and all of them in a kernel without IPv6
 #   multus    pods with several networks, by the plugin multus and an agent over a directory
 #   cluster   etcd, kube-apiserver, a kube-proxy and an agent per node, pods, services
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
 : "${BUILD_DIR:?set by build.sh}" "${SPIDERBOX:?set by build.sh}" "${KERNEL_DIR:?set by build.sh}" "${SERVERS_DIR:?set by build.sh}"
-export UML_ENV='SPIDERBOX BUILD_DIR SERVERS_DIR DEPS TOP VM_OUT MARKS'
+export UML_ENV='SPIDERBOX BUILD_DIR SERVERS_DIR DEPS TOP VM_OUT MARKS IPV6'
 
 run() {
 	export VM_OUT="$BUILD_DIR/vm/$1"
@@ -41,6 +41,10 @@ run() {
 		# what is built in cannot be unloaded, but need not be started
 		MARKS=packets "$here/run-uml" -t 100 -k initcall_blacklist=nft_ct_module_init -- "$here/$1.sh" || status=$?
 		MARKS=nothing "$here/run-uml" -t 100 -k initcall_blacklist=nf_tables_module_init -- "$here/$1.sh" || status=$?
+	fi
+	if [ "$1" = keeper ]; then
+		mkdir "$VM_OUT/ipv4"
+		IPV6=off VM_OUT=$VM_OUT/ipv4 "$here/run-uml" -t 100 -k ipv6.disable=1 -w "$VM_OUT/ipv4" -- "$here/$1.sh" || status=$?
 	fi
 	[ "$status" = 0 ] || echo "not ok - $1 ended with status $status (what its programs said: build/vm/$1)"
 	[ "$status" = 0 ] || failed=1
