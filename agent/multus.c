@@ -24,35 +24,14 @@ static int read_who(const json *body, struct who *w, struct err *e)
 	return 0;
 }
 
-/* The kubelet's uid of a static pod is not the one of its object. */
-static int find_pod(struct agent *a, const struct who *w, struct pod_facts *f, bool *found,
-                    struct err *e)
-{
-	struct mono deadline = mono_in(FIND_MS);
-
-	if (pods_known(a->pods, w->ns, w->name, f)) {
-		*found = true;
-		if (!*w->uid || streq(w->uid, f->uid) || f->is_static)
-			return 0;
-		pod_facts_release(f); /* of an earlier pod of that name, perhaps */
-	}
-	if (pods_read(a->pods, w->ns, w->name, "", deadline, f, found, e) < 0)
-		return -1;
-	if (!*found || !*w->uid || streq(w->uid, f->uid) || f->is_static)
-		return 0;
-	err_fill(e, ERR_NOT_FOUND, "pod %s/%s has the uid %s, not %s: it was replaced", w->ns,
-	         w->name, f->uid, w->uid);
-	pod_facts_release(f);
-	return -1;
-}
-
 int multus_pod(struct agent *a, const json *body, json **answer, struct err *e)
 {
 	struct pod_facts f;
 	struct who w;
 	bool found;
 
-	if (read_who(body, &w, e) < 0 || find_pod(a, &w, &f, &found, e) < 0)
+	if (read_who(body, &w, e) < 0 ||
+	    pods_find(a->pods, w.ns, w.name, w.uid, mono_in(FIND_MS), &f, &found, e) < 0)
 		return -1;
 	*answer = json_new_object();
 	json_set_bool(*answer, "known", found);

@@ -27,14 +27,15 @@ struct pods {
 	bool synced;
 };
 
-#define STRINGS 12
+#define STRINGS 13
 
 /* Where its strings are. */
 static void strings_of(struct pod_facts *f, char **v[STRINGS])
 {
 	char **all[STRINGS] = { &f->uid,       &f->node,       &f->default_network, &f->networks,
 		                &f->route_nic, &f->owner_type, &f->owner_name,      &f->dead,
-		                &f->ippools,   &f->ippool,     &f->routes,          &f->vmi };
+		                &f->ippools,   &f->ippool,     &f->routes,          &f->vmi,
+		                &f->static_uid };
 
 	memcpy(v, all, sizeof(all));
 }
@@ -71,6 +72,11 @@ void pod_facts_init(struct pod_facts *f, const char *uid)
 	copy_facts(f, &(struct pod_facts){ .node = NULL });
 	free(f->uid);
 	f->uid = text(uid);
+}
+
+bool pod_facts_are_of(const struct pod_facts *f, const char *uid)
+{
+	return !*uid || streq(uid, f->uid) || streq(uid, f->static_uid);
 }
 
 static void drop_empty(struct pod_facts *f)
@@ -157,9 +163,6 @@ static char *annotation(const json *pod, const char *key)
 
 static void read_facts(const json *pod, struct pod_facts *f)
 {
-	const char *from =
-		json_str_at(pod, "metadata", "annotations", "kubernetes.io/config.source", NULL);
-
 	memset(f, 0, sizeof(*f));
 	f->uid = text(json_str_at(pod, "metadata", "uid", NULL));
 	f->node = text(json_str_at(pod, "spec", "nodeName", NULL));
@@ -169,9 +172,9 @@ static void read_facts(const json *pod, struct pod_facts *f)
 	f->ippools = annotation(pod, "ipam.spidernet.io/ippools");
 	f->ippool = annotation(pod, "ipam.spidernet.io/ippool");
 	f->routes = annotation(pod, "ipam.spidernet.io/routes");
+	f->static_uid = annotation(pod, "kubernetes.io/config.hash");
 	f->dead = text(why_dead(pod));
 	f->ended = pod_has_ended(pod);
-	f->is_static = from && !streq(from, "api");
 	read_owner(pod, f);
 	labels_read(json_at(pod, "metadata", "labels", NULL), &f->labels);
 }
@@ -382,7 +385,7 @@ static int live(struct pods *p, const char *ns, const char *name, const char *ui
 static int check_uid(const char *ns, const char *name, const char *uid, bool there,
                      struct pod_facts *f, struct pod_facts *out, bool *found, struct err *e)
 {
-	if (there && *uid && !streq(uid, f->uid)) {
+	if (there && !pod_facts_are_of(f, uid)) {
 		err_fill(e, ERR_NOT_FOUND, "pod %s/%s has the uid %s, not %s: it was replaced", ns,
 		         name, f->uid, uid);
 		pod_facts_release(f);
@@ -411,7 +414,7 @@ int pods_find(struct pods *p, const char *ns, const char *name, const char *uid,
 
 	if (!pods_known(p, ns, name, &f))
 		return pods_read(p, ns, name, uid, deadline, out, found, e);
-	if (*uid && !streq(uid, f.uid)) {
+	if (!pod_facts_are_of(&f, uid)) {
 		pod_facts_release(&f); /* of an earlier pod of that name, perhaps */
 		return pods_read(p, ns, name, uid, deadline, out, found, e);
 	}

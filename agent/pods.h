@@ -17,15 +17,18 @@ struct pod_facts {
 	char *owner_type, *owner_name;    /* "Pod" and its own name without a controller */
 	char *dead;                       /* why it gets no address, "" while it lives */
 	char *ippools, *ippool, *routes;  /* annotations ipam.spidernet.io/... */
+	char *static_uid; /* of a pod that the kubelet has from a file: its uid there */
 	char *vmi;        /* name of the kubevirt.io VirtualMachineInstance that controls it */
 	bool statefulset; /* a StatefulSet of apps controls it */
 	bool ended;       /* its phase is Succeeded or Failed */
-	bool is_static;   /* the kubelet has it from a file: its uid there is another one */
 	struct labels labels;
 };
 
 void pod_facts_init(struct pod_facts *f, const char *uid); /* of a pod that is no object */
 void pod_facts_release(struct pod_facts *f);
+
+/* Is it the pod of that uid, the object's or (of a static pod) the kubelet's?  "": of any. */
+bool pod_facts_are_of(const struct pod_facts *f, const char *uid);
 
 bool pod_has_ended(const json *pod); /* its phase is Succeeded or Failed */
 
@@ -46,10 +49,10 @@ void pods_stop(struct pods *p); /* NULL is fine */
 bool pods_synced(struct pods *p);
 
 /*
- * The pod of that name and (not "") uid.  From memory when it is there, else by a live read, which
- * is repeated until the deadline while the store does not answer.  With a directory store a pod
- * that is no object is as good as any: *found is false then and *out holds uid alone.  Else
- * ERR_NOT_FOUND, also for a pod of that name with another uid.
+ * The pod of that name and (not "") uid, as above.  From memory when it is there, else by a live
+ * read, which is repeated until the deadline while the store does not answer.  With a directory
+ * store a pod that is no object is as good as any: *found is false then and *out holds uid alone.
+ * Else ERR_NOT_FOUND, also for a pod of that name with another uid.
  */
 int pods_find(struct pods *p, const char *ns, const char *name, const char *uid,
               struct mono deadline, struct pod_facts *out, bool *found, struct err *e) MUST_USE;

@@ -61,12 +61,12 @@ static struct mono api_deadline(const struct multus_source *s)
 }
 
 /* The kubelet gives a pod of its own files another uid than the object has. */
-static bool is_static(const json *pod)
+static bool is_static(const json *pod, const char *uid)
 {
-	const char *from =
-		json_str_at(pod, "metadata", "annotations", "kubernetes.io/config.source", NULL);
+	const char *its =
+		json_str_at(pod, "metadata", "annotations", "kubernetes.io/config.hash", NULL);
 
-	return from && !streq(from, "api");
+	return its && streq(its, uid);
 }
 
 static int pod_directly(struct multus_source *s, struct multus_pod *out, struct err *e)
@@ -80,7 +80,7 @@ static int pod_directly(struct multus_source *s, struct multus_pod *out, struct 
 	if (k8s_get(s->client, &pods, c->pod_namespace, c->pod_name, &pod, api_deadline(s), e) < 0)
 		return err_wrap(e, "read pod %s/%s", c->pod_namespace, c->pod_name);
 	uid = json_str_at(pod, "metadata", "uid", NULL);
-	if (*c->pod_uid && (!uid || !streq(uid, c->pod_uid)) && !is_static(pod))
+	if (*c->pod_uid && (!uid || !streq(uid, c->pod_uid)) && !is_static(pod, c->pod_uid))
 		return err_set(e, ERR_NOT_FOUND,
 		               "pod %s/%s has the uid %s, not %s: it was replaced",
 		               c->pod_namespace, c->pod_name, uid ? uid : "(none)", c->pod_uid);

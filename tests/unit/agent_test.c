@@ -1044,6 +1044,29 @@ static void bad_requests(void **state)
 	       "{\"poolWrites\":0,\"adds\":0,\"dels\":0,\"conflicts\":0}");
 }
 
+/* The kubelet's uid of a pod from a file is not that of the object. */
+static void static_pods(void **state)
+{
+	AUTO_JSON *pool = NULL;
+	const char *records;
+
+	(void)state;
+	make_guide();
+	make_pod("s", "uid-of-the-object", "master",
+	         "\"kubernetes.io/config.source\":\"file\",\"kubernetes.io/config.hash\":"
+	         "\"uid-s\",\"kubernetes.io/config.mirror\":\"uid-s\"");
+	start_node(&master);
+	await_healthy(&master);
+	add_gives(&master, "s", "cid-s", "eth0", "172.31.199.185/20", "master-172");
+	pool = get(STORE_IPPOOL, NULL, "master-172");
+	records = json_str_at(pool, "status", "allocatedIPs", NULL);
+	assert_non_null(strstr(records, "\"podUid\":\"uid-of-the-object\""));
+	await_endpoint("s", "172.31.199.185/20");
+	del(&master, "s", "cid-s", "eth0");
+	assert_int_equal(in_use("master-172"), 0);
+	await_endpoint("s", NULL);
+}
+
 /* Which pod, which networks. */
 static char *who(const char *name, const char *uid, const char *more)
 {
@@ -1053,11 +1076,12 @@ static char *who(const char *name, const char *uid, const char *more)
 
 static void multus_pods(void **state)
 {
-	static const char mirror[] = "\"kubernetes.io/config.source\":\"file\"";
+	static const char mirror[] = "\"kubernetes.io/config.hash\":\"hash\"";
 	static const char annotations[] =
 		"\"v1.multus-cni.io/default-network\":\"ipvlan-eth1\","
 		"\"k8s.v1.cni.cncf.io/networks\":\"a,b\"";
-	AUTO_FREE char *a = who("a", "u", ""), *b = who("b", "other", ""), *c = who("c", "x", "");
+	AUTO_FREE char *a = who("a", "u", ""), *b = who("b", "hash", ""), *c = who("c", "x", "");
+	AUTO_FREE char *old = who("b", "older", "");
 	AUTO_FREE char *empty = who("", "u", "");
 
 	(void)state;
@@ -1071,6 +1095,8 @@ static void multus_pods(void **state)
 	/* the kubelet has another uid for a pod from a file */
 	expect(&master, "POST", "/v1/multus/pod", b, 200,
 	       "{\"known\":true,\"uid\":\"u2\",\"defaultNetwork\":\"\",\"networks\":\"\"}");
+	expect(&master, "POST", "/v1/multus/pod", old, 404,
+	       "\"pod default/b has the uid u2, not older: it was replaced\"");
 	/* a directory need not hold pods */
 	expect(&master, "POST", "/v1/multus/pod", c, 200, "{\"known\":false}");
 	free(a);
@@ -1653,6 +1679,7 @@ int main(void)
 		TEST(pools_change),
 		TEST(named_pools),
 		TEST(bad_requests),
+		TEST(static_pods),
 		TEST(multus_pods),
 		TEST(multus_networks_follow),
 		TEST(multus_status_is_written),
