@@ -265,7 +265,7 @@ static int start_informers(struct agent *a, struct err *e)
 	a->place = place_new(a->store, a->config.node, PLACE_KEEP_MS);
 	endpoints_use(a->endpoints, a->pods);
 	if (nads_start(a->store, &a->nads, e) < 0 ||
-	    netstatus_start(a->store, &a->netstatus, e) < 0)
+	    netstatus_start(a->store, a->config.state_dir, &a->netstatus, e) < 0)
 		return -1;
 	if (start_events(a, e) < 0 || start_coordinator(a, e) < 0 ||
 	    informer_start(a->store, STORE_RESERVEDIP, NULL, NULL, &reserved_ops, a,

@@ -5,6 +5,8 @@
  *   attachments/<container id>-<ifname>.json   what an ADD gave; a cache, rebuilt from the pools
  *   releases/<container id>-<ifname>.json      DELs that found no agent; durable, replayed by it
  *   datapath/<container id>-<ifname>.json      what the coordinator made: datapath/record.h
+ *   netstatus/<number>.json                    a pod's network status, until the agent has written
+ * it
  */
 #ifndef CNI_STATE_H
 #define CNI_STATE_H
