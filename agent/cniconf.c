@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "agent/cniconf.h"
@@ -76,13 +77,23 @@ static void kubeconfig_text(const struct cniconf_config *c, const struct str *ca
 	json_print_pretty(root, out);
 }
 
+/* Nobody else may write to the one, or read the other; who wants less gets it. */
+static bool is_ours(const char *path, mode_t mode)
+{
+	struct stat st;
+
+	return lstat(path, &st) == 0 && S_ISREG(st.st_mode) && !(st.st_mode & 07777 & ~mode) &&
+	       st.st_uid == geteuid();
+}
+
 /* Unless it says that already. */
 static int put(const char *path, const struct str *text, mode_t mode, struct err *e)
 {
 	AUTO_STR has = STR_INIT;
 
-	if (file_read_regular(path, PEM_MAX * 2, &has, NULL) == 0 && has.len == text->len &&
-	    memcmp(has.data, text->data, has.len) == 0)
+	file_sweep_of(path);
+	if (is_ours(path, mode) && file_read_regular(path, PEM_MAX * 2, &has, NULL) == 0 &&
+	    has.len == text->len && memcmp(has.data, text->data, has.len) == 0)
 		return 0;
 	if (file_write(path, text->data, text->len, mode, FILE_DURABLE, e) < 0)
 		return -1;
@@ -225,8 +236,8 @@ int cniconf_write(const struct cniconf_config *c, bool *foreign, struct err *e)
 /* What is watched is watched once, however often it is asked for. */
 static void watch(struct cniconf *c)
 {
-	static const uint32_t mask = IN_CLOSE_WRITE | IN_CREATE | IN_DELETE | IN_MOVED_FROM |
-	                             IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF;
+	static const uint32_t mask = IN_ATTRIB | IN_CLOSE_WRITE | IN_CREATE | IN_DELETE |
+	                             IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF;
 	AUTO_FREE char *folder = xasprintf("%s/" MULTUS_KUBECONFIG_FOLDER, c->config.dir);
 
 	(void)inotify_add_watch(c->changes, c->config.dir, mask);

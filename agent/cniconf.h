@@ -4,8 +4,9 @@
  * DIR/multus.d/multus.kubeconfig, by which that asks the API server while the agent is away.
  *
  * Both are replaced in one step whenever they are not as they should be: somebody changed or
- * removed them, the service account's token or the cluster's CA changed.  A 00-multus.conf of
- * somebody else's is left alone.  They stay when the agent ends: pods come and go without it.
+ * removed them, or gave them to others to read or write; the service account's token or the
+ * cluster's CA changed.  A 00-multus.conf of somebody else's is left alone.  They stay when the
+ * agent ends: pods come and go without it.
  */
 #ifndef AGENT_CNICONF_H
 #define AGENT_CNICONF_H

@@ -75,11 +75,16 @@ int file_read_regular(const char *path, size_t max, struct str *out, struct err 
 	return file_read(path, max, out, e);
 }
 
-static int sync_folder(const char *path, struct err *e)
+static char *folder_of(const char *path)
 {
 	const char *slash = strrchr(path, '/');
-	AUTO_FREE char *dir =
-		slash ? xstrndup(path, slash == path ? 1 : (size_t)(slash - path)) : xstrdup(".");
+
+	return slash ? xstrndup(path, slash == path ? 1 : (size_t)(slash - path)) : xstrdup(".");
+}
+
+static int sync_folder(const char *path, struct err *e)
+{
+	AUTO_FREE char *dir = folder_of(path);
 	AUTO_FD int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	if (fd < 0)
@@ -209,15 +214,18 @@ int file_copy_fd(int from, const char *path, mode_t mode, enum file_flags flags,
 	return write_from(from, path, NULL, 0, mode, flags, e);
 }
 
-/* ".NAME.XXXXXX", as write_from() names them */
-static bool is_temporary(const char *name)
+/* ".NAME.XXXXXX", as write_from() names them; of: the name, NULL: any. */
+static bool is_temporary(const char *name, const char *of)
 {
 	const char *dot = strrchr(name, '.');
 
-	return name[0] == '.' && dot > name && strlen(dot) == 7;
+	if (name[0] != '.' || dot == name || strlen(dot) != 7)
+		return false;
+	return !of ||
+	       (strlen(of) == (size_t)(dot - name - 1) && strncmp(name + 1, of, strlen(of)) == 0);
 }
 
-void file_sweep(const char *dir)
+static void sweep(const char *dir, const char *of)
 {
 	DIR *d = opendir(dir);
 	const struct dirent *entry;
@@ -225,12 +233,25 @@ void file_sweep(const char *dir)
 	struct stat st;
 
 	while (d && (entry = readdir(d)))
-		if (is_temporary(entry->d_name) &&
+		if (is_temporary(entry->d_name, of) &&
 		    fstatat(dirfd(d), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
 		    S_ISREG(st.st_mode) && now - st.st_mtime > SWEEP_S)
 			(void)unlinkat(dirfd(d), entry->d_name, 0);
 	if (d)
 		closedir(d);
+}
+
+void file_sweep(const char *dir)
+{
+	sweep(dir, NULL);
+}
+
+void file_sweep_of(const char *path)
+{
+	AUTO_FREE char *dir = folder_of(path);
+	const char *slash = strrchr(path, '/');
+
+	sweep(dir, slash ? slash + 1 : path);
 }
 
 int file_remove(const char *path, enum file_flags flags, bool *existed, struct err *e)

@@ -47,6 +47,8 @@ int file_copy_fd(int from, const char *path, mode_t mode, enum file_flags flags,
 /* Removes the temporary files of writers that were killed: those older than a minute.  Best effort.
  */
 void file_sweep(const char *dir);
+/* The same for the writers of one file, in a folder that other programs write to as well. */
+void file_sweep_of(const char *path);
 
 /* Removes the name; *existed (may be NULL) tells whether it was there.  Absent is success. */
 int file_remove(const char *path, enum file_flags flags, bool *existed, struct err *e) MUST_USE;

@@ -33,6 +33,8 @@ int multus_files_remove(const char *dir, enum multus_owner *conf, struct err *e)
 	AUTO_STR text = STR_INIT;
 	struct err mine;
 
+	file_sweep_of(path);
+	file_sweep_of(kubeconfig);
 	if (multus_conf_owner(path, conf, e) < 0 ||
 	    (*conf == MULTUS_OURS && file_remove(path, FILE_DURABLE, NULL, e) < 0))
 		return -1;

@@ -6,6 +6,7 @@
  * cniconf_test.c - the runtime's configuration of the multus plugin: what stands in it, and that it
  * comes back whatever happens to it.
  */
+#include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -282,6 +284,105 @@ static void they_come_back(void **state)
 	assert_int_equal(rmdir(dir), 0);
 }
 
+static bool is_private(void)
+{
+	struct stat st;
+
+	return stat(kubeconfig_path, &st) == 0 && (st.st_mode & 07777) == 0600 &&
+	       st.st_uid == geteuid();
+}
+
+/* A token that others can read, or a file that others can write to, is put right at once. */
+static void modes_and_owners(void **state)
+{
+	struct cniconf_config c = config();
+	struct cniconf *keeper = NULL;
+	AUTO_FREE char *copy = xasprintf("%s/copy", folder);
+	struct stat st;
+	struct err e;
+
+	(void)state;
+	write_account("t");
+	rounds(&c);
+	for (int i = 0; i < 3; i++) {
+		if (i == 0) {
+			assert_int_equal(chmod(kubeconfig_path, 0644), 0);
+		} else if (i == 1) {
+			/* a link to a file that says the same */
+			assert_int_equal(rename(kubeconfig_path, copy), 0);
+			assert_int_equal(symlink(copy, kubeconfig_path), 0);
+		} else if (geteuid() == 0) {
+			assert_int_equal(chown(kubeconfig_path, 12345, 12345), 0);
+		}
+		assert_int_equal(chmod(conf_path, 0666), 0);
+		rounds(&c);
+		assert_int_equal(lstat(kubeconfig_path, &st), 0);
+		assert_true(S_ISREG(st.st_mode));
+		assert_true(is_private());
+		assert_int_equal(stat(conf_path, &st), 0);
+		assert_int_equal(st.st_mode & 07777, 0644);
+	}
+	/* less is fine */
+	assert_int_equal(chmod(conf_path, 0600) + chmod(kubeconfig_path, 0400), 0);
+	rounds(&c);
+	assert_int_equal(stat(conf_path, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0600);
+	assert_int_equal(stat(kubeconfig_path, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0400);
+	if (cniconf_start(&c, &keeper, &e) < 0)
+		fail_msg("%s", e.msg);
+	for (int i = 0; i < 3; i++) {
+		struct mono until = mono_in(20000);
+
+		/* its first round may be under way */
+		assert_int_equal(chmod(kubeconfig_path, 0604), 0);
+		while (!is_private()) {
+			assert_false(mono_passed(until));
+			mono_sleep_until(mono_in(2));
+		}
+	}
+	cniconf_stop(keeper);
+}
+
+/* Of agents that were killed as they wrote; others' are left alone. */
+static void temporary_files(void **state)
+{
+	static const struct {
+		const char *name;
+		bool stays;
+	} files[] = {
+		{ "net.d/.00-multus.conf.AbCdEf", false },
+		{ "net.d/multus.d/.multus.kubeconfig.AbCdEf", false },
+		{ "net.d/.10-calico.conflist.AbCdEf", true },
+	};
+	struct cniconf_config c = config();
+	const struct timespec old[2] = { { .tv_sec = time(NULL) - 61 },
+		                         { .tv_sec = time(NULL) - 61 } };
+	enum multus_owner owner;
+	struct err e;
+
+	(void)state;
+	write_account("t");
+	rounds(&c);
+	for (int k = 0; k < 2; k++) {
+		for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+			AUTO_FREE char *path = xasprintf("%s/%s", folder, files[i].name);
+
+			put(folder, files[i].name, "x");
+			assert_int_equal(utimensat(AT_FDCWD, path, old, 0), 0);
+		}
+		if (k == 0)
+			rounds(&c);
+		else
+			assert_int_equal(multus_files_remove(dir, &owner, &e), 0);
+		for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+			AUTO_FREE char *path = xasprintf("%s/%s", folder, files[i].name);
+
+			assert_int_equal(access(path, F_OK) == 0, files[i].stays);
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -289,6 +390,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(which_network, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_is_not_ours, setup, teardown),
 		cmocka_unit_test_setup_teardown(they_come_back, setup, teardown),
+		cmocka_unit_test_setup_teardown(modes_and_owners, setup, teardown),
+		cmocka_unit_test_setup_teardown(temporary_files, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -394,6 +394,29 @@ static void sweeps(void **state)
 	assert_int_equal(entries(), 0);
 }
 
+/* Other programs' are left alone. */
+static void sweeps_one_name(void **state)
+{
+	static const char *const names[] = { ".a.json.AbC123", ".b.a.json.AbC123", ".a.jso.AbC123",
+		                             ".a.json.AbC12", "a.json" };
+	const struct timespec old[2] = { { .tv_sec = time(NULL) - 61 },
+		                         { .tv_sec = time(NULL) - 61 } };
+	struct err e;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		assert_int_equal(file_write(in_dir(names[i]), "x", 1, 0600, 0, &e), 0);
+		assert_int_equal(utimensat(AT_FDCWD, in_dir(names[i]), old, 0), 0);
+	}
+	file_sweep_of(in_dir("none/a.json"));
+	file_sweep_of(in_dir("a.json"));
+	assert_int_equal(access(in_dir(names[0]), F_OK), -1);
+	for (size_t i = 1; i < ARRAY_LEN(names); i++) {
+		assert_int_equal(access(in_dir(names[i]), F_OK), 0);
+		assert_int_equal(file_remove(in_dir(names[i]), 0, NULL, &e), 0);
+	}
+}
+
 static void only_regular_files(void **state)
 {
 	AUTO_STR text = STR_INIT;
@@ -483,6 +506,7 @@ int main(void)
 		test(bounded_reads),
 		test(removes),
 		test(sweeps),
+		test(sweeps_one_name),
 		test(only_regular_files),
 		test(makes_folders),
 		test(lists),
