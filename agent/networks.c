@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * networks.c - which network a NIC of a pod belongs to, from the annotations that Multus reads: a
- * JSON list of {name, namespace, interface}, or "namespace/name@interface" separated by commas.
+ * JSON list of {name, namespace, interface} (or, older, interfaceRequest), or
+ * "namespace/name@interface" separated by commas.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +32,8 @@ static char *from_json(const json *list, const char *nic, const char *default_ns
 		const char *name = json_str_at(o, "name", NULL);
 		const char *interface = json_str_at(o, "interface", NULL);
 
+		if (!interface || !*interface)
+			interface = json_str_at(o, "interfaceRequest", NULL);
 		++*place;
 		if (name && *name && (!nic || is_for(nic, interface, *place)))
 			return full_name(json_str_at(o, "namespace", NULL), name, default_ns);

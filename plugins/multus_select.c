@@ -190,16 +190,18 @@ static int check_requests(const json *o, struct err *e)
 
 static int read_names(json *o, const char *default_ns, struct err *e)
 {
-	const char *name = "", *ns = "", *ifname = "", *device = "";
+	const char *name = "", *ns = "", *ifname = "", *device = "", *older = "";
 
 	if (json_opt_str(o, "name", &name, e) < 0 || json_opt_str(o, "namespace", &ns, e) < 0 ||
-	    json_opt_str(o, "interfaceRequest", &ifname, e) < 0)
+	    json_opt_str(o, "interface", &ifname, e) < 0 ||
+	    json_opt_str(o, "interfaceRequest", &older, e) < 0 ||
+	    json_opt_str(o, "deviceID", &device, e) < 0)
 		return -1;
-	if (*ifname && !json_get(o, "interface"))
-		json_set_str(o, "interface", ifname);
-	ifname = "";
-	if (json_opt_str(o, "interface", &ifname, e) < 0 ||
-	    json_opt_str(o, "deviceID", &device, e) < 0 || (*ifname && check_ifname(ifname, e) < 0))
+	if (!*ifname && *older) {
+		ifname = older;
+		json_set_str(o, "interface", older);
+	}
+	if (*ifname && check_ifname(ifname, e) < 0)
 		return -1;
 	if (!*name || strchr(name, '/') || strchr(ns, '/'))
 		return err_set(e, ERR_CONFIG, "\"%s\" is no name of a network", name);

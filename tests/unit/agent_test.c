@@ -1635,6 +1635,11 @@ static void networks(void **state)
 		{ "", "a,q / b @ data", "data", NULL, "q/b" },
 		{ "", "[{\"name\":\"a\"},{\"name\":\"b\",\"interface\":\"data\"}]", "data", NULL,
 		  "pod/b" },
+		{ "", "[{\"name\":\"a\"},{\"name\":\"b\",\"interfaceRequest\":\"data\"}]", "data",
+		  NULL, "pod/b" },
+		{ "", "[{\"name\":\"a\",\"interface\":\"x\",\"interfaceRequest\":\"data\"}]",
+		  "data", NULL, NULL },
+		{ "", "[{\"name\":\"a\",\"interfaceRequest\":\"data\"}]", "net1", NULL, NULL },
 		{ "", "[{\"name\":\"a\"", "net1", NULL, NULL },
 		{ "", "", "net1", "ns/x", NULL },
 	};

@@ -152,6 +152,12 @@ static void selections(void **state)
 		  "]",
 		  "[{\"name\":\"a\",\"namespace\":\"dflt\"},{\"name\":\"b.c\",\"namespace\":\"n\","
 		  "\"interface\":\"net9\"}]" },
+		{ "[{\"name\":\"a\",\"interface\":\"\",\"interfaceRequest\":\"old\"}]",
+		  "[{\"name\":\"a\",\"interface\":\"old\",\"interfaceRequest\":\"old\","
+		  "\"namespace\":\"dflt\"}]" },
+		{ "[{\"name\":\"a\",\"interface\":\"new\",\"interfaceRequest\":\"old\"}]",
+		  "[{\"name\":\"a\",\"interface\":\"new\",\"interfaceRequest\":\"old\","
+		  "\"namespace\":\"dflt\"}]" },
 		{ "[{\"name\":\"a\",\"interfaceRequest\":\"old\"}]",
 		  "[{\"name\":\"a\",\"interfaceRequest\":\"old\",\"interface\":\"old\","
 		  "\"namespace\":"
