@@ -16,35 +16,8 @@
 
 #include <cmocka.h>
 
-#include "base/file.h"
 #include "cni/list.h"
-
-static char folder[64];
-
-static int setup(void **state)
-{
-	(void)state;
-	snprintf(folder, sizeof(folder), "/tmp/list_test.XXXXXX");
-	return mkdtemp(folder) ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-	char command[128];
-
-	(void)state;
-	snprintf(command, sizeof(command), "rm -rf %s", folder);
-	return system(command); /* NOLINT: a test's own temporary folder */
-}
-
-static void put(const char *name, const char *text, mode_t mode)
-{
-	AUTO_FREE char *path = xasprintf("%s/%s", folder, name);
-	struct err e;
-
-	if (file_write(path, text, strlen(text), mode, 0, &e) < 0)
-		fail_msg("%s", e.msg);
-}
+#include "tests/unit/folder.h"
 
 /* Notes stdin, environment and the order of the calls, then runs the body. */
 static void script(const char *name, const char *body)
@@ -56,24 +29,6 @@ static void script(const char *name, const char *body)
 		folder, name, body);
 
 	put(name, text, 0755);
-}
-
-static char *contents(const char *name)
-{
-	AUTO_FREE char *path = xasprintf("%s/%s", folder, name);
-	AUTO_STR text = STR_INIT;
-	struct err e;
-
-	if (file_read(path, 1024 * 1024, &text, &e) < 0)
-		return xstrdup("(none)");
-	return str_take(&text);
-}
-
-static void is(const char *name, const char *want)
-{
-	AUTO_FREE char *got = contents(name);
-
-	assert_string_equal(got, want);
 }
 
 static json *parse(const char *text)
@@ -95,13 +50,6 @@ static void is_json(const char *name, const char *want)
 
 	if (!json_equal(got, wanted))
 		fail_msg("%s: %s, wanted %s", name, text, want);
-}
-
-static void forget(const char *name)
-{
-	AUTO_FREE char *path = xasprintf("%s/%s", folder, name);
-
-	IGNORE(unlink(path));
 }
 
 static struct cni_network network(const char *text)
@@ -559,15 +507,17 @@ static void results_of_other_versions(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(a_list_is_added_in_order, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_single_plugin_is_a_list_of_one, setup, teardown),
-		cmocka_unit_test_setup_teardown(del_goes_backward, setup, teardown),
-		cmocka_unit_test_setup_teardown(old_del, setup, teardown),
-		cmocka_unit_test_setup_teardown(checks, setup, teardown),
-		cmocka_unit_test_setup_teardown(kept_by_others, setup, teardown),
-		cmocka_unit_test_setup_teardown(statuses, setup, teardown),
-		cmocka_unit_test_setup_teardown(garbage, setup, teardown),
-		cmocka_unit_test_setup_teardown(plugins_of_this_binary, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_list_is_added_in_order, folder_make,
+		                                folder_remove),
+		cmocka_unit_test_setup_teardown(a_single_plugin_is_a_list_of_one, folder_make,
+		                                folder_remove),
+		cmocka_unit_test_setup_teardown(del_goes_backward, folder_make, folder_remove),
+		cmocka_unit_test_setup_teardown(old_del, folder_make, folder_remove),
+		cmocka_unit_test_setup_teardown(checks, folder_make, folder_remove),
+		cmocka_unit_test_setup_teardown(kept_by_others, folder_make, folder_remove),
+		cmocka_unit_test_setup_teardown(statuses, folder_make, folder_remove),
+		cmocka_unit_test_setup_teardown(garbage, folder_make, folder_remove),
+		cmocka_unit_test_setup_teardown(plugins_of_this_binary, folder_make, folder_remove),
 		cmocka_unit_test(configurations),
 		cmocka_unit_test(results_of_other_versions),
 	};

@@ -22,13 +22,13 @@
 
 #include <cmocka.h>
 
-#include "base/file.h"
 #include "http/http1.h"
 #include "net/netns.h"
 #include "plugins/multus.h"
+#include "tests/unit/folder.h"
 #include "tests/unit/sandbox.h"
 
-static char folder[64], netns[64];
+static char netns[64];
 static int pod = -1;
 
 static int group_setup(void **state)
@@ -43,67 +43,6 @@ static int group_setup(void **state)
 	pod = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
 	snprintf(netns, sizeof(netns), "/proc/%d/fd/%d", getpid(), pod);
 	return pod < 0 || setns(home, CLONE_NEWNET) < 0 ? -1 : close(home);
-}
-
-static int setup(void **state)
-{
-	(void)state;
-	snprintf(folder, sizeof(folder), "/tmp/multus_plugin.XXXXXX");
-	return mkdtemp(folder) ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-	char command[128];
-
-	(void)state;
-	snprintf(command, sizeof(command), "rm -rf %s", folder);
-	return system(command); /* NOLINT: a test's own temporary folder */
-}
-
-static char *file(const char *name)
-{
-	return xasprintf("%s/%s", folder, name);
-}
-
-static void put(const char *name, const char *text, mode_t mode)
-{
-	AUTO_FREE char *path = file(name);
-	struct err e;
-
-	if (file_write(path, text, strlen(text), mode, 0, &e) < 0)
-		fail_msg("%s", e.msg);
-}
-
-static void forget(const char *name)
-{
-	AUTO_FREE char *path = file(name);
-
-	IGNORE(unlink(path));
-}
-
-static char *contents(const char *name)
-{
-	AUTO_FREE char *path = file(name);
-	AUTO_STR text = STR_INIT;
-
-	if (file_read(path, 1024 * 1024, &text, NULL) < 0)
-		return xstrdup("(none)");
-	return str_take(&text);
-}
-
-static void is(const char *name, const char *want)
-{
-	AUTO_FREE char *got = contents(name);
-
-	assert_string_equal(got, want);
-}
-
-static bool exists(const char *name)
-{
-	AUTO_FREE char *path = file(name);
-
-	return access(path, F_OK) == 0;
 }
 
 /* A plugin that notes "NAME COMMAND IFNAME", what it reads, and gives an address of its own; body
@@ -732,18 +671,23 @@ static void status_and_garbage(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(configured_delegates, setup, teardown),
-		cmocka_unit_test_setup_teardown(annotations, setup, teardown),
-		cmocka_unit_test_setup_teardown(requests, setup, teardown),
-		cmocka_unit_test_setup_teardown(what_is_refused, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_failed_add_is_rolled_back, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_late_add_is_rolled_back, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_failed_del_can_be_repeated, setup, teardown),
-		cmocka_unit_test_setup_teardown(del_without_the_file, setup, teardown),
-		cmocka_unit_test_setup_teardown(networks_in_files, setup, teardown),
-		cmocka_unit_test_setup_teardown(definitions_without_configuration, setup, teardown),
-		cmocka_unit_test_setup_teardown(the_readiness_file_is_waited_for, setup, teardown),
-		cmocka_unit_test_setup_teardown(status_and_garbage, setup, teardown),
+		cmocka_unit_test_setup_teardown(configured_delegates, folder_make, folder_remove),
+		cmocka_unit_test_setup_teardown(annotations, folder_make, folder_remove),
+		cmocka_unit_test_setup_teardown(requests, folder_make, folder_remove),
+		cmocka_unit_test_setup_teardown(what_is_refused, folder_make, folder_remove),
+		cmocka_unit_test_setup_teardown(a_failed_add_is_rolled_back, folder_make,
+		                                folder_remove),
+		cmocka_unit_test_setup_teardown(a_late_add_is_rolled_back, folder_make,
+		                                folder_remove),
+		cmocka_unit_test_setup_teardown(a_failed_del_can_be_repeated, folder_make,
+		                                folder_remove),
+		cmocka_unit_test_setup_teardown(del_without_the_file, folder_make, folder_remove),
+		cmocka_unit_test_setup_teardown(networks_in_files, folder_make, folder_remove),
+		cmocka_unit_test_setup_teardown(definitions_without_configuration, folder_make,
+		                                folder_remove),
+		cmocka_unit_test_setup_teardown(the_readiness_file_is_waited_for, folder_make,
+		                                folder_remove),
+		cmocka_unit_test_setup_teardown(status_and_garbage, folder_make, folder_remove),
 	};
 
 	return cmocka_run_group_tests(tests, group_setup, NULL);

@@ -19,9 +19,8 @@
 #include <cmocka.h>
 
 #include "agent/netstatus.h"
-#include "base/file.h"
+#include "tests/unit/folder.h"
 
-static char folder[64];
 static struct netstatus *writer;
 
 /* The store: one pod. */
@@ -97,22 +96,11 @@ static void play(const char *uid, enum err_kind answer, int times)
 	pthread_mutex_unlock(&pod.lock);
 }
 
-static int setup(void **state)
-{
-	(void)state;
-	snprintf(folder, sizeof(folder), "/tmp/netstatus_test.XXXXXX");
-	return mkdtemp(folder) ? 0 : -1;
-}
-
 static int teardown(void **state)
 {
-	char command[128];
-
-	(void)state;
 	netstatus_stop(writer);
 	writer = NULL;
-	snprintf(command, sizeof(command), "rm -rf %s", folder);
-	return system(command); /* NOLINT: a test's own temporary folder */
+	return folder_remove(state);
 }
 
 static void start(void)
@@ -266,9 +254,10 @@ static void the_last_word_counts(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(a_conflict_is_not_another_pod, setup, teardown),
-		cmocka_unit_test_setup_teardown(the_next_agent_goes_on, setup, teardown),
-		cmocka_unit_test_setup_teardown(the_last_word_counts, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_conflict_is_not_another_pod, folder_make,
+		                                teardown),
+		cmocka_unit_test_setup_teardown(the_next_agent_goes_on, folder_make, teardown),
+		cmocka_unit_test_setup_teardown(the_last_word_counts, folder_make, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
