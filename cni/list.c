@@ -6,8 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/file.h"
+#include "base/log.h"
 #include "cni/call.h"
 #include "cni/check.h"
 #include "cni/list.h"
@@ -89,7 +91,14 @@ static int read_plugins(struct cni_network *n, struct err *e)
 	return 0;
 }
 
-static int read_network(struct cni_network *n, const char *name, struct err *e)
+static int read_flags(struct cni_network *n, struct err *e)
+{
+	if (read_flag(n->conf, "disableCheck", &n->disable_check, e) < 0)
+		return -1;
+	return read_flag(n->conf, "disableGC", &n->disable_gc, e);
+}
+
+static int read_network(struct cni_network *n, const char *name, bool kept, struct err *e)
 {
 	const char *own = "";
 
@@ -102,21 +111,24 @@ static int read_network(struct cni_network *n, const char *name, struct err *e)
 	n->name = json_str_at(n->conf, "name", NULL);
 	if (!n->name)
 		n->name = "";
-	if (check_id("the network name", n->name, e) < 0 ||
-	    read_version(n->conf, &n->version, e) < 0 || read_plugins(n, e) < 0 ||
-	    read_flag(n->conf, "disableCheck", &n->disable_check, e) < 0)
+	if (check_id("the network name", n->name, e) < 0 || read_plugins(n, e) < 0)
 		return -1;
+	if (read_version(n->conf, &n->version, e) < 0) {
+		if (!kept)
+			return -1;
+		n->version = CNI_0_3_1;
+	}
 	/* what is kept says so as well */
 	json_set_str(n->conf, "cniVersion", cni_version_text(n->version));
-	return read_flag(n->conf, "disableGC", &n->disable_gc, e);
+	return read_flags(n, e) < 0 && !kept ? -1 : 0;
 }
 
-int cni_network_read(json *conf, const char *name, enum cni_version version,
-                     struct cni_network *out, struct err *e)
+static int read_any(json *conf, const char *name, enum cni_version version, bool kept,
+                    struct cni_network *out, struct err *e)
 {
 	struct cni_network n = { .conf = conf, .version = version };
 
-	if (read_network(&n, name, e) < 0) {
+	if (read_network(&n, name, kept, e) < 0) {
 		cni_network_release(&n);
 		if (e)
 			e->kind = ERR_CONFIG;
@@ -124,6 +136,18 @@ int cni_network_read(json *conf, const char *name, enum cni_version version,
 	}
 	*out = n;
 	return 0;
+}
+
+int cni_network_read(json *conf, const char *name, enum cni_version version,
+                     struct cni_network *out, struct err *e)
+{
+	return read_any(conf, name, version, false, out, e);
+}
+
+int cni_network_read_kept(json *conf, const char *name, enum cni_version version,
+                          struct cni_network *out, struct err *e)
+{
+	return read_any(conf, name, version, true, out, e);
 }
 
 static size_t count_plugins(const struct cni_network *n)
@@ -227,6 +251,25 @@ static int call_plugin(const struct cni_network *n, const struct cni_runtime *rt
 	if (result && !*result)
 		return err_set(e, ERR_PROTO, "plugin %s: ADD came to no result", type);
 	return 0;
+}
+
+static bool is_missing(const struct cni_network *n, const struct cni_runtime *rt,
+                       const json *plugin)
+{
+	const struct cni_call c = call_of(n, rt);
+	AUTO_FREE char *path = NULL;
+	struct err e;
+
+	return cni_find(&c, json_str_at(plugin, "type", NULL), &path, &e) < 0 &&
+	       e.kind == ERR_NOT_FOUND;
+}
+
+bool cni_network_lacks(const struct cni_network *n, const struct cni_runtime *rt)
+{
+	for (size_t i = 0; i < count_plugins(n); i++)
+		if (is_missing(n, rt, plugin_at(n, i)))
+			return true;
+	return false;
 }
 
 /* The kept results. */
@@ -354,6 +397,7 @@ int cni_network_add(const struct cni_network *n, const struct cni_runtime *rt, j
 int cni_network_del(const struct cni_network *n, const struct cni_runtime *rt, int *code,
                     struct err *e)
 {
+	bool skip = rt->skip_missing || !*rt->netns || access(rt->netns, F_OK) < 0;
 	AUTO_STR path = STR_INIT;
 	AUTO_JSON *prev = NULL;
 
@@ -361,9 +405,17 @@ int cni_network_del(const struct cni_network *n, const struct cni_runtime *rt, i
 		return -1;
 	if (n->version >= CNI_0_4_0)
 		prev = kept_result(n, path.data);
-	for (size_t i = count_plugins(n); i-- > 0;)
-		if (call_plugin(n, rt, CNI_DEL, plugin_at(n, i), prev, NULL, NULL, code, e) < 0)
+	for (size_t i = count_plugins(n); i-- > 0;) {
+		const json *plugin = plugin_at(n, i);
+
+		if (skip && is_missing(n, rt, plugin))
+			log_warn(
+				"network %s, interface %s: there is no plugin %s any more: what "
+				"it made outside of the pod stays",
+				n->name, rt->ifname, json_str_at(plugin, "type", NULL));
+		else if (call_plugin(n, rt, CNI_DEL, plugin, prev, NULL, NULL, code, e) < 0)
 			return -1;
+	}
 	return file_remove(path.data, 0, NULL, e);
 }
 
@@ -416,13 +468,7 @@ static bool is_valid(const json *valid, const struct cni_attachment *a)
 	return false;
 }
 
-/* The first failure is kept. */
-struct first {
-	int rc, code;
-	struct err err;
-};
-
-static void note(struct first *f, int rc, int code, const struct err *e)
+void cni_first_note(struct cni_first *f, int rc, int code, const struct err *e)
 {
 	if (rc == 0 || f->rc < 0)
 		return;
@@ -432,7 +478,7 @@ static void note(struct first *f, int rc, int code, const struct err *e)
 }
 
 static void del_stale(const struct cni_network *n, const struct cni_runtime *rt,
-                      const struct cni_attachment *a, struct first *f)
+                      const struct cni_attachment *a, struct cni_first *f)
 {
 	struct cni_runtime its = *rt;
 	AUTO_CNI_NETWORK own = { .name = NULL };
@@ -440,7 +486,7 @@ static void del_stale(const struct cni_network *n, const struct cni_runtime *rt,
 	int code = 0, rc;
 
 	/* two configurations may have one name: the one that made it undoes it */
-	if (cni_network_read(json_copy(a->conf), a->network, n->version, &own, NULL) == 0)
+	if (cni_network_read_kept(json_copy(a->conf), a->network, n->version, &own, NULL) == 0)
 		n = &own;
 	its.container_id = a->container_id;
 	its.netns = a->netns;
@@ -448,14 +494,14 @@ static void del_stale(const struct cni_network *n, const struct cni_runtime *rt,
 	its.args = a->args;
 	its.capability_args = a->capability_args;
 	rc = cni_network_del(n, &its, &code, &e);
-	note(f, rc, code, &e);
+	cni_first_note(f, rc, code, &e);
 }
 
 int cni_network_gc(const struct cni_network *n, const struct cni_runtime *rt, const json *valid,
                    int *code, struct err *e)
 {
 	struct cni_attachment *v = NULL;
-	struct first f = { .rc = 0 };
+	struct cni_first f = { .rc = 0 };
 	size_t count = 0, plugins = n->version >= CNI_1_1_0 ? count_plugins(n) : 0;
 
 	if (n->disable_gc)
@@ -463,7 +509,7 @@ int cni_network_gc(const struct cni_network *n, const struct cni_runtime *rt, co
 	if (cni_attachments(rt->cache_dir, NULL, &v, &count, e) < 0)
 		return -1;
 	for (size_t i = 0; i < count; i++)
-		if (streq(v[i].network, n->name) && !is_valid(valid, &v[i]))
+		if (v[i].conf && streq(v[i].network, n->name) && !is_valid(valid, &v[i]))
 			del_stale(n, rt, &v[i], &f);
 	cni_attachments_free(v, count);
 	for (size_t i = 0; i < plugins; i++) {
@@ -471,7 +517,7 @@ int cni_network_gc(const struct cni_network *n, const struct cni_runtime *rt, co
 		int its = 0, rc = call_plugin(n, rt, CNI_GC, plugin_at(n, i), NULL, valid, NULL,
 		                              &its, &mine);
 
-		note(&f, rc, its, &mine);
+		cni_first_note(&f, rc, its, &mine);
 	}
 	if (f.rc == 0)
 		return 0;
@@ -482,6 +528,7 @@ int cni_network_gc(const struct cni_network *n, const struct cni_runtime *rt, co
 /* What is kept of attachments. */
 static void attachment_release(struct cni_attachment *a)
 {
+	free(a->path);
 	free(a->network);
 	free(a->container_id);
 	free(a->ifname);
@@ -505,36 +552,71 @@ static char *text_of(const json *doc, const char *key)
 	return xstrdup(s ? s : "");
 }
 
-static bool read_attachment(const char *path, const char *container_id, struct cni_attachment *out)
+/* The configuration, owned; the document in *doc.  NULL: they are none. */
+static json *read_attachment(const char *path, json **doc)
 {
-	struct cni_attachment a = { .network = NULL };
 	AUTO_STR text = STR_INIT;
 	AUTO_STR conf = STR_INIT;
-	AUTO_JSON *doc = NULL;
-	const char *kind, *encoded;
+	const char *kind, *encoded, *network, *ifname;
+	json *j = NULL;
 
 	if (file_read_regular(path, CACHE_MAX, &text, NULL) < 0 ||
-	    json_parse(text.data, text.len, 0, &doc, NULL) < 0)
-		return false;
-	kind = json_str_at(doc, "kind", NULL);
-	encoded = json_str_at(doc, "config", NULL);
-	if (!kind || !streq(kind, CACHE_KIND) || !encoded ||
+	    json_parse(text.data, text.len, 0, doc, NULL) < 0)
+		return NULL;
+	kind = json_str_at(*doc, "kind", NULL);
+	encoded = json_str_at(*doc, "config", NULL);
+	network = json_str_at(*doc, "networkName", NULL);
+	ifname = json_str_at(*doc, "ifName", NULL);
+	if (!kind || !streq(kind, CACHE_KIND) || !encoded || !network || !ifname ||
+	    check_id("the network name", network, NULL) < 0 || link_check_name(ifname, NULL) < 0 ||
 	    base64_decode(encoded, strlen(encoded), &conf, NULL) < 0 ||
-	    json_parse(conf.data, conf.len, 0, &a.conf, NULL) < 0)
-		return false;
-	a.network = text_of(doc, "networkName");
-	a.container_id = text_of(doc, "containerId");
-	a.ifname = text_of(doc, "ifName");
-	a.netns = text_of(doc, "netns");
-	a.args = args_text(json_get(doc, "cniArgs"));
-	if (json_is_object(json_get(doc, "capabilityArgs")))
-		a.capability_args = json_copy(json_get(doc, "capabilityArgs"));
-	if (!*a.network || !*a.ifname || (container_id && !streq(container_id, a.container_id))) {
-		attachment_release(&a);
-		return false;
-	}
-	*out = a;
-	return true;
+	    json_parse(conf.data, conf.len, 0, &j, NULL) < 0)
+		return NULL;
+	return j;
+}
+
+static struct cni_attachment attachment(const char *path)
+{
+	AUTO_JSON *doc = NULL;
+	json *conf = read_attachment(path, &doc);
+	const json *about = conf ? doc : NULL;
+	struct cni_attachment a = {
+		.path = xstrdup(path),
+		.network = text_of(about, "networkName"),
+		.container_id = text_of(about, "containerId"),
+		.ifname = text_of(about, "ifName"),
+		.netns = text_of(about, "netns"),
+		.args = args_text(json_get(about, "cniArgs")),
+		.conf = conf,
+	};
+
+	if (json_is_object(json_get(about, "capabilityArgs")))
+		a.capability_args = json_copy(json_get(about, "capabilityArgs"));
+	return a;
+}
+
+bool cni_attachment_is_of(const struct cni_attachment *a, const char *container_id)
+{
+	AUTO_FREE char *part = xasprintf("-%s-", container_id);
+
+	return a->conf ? streq(a->container_id, container_id)
+	               : strstr(strrchr(a->path, '/'), part) != NULL;
+}
+
+void cni_attachment_forget(const struct cni_attachment *a, const char *why)
+{
+	struct err e;
+
+	log_warn("%s: %s: nobody can give it up, and it counts as gone", a->path, why);
+	if (file_remove(a->path, 0, NULL, &e) < 0)
+		log_warn_err(&e, "kept results");
+}
+
+void cni_cache_sweep(const char *cache_dir)
+{
+	AUTO_FREE char *folder = xasprintf("%s/results", cache_dir);
+
+	file_sweep(folder);
 }
 
 int cni_attachments(const char *cache_dir, const char *container_id, struct cni_attachment **out,
@@ -552,7 +634,12 @@ int cni_attachments(const char *cache_dir, const char *container_id, struct cni_
 	for (size_t i = 0; i < n_names; i++) {
 		AUTO_FREE char *path = xasprintf("%s/%s", folder, names[i]);
 
-		if ((!part || strstr(names[i], part)) && read_attachment(path, container_id, &v[n]))
+		if (part && !strstr(names[i], part))
+			continue;
+		v[n] = attachment(path);
+		if (part && !cni_attachment_is_of(&v[n], container_id))
+			attachment_release(&v[n]);
+		else
 			n++;
 	}
 	file_list_free(names, n_names);

@@ -33,6 +33,12 @@ void cni_network_release(struct cni_network *n);
  */
 int cni_network_read(json *conf, const char *name, enum cni_version version,
                      struct cni_network *out, struct err *e) MUST_USE;
+/*
+ * The same for a DEL, of a configuration that an ADD was once run with: a version that we do not
+ * speak, such as 0.2.0, is taken for 0.3.1, in which a DEL is the same.
+ */
+int cni_network_read_kept(json *conf, const char *name, enum cni_version version,
+                          struct cni_network *out, struct err *e) MUST_USE;
 
 /* A plugin that is part of this binary. */
 struct cni_builtin {
@@ -52,6 +58,7 @@ struct cni_runtime {
 	 * with a NULL type.
 	 */
 	const struct cni_builtin *builtins;
+	bool skip_missing; /* for DEL, see there */
 	struct mono deadline;
 };
 
@@ -61,7 +68,11 @@ struct cni_runtime {
  */
 int cni_network_add(const struct cni_network *n, const struct cni_runtime *rt, json **result,
                     int *code, struct err *e) MUST_USE;
-/* The kept result goes last, and only when all succeeded. */
+/*
+ * The kept result goes last, and only when all succeeded.  A plugin that is not in the path is an
+ * error, as the runtime tries again and somebody may just be replacing it; with skip_missing, or
+ * when the network namespace is gone too, there is a warning in the log and the others' DEL.
+ */
 int cni_network_del(const struct cni_network *n, const struct cni_runtime *rt, int *code,
                     struct err *e) MUST_USE;
 /* Nothing is done for a list with disableCheck.  ERR_CONFIG when the version has no CHECK. */
@@ -82,18 +93,35 @@ int cni_network_gc(const struct cni_network *n, const struct cni_runtime *rt, co
 int cni_network_keep(const struct cni_network *n, const struct cni_runtime *rt, const json *result,
                      struct err *e) MUST_USE;
 
+/* Is one of its plugins not in the path? */
+bool cni_network_lacks(const struct cni_network *n, const struct cni_runtime *rt);
+
+/* The first failure of several calls. */
+struct cni_first {
+	int rc, code; /* 0: there was none */
+	struct err err;
+};
+
+void cni_first_note(struct cni_first *f, int rc, int code, const struct err *e);
+
 /* What is kept of one attachment; strings and trees are owned. */
 struct cni_attachment {
+	char *path; /* of the file */
 	char *network, *container_id, *ifname, *netns;
 	char *args;            /* as CNI_ARGS */
-	json *conf;            /* of the network */
+	json *conf;            /* of the network; NULL: the file tells nothing but its name */
 	json *capability_args; /* or NULL */
 };
 
 void cni_attachments_free(struct cni_attachment *v, size_t n);
-/* All, or those of one container, in the order of the files' names.  What cannot be read is passed
- * over. */
+/* All, or those of one container, in the order of the files' names. */
 int cni_attachments(const char *cache_dir, const char *container_id, struct cni_attachment **out,
                     size_t *count, struct err *e) MUST_USE;
+/* Is it one of that container?  Of a file that cannot be read, the name decides. */
+bool cni_attachment_is_of(const struct cni_attachment *a, const char *container_id);
+/* Nobody can give it up any more, for the reason why: its file goes, and the log tells so. */
+void cni_attachment_forget(const struct cni_attachment *a, const char *why);
+/* Removes what killed writers left in CACHE_DIR/results. */
+void cni_cache_sweep(const char *cache_dir);
 
 #endif

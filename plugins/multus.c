@@ -7,8 +7,15 @@
  * result is the pod's.  The networks that the pod selects follow.  Before the first of them is
  * touched, <cniDir>/<container id> says which they are; so a DEL needs nothing but that file: no
  * pod, no NetworkAttachmentDefinition, no API server, no agent.  It goes only when all networks
- * have been given up, and a DEL that failed can be repeated.  Where the file is missing, what is
- * kept of the attachments (cni/list.h) does its job.
+ * have been given up, and a DEL that failed can be repeated.  What is kept of the attachments
+ * (cni/list.h) and not in that file is given up as well.
+ *
+ * No pod hangs for ever.  What says nothing any more (a file cut short, an element of it) counts as
+ * gone, with a word in the log; of a file that says nothing at all, the pod is asked once more.  A
+ * plugin that is missing is an error for a minute, as one may just be being replaced, and then it
+ * counts as gone too.  What a plugin itself refuses stays an error.
+ *
+ * The file is not synced: after a power cut it may be empty, and an fsync on each ADD is dear.
  *
  * Networks whose plugins are this binary are run without a process.
  */
@@ -17,10 +24,13 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/inotify.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/file.h"
 #include "base/log.h"
+#include "cni/check.h"
 #include "net/netns.h"
 #include "net/route.h"
 #include "plugins/coordinator.h"
@@ -35,6 +45,10 @@
 
 #define READY_MS 45000 /* for the readiness indicator file */
 #define UNDO_MS 10000  /* for what an ADD made, though its own time may be over */
+#define SHARE_MS 1000  /* of one network at least, where several share what is left of the time */
+#define GUESS_MS 5000  /* for what can be heard of a pod whose file says nothing */
+#define LACK_S 60      /* after that long a plugin that is missing counts as gone */
+#define LACK ".missing"
 #define SCRATCH_MAX (16 * 1024 * 1024)
 
 static const struct cni_builtin builtins[] = {
@@ -57,7 +71,14 @@ struct work {
 	struct multus_delegates delegates;
 	char *path;     /* CNI_PATH for the delegates */
 	char *infra_id; /* K8S_POD_INFRA_CONTAINER_ID */
-	char *scratch;  /* <cniDir>/<container id> */
+	/* whose networks: the call's, or that of a container that is collected */
+	const char *container_id, *netns;
+	char *scratch;        /* <cniDir>/<container id> */
+	char *lack;           /* with LACK behind it: since when a plugin has been missing */
+	struct mono deadline; /* of what is done for the network at hand */
+	bool conf_read;       /* false: of the configuration the folders alone */
+	bool by_kept;         /* what is kept of attachments knows better than the delegates */
+	bool was_lacking, is_lacking, skip_missing;
 	int pod_ns;
 	struct nl *nl; /* of the pod */
 	json *result;  /* the master's */
@@ -72,6 +93,7 @@ static void work_release(struct work *w)
 	free(w->path);
 	free(w->infra_id);
 	free(w->scratch);
+	free(w->lack);
 	nl_close(w->nl);
 	mem_cleanup_fd(&w->pod_ns);
 	json_free(w->result);
@@ -85,6 +107,22 @@ static struct work begin(struct cni_call *c, int *code)
 	return (struct work){ .call = c, .code = code, .pod_ns = -1, .status = STR_INIT };
 }
 
+/* The container that the work is about. */
+static void about(struct work *w, const char *container_id, const char *netns)
+{
+	struct stat st;
+
+	free(w->scratch);
+	free(w->lack);
+	w->container_id = container_id;
+	w->netns = netns;
+	w->scratch = xasprintf("%s/%s", w->conf.cni_dir, container_id);
+	w->lack = xasprintf("%s" LACK, w->scratch);
+	w->was_lacking = stat(w->lack, &st) == 0;
+	w->skip_missing = w->was_lacking && time(NULL) - st.st_mtime >= LACK_S;
+	w->is_lacking = false;
+}
+
 /* What the call and the configuration say, once that is read. */
 static void prepare(struct work *w)
 {
@@ -95,7 +133,8 @@ static void prepare(struct work *w)
 	w->path =
 		*c->path ? xasprintf("%s:%s", w->conf.bin_dir, c->path) : xstrdup(w->conf.bin_dir);
 	w->infra_id = multus_arg(c->args, "K8S_POD_INFRA_CONTAINER_ID");
-	w->scratch = xasprintf("%s/%s", w->conf.cni_dir, c->container_id);
+	w->deadline = c->deadline;
+	about(w, c->container_id, c->netns);
 	plugin_log_open("multus", &w->conf.log, c);
 }
 
@@ -108,6 +147,7 @@ static int read_conf(struct work *w, struct err *e)
 		return -1;
 	}
 	prepare(w);
+	w->conf_read = true;
 	json_unknown(w->call->conf, multus_conf_keys, &unknown);
 	if (unknown.len)
 		log_warn("configuration: unknown keys are ignored: %s", unknown.data);
@@ -122,6 +162,7 @@ static void read_leniently(struct work *w)
 
 	if (multus_conf_read(w->call->conf, &w->conf, &e) == 0) {
 		prepare(w);
+		w->conf_read = true;
 		return;
 	}
 	IGNORE(json_opt_str(w->call->conf, "cniDir", &dir, NULL));
@@ -155,15 +196,24 @@ static void run_release(struct run *r)
 static struct cni_runtime runtime(const struct work *w)
 {
 	return (struct cni_runtime){
-		.container_id = w->call->container_id,
-		.netns = w->call->netns,
+		.container_id = w->container_id,
+		.netns = w->netns,
 		.ifname = "",
 		.args = "",
 		.path = w->path,
 		.cache_dir = w->conf.cni_dir,
 		.builtins = builtins,
-		.deadline = w->call->deadline,
+		.skip_missing = w->skip_missing,
+		.deadline = w->deadline,
 	};
+}
+
+/* The next of so many networks gets its part of the time; what it leaves is the others'. */
+static void share_time(struct work *w, size_t networks)
+{
+	int64_t left = w->call->deadline.ms - mono_now().ms, part = left / (int64_t)networks;
+
+	w->deadline = mono_in(part > SHARE_MS ? part : SHARE_MS);
 }
 
 static struct run run_of(const struct work *w, const struct multus_delegate *d)
@@ -529,50 +579,75 @@ static int add_one(struct work *w, const struct multus_delegate *d, struct err *
 	return 0;
 }
 
-/* The first failure. */
-static int del_one(struct work *w, const struct multus_delegate *d, int *code, struct err *e)
+/* Giving up.  All is tried; the first failure is the one to report. */
+static void noted(struct work *w, struct cni_first *f, const struct cni_network *n,
+                  const struct cni_runtime *rt, const char *name, int rc, int code,
+                  struct err *mine)
 {
-	AUTO_RUN r = run_of(w, d);
-	int rc = cni_network_del(&d->network, &r.rt, code, e);
-
 	reopen_log(w);
-	return rc < 0 ? err_wrap(e, "network %s, interface %s", d->name, d->ifname) : 0;
+	if (rc == 0)
+		return;
+	if (mine->kind == ERR_NOT_FOUND && cni_network_lacks(n, rt))
+		w->is_lacking = true;
+	err_prefix(mine, "network %s, interface %s", name, rt->ifname);
+	log_warn_err(mine, "DEL");
+	cni_first_note(f, rc, code, mine);
 }
 
-/* DEL of the first `count`, last to first; all are tried, the first error is returned. */
-static int del_delegates(struct work *w, size_t count, int *code, struct err *e)
+static void del_delegate(struct work *w, const struct multus_delegate *d, struct cni_first *f)
 {
-	struct err first;
-	int first_code = 0, rc = 0;
+	AUTO_RUN r = run_of(w, d);
+	struct err mine;
+	int code = 0, rc;
 
-	while (count-- > 0) {
-		struct err mine;
-		int its = 0;
-
-		if (del_one(w, &w->delegates.v[count], &its, &mine) == 0)
-			continue;
-		log_warn_err(&mine, "DEL");
-		if (rc == 0) {
-			first = mine;
-			first_code = its;
-		}
-		rc = -1;
+	if (d->broken) {
+		log_warn("%s: network %s: %s: nobody can give it up, and it counts as gone",
+		         w->scratch, d->name, d->broken);
+		return;
 	}
-	if (rc == 0)
-		return 0;
-	*code = first_code;
-	return err_copy(e, &first);
+	rc = cni_network_del(&d->network, &r.rt, &code, &mine);
+	noted(w, f, &d->network, &r.rt, d->name, rc, code, &mine);
+}
+
+static void del_attachment(struct work *w, const struct cni_attachment *a, struct cni_first *f)
+{
+	AUTO_CNI_NETWORK n = { .conf = NULL };
+	struct cni_runtime rt = runtime(w);
+	struct err mine;
+	int code = 0, rc;
+
+	if (!a->conf) {
+		cni_attachment_forget(a, "it cannot be read");
+		return;
+	}
+	if (cni_network_read_kept(json_copy(a->conf), a->network, w->call->version, &n, &mine) <
+	    0) {
+		cni_attachment_forget(a, mine.msg);
+		return;
+	}
+	rt.ifname = a->ifname;
+	rt.args = a->args;
+	rt.capability_args = a->capability_args;
+	if (!*rt.netns)
+		rt.netns = a->netns;
+	rc = cni_network_del(&n, &rt, &code, &mine);
+	noted(w, f, &n, &rt, a->network, rc, code, &mine);
 }
 
 /* What was made goes; the file stays while something is left for the runtime's DEL to do. */
 static void roll_back(struct work *w, size_t count)
 {
 	struct mono until = mono_in(UNDO_MS);
-	int code = 0;
+	struct cni_first f = { .rc = 0 };
 
 	if (w->call->deadline.ms < until.ms)
 		w->call->deadline = until;
-	if (del_delegates(w, count, &code, NULL) == 0)
+	w->skip_missing = true; /* it has made nothing just now */
+	for (size_t i = count; i-- > 0;) {
+		share_time(w, i + 1);
+		del_delegate(w, &w->delegates.v[i], &f);
+	}
+	if (f.rc == 0)
 		IGNORE(file_remove(w->scratch, 0, NULL, NULL));
 }
 
@@ -645,74 +720,147 @@ static int read_scratch(struct work *w, bool *found, struct err *e)
 	*found = false;
 	if (file_read_regular(w->scratch, SCRATCH_MAX, &text, &mine) < 0)
 		return mine.kind == ERR_NOT_FOUND ? 0 : err_copy(e, &mine);
-	*found = true;
-	if (multus_scratch_read(text.data, text.len, w->call->version, w->call->ifname,
-	                        &w->delegates, e) < 0)
+	if (multus_scratch_read(text.data, text.len, w->call->version,
+	                        *w->call->ifname ? w->call->ifname : "eth0", &w->delegates, e) < 0)
 		return err_wrap(e, "%s", w->scratch);
+	*found = true;
 	return 0;
 }
 
-static int del_attachment(struct work *w, struct cni_attachment *a, int *code, struct err *e)
+/* The file is there and says nothing: what the pod asks for is what it was made of, most likely. */
+static void guess_delegates(struct work *w)
 {
-	AUTO_CNI_NETWORK n = { .conf = NULL };
-	struct cni_runtime rt = runtime(w);
-	int rc;
+	struct mono before = w->call->deadline;
+	struct err mine;
 
-	rt.container_id = a->container_id;
-	rt.ifname = a->ifname;
-	rt.args = a->args;
-	rt.capability_args = a->capability_args;
-	if (!*rt.netns)
-		rt.netns = a->netns;
-	if (cni_network_read(take_ptr(&a->conf), a->network, w->call->version, &n, e) < 0)
-		return -1;
-	rc = cni_network_del(&n, &rt, code, e);
-	reopen_log(w);
-	return rc < 0 ? err_wrap(e, "network %s, interface %s", a->network, a->ifname) : 0;
+	w->call->deadline = mono_min(before, mono_in(GUESS_MS));
+	if (multus_source_pod(&w->source, &w->pod, &mine) < 0 || find_delegates(w, &mine) < 0) {
+		log_warn_err(&mine,
+		             "what the networks were cannot be found out: those of which "
+		             "nothing else is kept count as gone");
+		multus_delegates_release(&w->delegates);
+	}
+	w->call->deadline = before;
+	w->by_kept = true;
 }
 
-/* By what is kept of the attachments; the pod's own interface last. */
-static int del_attachments(struct work *w, const char *container_id, int *code, struct err *e)
+static void read_delegates(struct work *w)
 {
-	struct cni_attachment *v = NULL;
-	size_t n = 0;
-	int rc = 0;
+	struct err mine;
+	bool found;
 
-	if (cni_attachments(w->conf.cni_dir, container_id, &v, &n, e) < 0)
-		return -1;
+	multus_delegates_release(&w->delegates);
+	if (read_scratch(w, &found, &mine) == 0)
+		return;
+	log_warn_err(&mine, "DEL goes on without it");
+	if (w->conf_read && streq(w->container_id, w->call->container_id))
+		guess_delegates(w);
+}
+
+static bool is_same(const struct multus_delegate *d, const struct cni_attachment *a)
+{
+	return !d->broken && a->conf && streq(d->ifname, a->ifname) &&
+	       streq(d->network.name, a->network);
+}
+
+/* Of the delegate; NULL: there is nothing kept. */
+static const struct cni_attachment *kept_of(const struct multus_delegate *d,
+                                            const struct cni_attachment *v, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (is_same(d, &v[i]))
+			return &v[i];
+	return NULL;
+}
+
+static bool is_delegates(const struct work *w, const struct cni_attachment *a)
+{
+	for (size_t i = 0; i < w->delegates.n; i++)
+		if (is_same(&w->delegates.v[i], a))
+			return true;
+	return false;
+}
+
+static void del_all(struct work *w, const struct cni_attachment *v, size_t n, struct cni_first *f)
+{
+	const char *master = *w->call->ifname ? w->call->ifname : "eth0";
+	size_t left = w->delegates.n;
+
+	for (size_t i = 0; i < n; i++)
+		left += !is_delegates(w, &v[i]);
+	for (size_t i = w->delegates.n; i-- > 0; left--) {
+		const struct multus_delegate *d = &w->delegates.v[i];
+		const struct cni_attachment *a = w->by_kept ? kept_of(d, v, n) : NULL;
+
+		share_time(w, left);
+		if (a)
+			del_attachment(w, a, f);
+		else
+			del_delegate(w, d, f);
+	}
+	/* the others; the pod's own interface last */
 	for (int last = 0; last <= 1; last++)
 		for (size_t i = 0; i < n; i++) {
-			struct err mine;
-
-			if (streq(v[i].ifname, *w->call->ifname ? w->call->ifname : "eth0") !=
-			            (last == 1) ||
-			    del_attachment(w, &v[i], code, &mine) == 0)
+			if (streq(v[i].ifname, master) != (last == 1) || is_delegates(w, &v[i]))
 				continue;
-			log_warn_err(&mine, "DEL");
-			rc = rc < 0 ? rc : err_copy(e, &mine);
+			share_time(w, left--);
+			del_attachment(w, &v[i], f);
 		}
+}
+
+/* The runtime comes again: how long will it have been? */
+static void note_lack(struct work *w)
+{
+	struct err mine;
+
+	if (!w->was_lacking && file_write(w->lack, "", 0, 0600, 0, &mine) < 0)
+		log_warn_err(&mine, "DEL");
+}
+
+/* All networks of the container that the work is about. */
+static void del_container(struct work *w, struct cni_first *f)
+{
+	struct cni_attachment *v = NULL;
+	struct cni_first its = { .rc = 0 };
+	size_t n = 0;
+	struct err mine;
+	int rc;
+
+	read_delegates(w);
+	rc = cni_attachments(w->conf.cni_dir, w->container_id, &v, &n, &mine);
+	cni_first_note(&its, rc, CNI_E_IO, &mine);
+	del_all(w, v, n, &its);
 	cni_attachments_free(v, n);
-	return rc;
+	if (w->is_lacking)
+		note_lack(w);
+	if (its.rc == 0) {
+		rc = file_remove(w->scratch, 0, NULL, &mine);
+		cni_first_note(&its, rc, CNI_E_IO, &mine);
+		if (w->was_lacking)
+			IGNORE(file_remove(w->lack, 0, NULL, NULL));
+	}
+	cni_first_note(f, its.rc, its.code, &its.err);
+}
+
+/* What killed calls left. */
+static void sweep(const struct work *w)
+{
+	file_sweep(w->conf.cni_dir);
+	cni_cache_sweep(w->conf.cni_dir);
 }
 
 static int del(struct cni_call *c, int *code, struct err *e)
 {
 	AUTO_WORK w = begin(c, code);
-	bool found = false;
-	struct err mine;
-	int rc;
+	struct cni_first f = { .rc = 0 };
 
 	read_leniently(&w);
-	if (read_scratch(&w, &found, &mine) == 0 && found) {
-		rc = del_delegates(&w, w.delegates.n, code, e);
-	} else {
-		if (found)
-			log_warn_err(&mine, "DEL by what is kept of the attachments");
-		rc = del_attachments(&w, c->container_id, code, e);
-	}
-	if (rc < 0)
-		return -1;
-	return file_remove(w.scratch, 0, NULL, e);
+	del_container(&w, &f);
+	sweep(&w);
+	if (f.rc == 0)
+		return 0;
+	*code = f.code;
+	return err_copy(e, &f.err);
 }
 
 /* CHECK, STATUS, GC. */
@@ -731,6 +879,9 @@ static int check(struct cni_call *c, int *code, struct err *e)
 		AUTO_RUN r = run_of(&w, d);
 		int rc;
 
+		if (d->broken)
+			return err_set(e, ERR_PROTO, "%s: network %s: %s", w.scratch, d->name,
+			               d->broken);
 		if (d->network.version < CNI_0_4_0)
 			continue; /* its plugins know no CHECK */
 		rc = cni_network_check(&d->network, &r.rt, code, e);
@@ -799,7 +950,7 @@ static json *valid_of(const json *valid, const struct cni_attachment *v, size_t 
 }
 
 static void gc_network(struct work *w, const struct cni_network *n, const json *valid,
-                       const struct cni_attachment *v, size_t count, struct err *first)
+                       const struct cni_attachment *v, size_t count, struct cni_first *f)
 {
 	AUTO_JSON *its = valid_of(valid, v, count, n->name);
 	struct cni_runtime rt = runtime(w);
@@ -810,43 +961,97 @@ static void gc_network(struct work *w, const struct cni_network *n, const json *
 	if (rc == 0)
 		return;
 	log_warn_err(&mine, "GC of network %s", n->name);
-	if (first->kind == ERR_NONE) {
-		*first = mine;
-		*w->code = code;
-	}
+	cni_first_note(f, rc, code, &mine);
 }
 
-/* Files for DELs that will never come. */
-static void sweep(struct work *w, const json *valid)
+static void collect(struct work *w, const char *container_id, struct cni_first *f)
 {
-	struct cni_attachment *v = NULL;
+	about(w, container_id, "");
+	w->by_kept = true;
+	del_container(w, f);
+}
+
+/* Containers whose DEL will never come. */
+static void collect_scratch(struct work *w, const json *valid, struct cni_first *f)
+{
 	char **names = NULL;
-	size_t n = 0, left = 0;
+	size_t n = 0;
 
 	if (file_list(w->conf.cni_dir, &names, &n, NULL) < 0)
 		return;
 	for (size_t i = 0; i < n; i++) {
 		AUTO_FREE char *path = xasprintf("%s/%s", w->conf.cni_dir, names[i]);
+		bool lack = str_ends(names[i], LACK);
 
+		if (lack)
+			names[i][strlen(names[i]) - strlen(LACK)] = '\0';
 		if (streq(names[i], "results") || is_valid(valid, names[i]) ||
-		    cni_attachments(w->conf.cni_dir, names[i], &v, &left, NULL) < 0)
+		    check_id("container id", names[i], NULL) < 0)
 			continue;
-		cni_attachments_free(v, left);
-		if (!left)
+		if (!lack)
+			collect(w, names[i], f);
+		else if (access(w->scratch, F_OK) < 0)
 			IGNORE(file_remove(path, 0, NULL, NULL));
 	}
 	file_list_free(names, n);
 }
 
-/* Every network that something is kept of, and the cluster's. */
+/* Those of which results alone are kept. */
+static void collect_kept(struct work *w, const json *valid, const struct cni_attachment *v,
+                         size_t count, struct cni_first *f)
+{
+	for (size_t i = 0; i < count; i++) {
+		bool used = false;
+
+		if (v[i].conf && !is_valid(valid, v[i].container_id) &&
+		    check_id("container id", v[i].container_id, NULL) == 0)
+			collect(w, v[i].container_id, f);
+		if (v[i].conf || access(v[i].path, F_OK) < 0)
+			continue;
+		json_each(o, valid)
+		{
+			const char *id = json_str_at(o, "containerID", NULL);
+
+			used = used || (id && cni_attachment_is_of(&v[i], id));
+		}
+		if (!used)
+			cni_attachment_forget(&v[i], "it cannot be read");
+	}
+}
+
+/* The cluster's network, and every other one that something was kept of. */
+static void gc_networks(struct work *w, const json *valid, const struct cni_attachment *v,
+                        size_t count, struct cni_first *f)
+{
+	bool cluster;
+	struct err mine;
+
+	multus_delegates_release(&w->delegates);
+	cluster = find_cluster(w, &mine) == 0;
+	if (cluster)
+		gc_network(w, &w->delegates.v[0].network, valid, v, count, f);
+	else
+		log_warn_err(&mine, "GC");
+	for (size_t i = 0; i < count; i++) {
+		AUTO_CNI_NETWORK n = { .conf = NULL };
+		bool done = !v[i].conf ||
+		            (cluster && streq(w->delegates.v[0].network.name, v[i].network));
+
+		for (size_t k = 0; k < i; k++)
+			done = done || streq(v[k].network, v[i].network);
+		if (!done && cni_network_read_kept(json_copy(v[i].conf), v[i].network,
+		                                   w->call->version, &n, NULL) == 0)
+			gc_network(w, &n, valid, v, count, f);
+	}
+}
+
 static int gc(struct cni_call *c, int *code, struct err *e)
 {
 	const json *valid = NULL;
 	AUTO_WORK w = begin(c, code);
-	struct err first = { .kind = ERR_NONE };
+	struct cni_first f = { .rc = 0 };
 	struct cni_attachment *v = NULL;
 	size_t count = 0;
-	bool cluster = false;
 
 	if (read_conf(&w, e) < 0 ||
 	    json_opt_arr(c->conf, "cni.dev/valid-attachments", &valid, e) < 0)
@@ -855,26 +1060,17 @@ static int gc(struct cni_call *c, int *code, struct err *e)
 		return 0; /* nobody says what is still in use */
 	if (cni_attachments(w.conf.cni_dir, NULL, &v, &count, e) < 0)
 		return -1;
-	if (find_cluster(&w, &first) < 0)
-		log_warn_err(&first, "GC");
-	else
-		cluster = true;
-	first.kind = ERR_NONE;
-	if (cluster)
-		gc_network(&w, &w.delegates.v[0].network, valid, v, count, &first);
-	for (size_t i = 0; i < count; i++) {
-		AUTO_CNI_NETWORK n = { .conf = NULL };
-		bool done = cluster && streq(w.delegates.v[0].network.name, v[i].network);
-
-		for (size_t k = 0; k < i; k++)
-			done = done || streq(v[k].network, v[i].network);
-		if (!done &&
-		    cni_network_read(json_copy(v[i].conf), v[i].network, c->version, &n, NULL) == 0)
-			gc_network(&w, &n, valid, v, count, &first);
-	}
+	collect_scratch(&w, valid, &f);
+	collect_kept(&w, valid, v, count, &f);
+	about(&w, "", "");
+	w.deadline = c->deadline;
+	gc_networks(&w, valid, v, count, &f);
 	cni_attachments_free(v, count);
-	sweep(&w, valid);
-	return first.kind == ERR_NONE ? 0 : err_copy(e, &first);
+	sweep(&w);
+	if (f.rc == 0)
+		return 0;
+	*code = f.code;
+	return err_copy(e, &f.err);
 }
 
 const struct cni_plugin multus_plugin = {

@@ -13,6 +13,7 @@ static const char *const any[MULTUS_FAMILIES] = { "0.0.0.0/0", "::/0" };
 static void delegate_release(struct multus_delegate *d)
 {
 	cni_network_release(&d->network);
+	free(d->broken);
 	free(d->name);
 	json_free(d->request);
 }
@@ -166,7 +167,7 @@ int multus_delegates_finish(struct multus_delegates *d, const char *ifname, stru
 {
 	for (size_t i = 0; i < d->n; i++) {
 		d->v[i].is_master = i == 0;
-		if (set_ifname(d, i, ifname, e) < 0)
+		if (!d->v[i].broken && set_ifname(d, i, ifname, e) < 0)
 			return -1;
 	}
 	return set_filters(d, e);
@@ -305,42 +306,41 @@ void multus_scratch_write(const struct multus_delegates *d, struct str *out)
 	json_print(list, out);
 }
 
-static int read_kept(const json *o, enum cni_version version, struct multus_delegates *out,
+static int read_kept(const json *o, enum cni_version version, struct multus_delegate *one,
                      struct err *e)
 {
-	json *request = json_new_object();
-	AUTO_STR text = STR_INIT;
 	const char *bytes = "", *name = "", *slash;
+	AUTO_STR text = STR_INIT;
 	const json *list;
 	json *conf = NULL;
 
+	one->request = json_new_object();
 	for (size_t k = 0; k < ARRAY_LEN(kept); k++) {
 		const json *v = json_get(o, kept[k].name);
 
 		if (v)
-			json_set(request, kept[k].request, json_copy(v));
+			json_set(one->request, kept[k].request, json_copy(v));
 	}
-	if (json_opt_strs(request, "ips", &list, e) < 0 ||
-	    json_opt_strs(request, "default-route", &list, e) < 0 ||
-	    json_str(o, "Bytes", &bytes, e) < 0 || json_opt_str(o, "Name", &name, e) < 0 ||
-	    base64_decode(bytes, strlen(bytes), &text, e) < 0 ||
-	    json_parse(text.data, text.len, 0, &conf, e) < 0) {
-		json_free(request);
-		return -1;
-	}
+	IGNORE(json_opt_str(o, "Name", &name, NULL));
+	one->name = xstrdup(name);
 	slash = strchr(name, '/');
 	if (slash) {
 		AUTO_FREE char *ns = xstrndup(name, (size_t)(slash - name));
 
-		json_set_str(request, "namespace", ns);
-		json_set_str(request, "name", slash + 1);
-		return multus_delegate_add(out, conf, slash + 1, NULL, request, version, e);
+		json_set_str(one->request, "namespace", ns);
+		json_set_str(one->request, "name", slash + 1);
 	}
-	if (multus_delegate_add(out, conf, name, NULL, NULL, version, e) < 0) {
-		json_free(request);
+	if (json_opt_strs(one->request, "ips", &list, e) < 0 ||
+	    json_opt_strs(one->request, "default-route", &list, e) < 0 ||
+	    json_str(o, "Bytes", &bytes, e) < 0 ||
+	    base64_decode(bytes, strlen(bytes), &text, e) < 0 ||
+	    json_parse(text.data, text.len, 0, &conf, e) < 0 ||
+	    cni_network_read_kept(conf, slash ? slash + 1 : name, version, &one->network, e) < 0)
 		return -1;
+	if (!slash) {
+		free(one->name);
+		one->name = xstrdup(one->network.name);
 	}
-	out->v[out->n - 1].request = request;
 	return 0;
 }
 
@@ -354,7 +354,17 @@ int multus_scratch_read(const char *text, size_t len, enum cni_version version, 
 		return -1;
 	if (!json_is_array(list) || !json_first(list))
 		return err_set(e, ERR_PROTO, "not a list of networks");
-	json_each(o, list) if (read_kept(o, version, &d, e) < 0) return -1;
+	json_each(o, list)
+	{
+		struct multus_delegate *one = append(&d);
+		struct err why;
+
+		if (read_kept(o, version, one, &why) == 0)
+			continue;
+		one->broken = xstrdup(why.msg);
+		json_free(one->request);
+		one->request = NULL;
+	}
 	if (multus_delegates_finish(&d, ifname, e) < 0)
 		return -1;
 	*out = d;

@@ -13,8 +13,9 @@ enum { MULTUS_V4, MULTUS_V6, MULTUS_FAMILIES };
 
 struct multus_delegate {
 	struct cni_network network; /* owned */
-	char *name;                 /* "namespace/name", or the configuration's; owned */
-	json *request;              /* an element of multus_select(); owned, NULL: none */
+	char *broken;  /* of a scratch file: why there is no network; owned, NULL: there is one */
+	char *name;    /* "namespace/name", or the configuration's; owned */
+	json *request; /* an element of multus_select(); owned, NULL: none */
 	char ifname[IFNAMSIZ];
 	bool is_master;               /* its result is the pod's */
 	bool filter[MULTUS_FAMILIES]; /* its default routes go */
@@ -57,7 +58,8 @@ char *multus_arg(const char *args, const char *name);
 json *multus_capability_args(const json *runtime_config, const struct multus_delegate *d);
 
 /*
- * <cniDir>/<container id>, as Multus writes and reads it.  ERR_PROTO for what is none.
+ * <cniDir>/<container id>, as Multus writes and reads it.  ERR_PROTO for what is none; an element
+ * that cannot be read keeps its place, and says why in `broken`.
  */
 void multus_scratch_write(const struct multus_delegates *d, struct str *out);
 int multus_scratch_read(const char *text, size_t len, enum cni_version version, const char *ifname,

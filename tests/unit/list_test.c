@@ -470,6 +470,111 @@ static void configurations(void **state)
 	}
 }
 
+/* What was added once can be given up, in whatever version that was. */
+static void kept_configurations(void **state)
+{
+	static const struct {
+		const char *text, *version; /* or why not */
+		bool is_read;
+	} cases[] = {
+		{ "{\"name\":\"n\",\"type\":\"t\"}", "0.4.0", true },
+		{ "{\"name\":\"n\",\"type\":\"t\",\"cniVersion\":\"0.2.0\"}", "0.3.1", true },
+		{ "{\"name\":\"n\",\"type\":\"t\",\"cniVersion\":1}", "0.3.1", true },
+		{ "{\"name\":\"n\",\"type\":\"t\",\"disableCheck\":1}", "0.4.0", true },
+		{ "{\"name\":\"n\"}",
+		  "network configuration: it has neither \"type\" nor \"plugins\"", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		AUTO_CNI_NETWORK n = { .conf = NULL };
+		struct err e;
+		int rc = cni_network_read_kept(parse(cases[i].text), NULL, CNI_0_4_0, &n, &e);
+
+		assert_int_equal(rc, cases[i].is_read ? 0 : -1);
+		assert_string_equal(rc == 0 ? cni_version_text(n.version) : e.msg,
+		                    cases[i].version);
+		if (rc == 0)
+			assert_string_equal(json_str_at(n.conf, "cniVersion", NULL),
+			                    cases[i].version);
+	}
+}
+
+/* An executable that is gone is an error while it may come back. */
+static void missing_plugins(void **state)
+{
+	AUTO_FREE char *here = file("here");
+	AUTO_CNI_NETWORK n = network(chain);
+	struct cni_runtime rt = runtime();
+	struct err e;
+	int code = 0;
+
+	(void)state;
+	put("here", "", 0644);
+	rt.netns = here;
+	make_chain();
+	assert_false(cni_network_lacks(&n, &rt));
+	for (int i = 0; i < 2; i++) {
+		AUTO_FREE char *want =
+			xasprintf("there is no plugin \"two\" in CNI_PATH (%s)", folder);
+
+		make_chain();
+		add(chain, &rt);
+		forget("two");
+		forget("order");
+		assert_true(cni_network_lacks(&n, &rt));
+		assert_int_equal(cni_network_del(&n, &rt, &code, &e), -1);
+		assert_int_equal(e.kind, ERR_NOT_FOUND);
+		assert_string_equal(e.msg, want);
+		is("order", "(none)");
+		assert_true(exists("results/n-cid-net1"));
+		if (i == 0)
+			rt.skip_missing = true;
+		else
+			rt.netns = "/none";
+		if (cni_network_del(&n, &rt, &code, &e) < 0)
+			fail_msg("%s", e.msg);
+		is("order", "one DEL cid\n");
+		assert_false(exists("results/n-cid-net1"));
+		rt.skip_missing = false;
+	}
+}
+
+/* They are told by their names alone. */
+static void unreadable_results(void **state)
+{
+	static const char *const bad[] = {
+		"",
+		"{\"cniVersion\":\"0.4.0\"}",
+		"{\"kind\":\"cniCacheV1\",\"containerId\":\"cid\",\"config\":\"e30=\","
+		"\"networkName\":\"n\",\"ifName\":\"\"}",
+		"{\"kind\":\"cniCacheV1\",\"containerId\":\"cid\",\"config\":\"?\","
+		"\"networkName\":\"n\",\"ifName\":\"net1\"}",
+	};
+	AUTO_FREE char *results = file("results");
+
+	(void)state;
+	assert_int_equal(mkdir(results, 0700), 0);
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		struct cni_attachment *v;
+		size_t count;
+		struct err e;
+
+		put("results/n-cid-net1", bad[i], 0600);
+		assert_int_equal(cni_attachments(folder, "other", &v, &count, &e), 0);
+		assert_int_equal(count, 0);
+		cni_attachments_free(v, count);
+		assert_int_equal(cni_attachments(folder, "cid", &v, &count, &e), 0);
+		assert_int_equal(count, 1);
+		assert_null(v[0].conf);
+		assert_true(cni_attachment_is_of(&v[0], "cid"));
+		assert_false(cni_attachment_is_of(&v[0], "ci"));
+		cni_attachment_forget(&v[0], "it is a test");
+		assert_false(exists("results/n-cid-net1"));
+		cni_attachments_free(v, count);
+	}
+}
+
 static void results_of_other_versions(void **state)
 {
 	static const char new_result[] =
@@ -518,7 +623,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(statuses, folder_make, folder_remove),
 		cmocka_unit_test_setup_teardown(garbage, folder_make, folder_remove),
 		cmocka_unit_test_setup_teardown(plugins_of_this_binary, folder_make, folder_remove),
+		cmocka_unit_test_setup_teardown(missing_plugins, folder_make, folder_remove),
+		cmocka_unit_test_setup_teardown(unreadable_results, folder_make, folder_remove),
 		cmocka_unit_test(configurations),
+		cmocka_unit_test(kept_configurations),
 		cmocka_unit_test(results_of_other_versions),
 	};
 

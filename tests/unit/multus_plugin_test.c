@@ -6,6 +6,7 @@
  * multus_plugin_test.c - the multus plugin as a runtime calls it: shell scripts are its networks'
  * plugins, a thread is the agent.  Root, or a kernel that gives a user namespace to everybody.
  */
+#include <fcntl.h>
 #include <linux/netlink.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -18,6 +19,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -141,7 +143,7 @@ static char *stop_agent(void)
 	return str_take(&agent.seen);
 }
 
-static const char *command, *args;
+static const char *command, *args, *given_netns = netns;
 
 static const char *get_env(const char *name)
 {
@@ -154,7 +156,7 @@ static const char *get_env(const char *name)
 	if (!attachment)
 		return NULL;
 	if (streq(name, "CNI_NETNS"))
-		return netns;
+		return given_netns;
 	if (streq(name, "CNI_CONTAINERID"))
 		return "cid";
 	if (streq(name, "CNI_IFNAME"))
@@ -476,13 +478,13 @@ static void a_failed_add_is_rolled_back(void **state)
 	assert_false(exists("cni/cid"));
 }
 
-/* An ADD that took all its time still gives up what it made. */
-static void a_late_add_is_rolled_back(void **state)
+/* A call in this process, with so much time. */
+static int call_in(int ms, int (*fn)(struct cni_call *c, int *code, struct err *e),
+                   const char *members, struct err *e)
 {
 	AUTO_STR text = STR_INIT;
 	AUTO_JSON *conf = NULL;
 	struct cni_call c = {
-		.command = CNI_ADD,
 		.container_id = "cid",
 		.netns = netns,
 		.ifname = "eth0",
@@ -490,19 +492,28 @@ static void a_late_add_is_rolled_back(void **state)
 		.path = folder,
 		.conf_text = STR_INIT,
 		.version = CNI_1_0_0,
-		.deadline = mono_in(700),
+		.deadline = mono_in(ms),
 	};
 	json *result = NULL;
+	int code = 0, rc;
+
+	str_addf(&text, "{%s\"cniDir\":\"%s/cni\",\"binDir\":\"%s\"}", members, folder, folder);
+	assert_int_equal(json_parse(text.data, text.len, 0, &conf, NULL), 0);
+	c.conf = conf;
+	rc = fn ? fn(&c, &code, e) : multus_plugin.add(&c, &result, &code, e);
+	json_free(result);
+	return rc;
+}
+
+/* An ADD that took all its time still gives up what it made. */
+static void a_late_add_is_rolled_back(void **state)
+{
 	struct err e;
-	int code = 0;
 
 	(void)state;
 	three_plugins();
 	plugin("p2", "12", "[ $CNI_COMMAND != ADD ] || exec sleep 60");
-	str_addf(&text, "{" DELEGATES "\"cniDir\":\"%s/cni\",\"binDir\":\"%s\"}", folder, folder);
-	assert_int_equal(json_parse(text.data, text.len, 0, &conf, NULL), 0);
-	c.conf = conf;
-	assert_int_equal(multus_plugin.add(&c, &result, &code, &e), -1);
+	assert_int_equal(call_in(700, NULL, DELEGATES, &e), -1);
 	assert_int_equal(e.kind, ERR_TIMEOUT);
 	is("order",
 	   "p0 ADD eth0\np1 ADD net1\np2 ADD net1\np2 DEL net1\np2 DEL net1\np1 DEL net1\n"
@@ -545,6 +556,149 @@ static void del_without_the_file(void **state)
 	works("DEL", "1.0.0", DELEGATES);
 	is("order", "p2 DEL net1\np1 DEL net1\np0 DEL eth0\n");
 	assert_false(exists("cni/cid"));
+}
+
+/* The configuration of a network, as it stands in the file. */
+static char *element_of(const char *name, const char *conf)
+{
+	AUTO_STR encoded = STR_INIT;
+
+	base64_encode(conf, strlen(conf), &encoded);
+	return xasprintf("{\"Name\":\"%s\",\"Bytes\":\"%s\"}", name, encoded.data);
+}
+
+/* Old versions are given up all the same, and what says nothing holds up nobody. */
+static void del_of_what_cannot_be_read(void **state)
+{
+	AUTO_FREE char *old =
+		element_of("n0", "{\"cniVersion\":\"0.2.0\",\"name\":\"n0\",\"type\":\"p0\"}");
+	AUTO_FREE char *good = element_of("n2", "{\"name\":\"n2\",\"type\":\"p2\"}");
+	AUTO_FREE char *all =
+		xasprintf("[%s,{\"Name\":\"n1\",\"Bytes\":\"eyJ0eXBlIjo=\"},%s]", old, good);
+	AUTO_FREE char *cni = file("cni"), *results = file("cni/results");
+	AUTO_FREE char *msg = xasprintf(
+		"%s/cni/cid: network n1: not JSON: line 1 column 9: the "
+		"text ends where a value should be",
+		folder);
+
+	(void)state;
+	three_plugins();
+	assert_int_equal(mkdir(cni, 0700) + mkdir(results, 0700), 0);
+	put("cni/cid", all, 0600);
+	put("cni/results/n1-cid-net1", "{\"kind\":", 0600);
+	put("cni/results/n1-other-net1", "{\"kind\":", 0600);
+	forget("order");
+	fails("CHECK", DELEGATES, 999, msg);
+	works("DEL", "1.0.0", DELEGATES);
+	is("order", "p2 DEL net2\np0 DEL eth0\n");
+	is("in.p0", "{\"cniVersion\":\"0.3.1\",\"name\":\"n0\",\"type\":\"p0\"}");
+	assert_false(exists("cni/cid"));
+	assert_false(exists("cni/results/n1-cid-net1"));
+	assert_true(exists("cni/results/n1-other-net1"));
+}
+
+/* Nothing in the file, and nothing kept: what the pod asks for is done. */
+static void del_by_an_empty_file(void **state)
+{
+	static const struct answer answers[] = {
+		{ "/v1/multus/pod", 200, "{\"known\":true,\"uid\":\"u-1\",\"networks\":\"a\"}" },
+		{ "/v1/multus/networks", 200, "{\"networks\":{" NAD("default/a", "p1") "}}" },
+		{ NULL, 0, NULL },
+	};
+	AUTO_FREE char *cni = file("cni"), *members = NULL, *seen = NULL;
+
+	(void)state;
+	three_plugins();
+	assert_int_equal(mkdir(cni, 0700), 0);
+	members = agent_members("\"delegates\":[{\"name\":\"n0\",\"type\":\"p0\"}],");
+	put("cni/cid", "", 0600);
+	start_agent(answers);
+	works("DEL", "1.0.0", members);
+	seen = stop_agent();
+	is("order", "p1 DEL net1\np0 DEL eth0\n");
+	assert_false(exists("cni/cid"));
+	/* and when nobody knows, it still ends */
+	forget("order");
+	put("cni/cid", "[", 0600);
+	forget("agent.sock");
+	works("DEL", "1.0.0", "\"clusterNetwork\":\"nobody\",");
+	is("order", "(none)");
+	assert_false(exists("cni/cid"));
+}
+
+/* For a minute, somebody may be replacing it. */
+static void del_without_a_plugin(void **state)
+{
+	const struct timespec old[2] = { { .tv_sec = time(NULL) - 61 },
+		                         { .tv_sec = time(NULL) - 61 } };
+	AUTO_FREE char *marker = file("cni/cid.missing");
+	AUTO_FREE char *why = xasprintf(
+		"[default/web/u-1:n1]: error adding container to network "
+		"\"n1\": there is no plugin \"p2\" in CNI_PATH (%s:%s)",
+		folder, folder);
+	AUTO_FREE char *msg = xasprintf(
+		"network n1, interface net1: there is no plugin \"p2\" in "
+		"CNI_PATH (%s:%s)",
+		folder, folder);
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		three_plugins();
+		works("ADD", "1.0.0", DELEGATES);
+		forget("p2");
+		for (int k = 0; k < 2; k++) {
+			forget("order");
+			fails("DEL", DELEGATES, 999, msg);
+			is("order", "p0 DEL eth0\n");
+			assert_true(exists("cni/cid"));
+		}
+		forget("order");
+		/* or with the namespace at once */
+		if (i == 0)
+			assert_int_equal(utimensat(AT_FDCWD, marker, old, 0), 0);
+		else
+			given_netns = "/none";
+		works("DEL", "1.0.0", DELEGATES);
+		given_netns = netns;
+		is("order", "p1 DEL net1\np0 DEL eth0\n");
+		assert_false(exists("cni/cid"));
+		assert_false(exists("cni/cid.missing"));
+		assert_false(exists("cni/results/n1-cid-net1"));
+	}
+	/* of what could not be added there is nothing to give up */
+	forget("order");
+	fails("ADD", DELEGATES, 999, why);
+	is("order", "p0 ADD eth0\np1 ADD net1\np1 DEL net1\np0 DEL eth0\n");
+	assert_false(exists("cni/cid"));
+}
+
+/* A network that hangs has its own part of the time, and no more. */
+static void time_is_shared(void **state)
+{
+	static const char five[] =
+		"\"delegates\":[{\"name\":\"a\",\"type\":\"p0\"},{\"name\":\"b\",\"type\":"
+		"\"p0\"},{\"name\":\"c\",\"type\":\"p0\"},{\"name\":\"d\",\"type\":\"p0\"},{"
+		"\"name\":\"e\",\"type\":\"p2\"}],";
+	struct err e;
+
+	(void)state;
+	three_plugins();
+	works("ADD", "1.0.0", DELEGATES);
+	plugin("p2", "12", "[ $CNI_COMMAND != DEL ] || exec sleep 60");
+	assert_int_equal(call_in(3000, multus_plugin.del, DELEGATES, &e), -1);
+	assert_string_equal(e.msg,
+	                    "network n1, interface net1: plugin p2 did not end in time and "
+	                    "was killed");
+	assert_false(exists("cni/results/n0-cid-eth0"));
+	assert_true(exists("cni/results/n1-cid-net1"));
+	plugin("p2", "12", "");
+	works("DEL", "1.0.0", DELEGATES);
+	/* the same when an ADD is undone */
+	plugin("p2", "12", "[ $CNI_COMMAND = DEL ] && exec sleep 60; exit 1");
+	assert_int_equal(call_in(5000, NULL, five, &e), -1);
+	assert_true(exists("cni/cid"));
+	assert_false(exists("cni/results/a-cid-eth0"));
+	assert_false(exists("cni/results/d-cid-net3"));
 }
 
 /* clusterNetwork by name, by folder, by file; one bad file is passed over. */
@@ -664,8 +818,59 @@ static void status_and_garbage(void **state)
 	assert_true(exists("cni/cid"));
 	forget("order");
 	works("GC", "1.1.0", none);
-	is("order", "p0 DEL eth0\np0 GC\np1 DEL net1\np1 GC\n");
+	is("order", "p1 DEL net1\np0 DEL eth0\np0 GC\np1 GC\n");
 	assert_false(exists("cni/cid"));
+}
+
+/* What killed calls leave: a file of networks that were never all added, results cut short,
+ * temporary files. */
+static void garbage_of_killed_calls(void **state)
+{
+	static const char *const temporary[] = { "cni/.cid.AbCdEf",
+		                                 "cni/results/.n0-cid-eth0.AbCdEf" };
+	static const char conf[] =
+		"\"delegates\":[{\"cniVersion\":\"1.1.0\",\"name\":\"n0\",\"type\":\"p0\"}],"
+		"\"cni.dev/valid-attachments\":[{\"containerID\":\"cid\",\"ifname\":\"eth0\"}],";
+	const struct timespec old[2] = { { .tv_sec = time(NULL) - 61 },
+		                         { .tv_sec = time(NULL) - 61 } };
+	AUTO_FREE char *text = NULL;
+
+	(void)state;
+	three_plugins();
+	works("ADD", "1.0.0", DELEGATES);
+	text = contents("cni/cid");
+	put("cni/dead", text, 0600);
+	put("cni/gone.missing", "", 0600);
+	put("cni/results/n0-dead-eth0", "", 0600);
+	put("cni/results/n0-lost-eth0", "", 0600);
+	put("cni/results/n9-cid-net9", "", 0600);
+	for (size_t i = 0; i < ARRAY_LEN(temporary); i++) {
+		AUTO_FREE char *path = file(temporary[i]);
+
+		put(temporary[i], "", 0600);
+		assert_int_equal(utimensat(AT_FDCWD, path, old, 0), 0);
+	}
+	forget("order");
+	works("GC", "1.1.0", conf);
+	is("order", "p2 DEL net1\np1 DEL net1\np0 DEL eth0\np0 GC\n");
+	assert_true(exists("cni/cid"));
+	assert_false(exists("cni/dead"));
+	assert_false(exists("cni/gone.missing"));
+	assert_false(exists("cni/results/n0-dead-eth0"));
+	assert_false(exists("cni/results/n0-lost-eth0"));
+	assert_true(exists("cni/results/n9-cid-net9")); /* its container lives */
+	for (size_t i = 0; i < ARRAY_LEN(temporary); i++)
+		assert_false(exists(temporary[i]));
+	/* a DEL sweeps as well */
+	put("cni/.cid.AbCdEf", "", 0600);
+	{
+		AUTO_FREE char *path = file("cni/.cid.AbCdEf");
+
+		assert_int_equal(utimensat(AT_FDCWD, path, old, 0), 0);
+	}
+	works("DEL", "1.0.0", DELEGATES);
+	assert_false(exists("cni/.cid.AbCdEf"));
+	assert_false(exists("cni/results/n9-cid-net9"));
 }
 
 int main(void)
@@ -682,6 +887,13 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_failed_del_can_be_repeated, folder_make,
 		                                folder_remove),
 		cmocka_unit_test_setup_teardown(del_without_the_file, folder_make, folder_remove),
+		cmocka_unit_test_setup_teardown(del_of_what_cannot_be_read, folder_make,
+		                                folder_remove),
+		cmocka_unit_test_setup_teardown(del_by_an_empty_file, folder_make, folder_remove),
+		cmocka_unit_test_setup_teardown(del_without_a_plugin, folder_make, folder_remove),
+		cmocka_unit_test_setup_teardown(time_is_shared, folder_make, folder_remove),
+		cmocka_unit_test_setup_teardown(garbage_of_killed_calls, folder_make,
+		                                folder_remove),
 		cmocka_unit_test_setup_teardown(networks_in_files, folder_make, folder_remove),
 		cmocka_unit_test_setup_teardown(definitions_without_configuration, folder_make,
 		                                folder_remove),

@@ -461,11 +461,14 @@ static void a_file_of_multus(void **state)
 		"",
 		"{}",
 		"[]",
-		"[1]",
-		"[{}]",
-		"[{\"Bytes\":\"???\"}]",
-		"[{\"Bytes\":\"e30=\"}]",
-		"[{\"Bytes\":\"eyJuYW1lIjoibXYiLCJ0eXBlIjoibWFjdmxhbiJ9\",\"ipRequest\":[1]}]",
+	};
+	static const char *const broken[] = {
+		"1",
+		"{}",
+		"{\"Bytes\":\"???\"}",
+		"{\"Bytes\":\"e30=\"}",
+		"{\"Bytes\":\"eyJuYW1lIjoibXYiLCJ0eXBlIjoibWFjdmxhbiJ9\",\"ipRequest\":[1]}",
+		"{\"Bytes\":\"\",\"Name\":\"ns/x\",\"ifnameRequest\":\"net2\"}",
 	};
 	AUTO_MULTUS_DELEGATES d = { NULL, 0 };
 	struct err e;
@@ -485,6 +488,22 @@ static void a_file_of_multus(void **state)
 		assert_int_equal(
 			multus_scratch_read(bad[i], strlen(bad[i]), CNI_0_3_1, "eth0", &none, &e),
 			-1);
+	}
+	/* what cannot be read keeps its place, for the names of the others */
+	for (size_t i = 0; i < ARRAY_LEN(broken); i++) {
+		AUTO_MULTUS_DELEGATES some = { NULL, 0 };
+		AUTO_FREE char *all = xasprintf(
+			"[{\"Bytes\":\"eyJuYW1lIjoibXYiLCJ0eXBlIjoibWFjdmxhbiJ9\"},%s,"
+			"{\"Bytes\":\"eyJuYW1lIjoibXYiLCJ0eXBlIjoibWFjdmxhbiJ9\"}]",
+			broken[i]);
+
+		if (multus_scratch_read(all, strlen(all), CNI_0_3_1, "eth0", &some, &e) < 0)
+			fail_msg("%s", e.msg);
+		assert_int_equal(some.n, 3);
+		assert_null(some.v[0].broken);
+		assert_non_null(some.v[1].broken);
+		assert_null(some.v[1].network.conf);
+		assert_string_equal(some.v[2].ifname, "net2");
 	}
 }
 
