@@ -29,6 +29,8 @@ void multus_pod_release(struct multus_pod *p)
 
 void multus_source_release(struct multus_source *s)
 {
+	free(s->away);
+	json_free(s->wanted);
 	json_free(s->networks);
 	if (s->client) {
 		k8s_client_free(s->client);
@@ -121,7 +123,29 @@ static bool go_on_directly(struct multus_source *s, const struct err *e)
 		return false;
 	log_info("the API server is asked, not the agent: %s", e->msg);
 	s->direct = true;
+	free(s->away);
+	s->away = xstrdup(e->msg);
 	return true;
+}
+
+/* The API server has failed too, for the reason why: who is not let in waits for the agent. */
+static int ask_after_all(struct multus_source *s, const char *path, const json *body, json **answer,
+                         const struct err *why, struct err *e)
+{
+	bool let_in = s->client && why->kind != ERR_IDENTITY;
+	struct mono deadline = mono_min(s->call->deadline, mono_in(AGENT_MS));
+	struct err mine;
+
+	if (!s->away || (let_in && why->kind == ERR_NOT_FOUND))
+		return err_copy(e, why);
+	if (let_in)
+		return err_set(e, why->kind, "%s; and %s", why->msg, s->away);
+	log_info("the agent is waited for: %s", why->msg);
+	if (agent_request(s->conf->agent_socket, "POST", path, body, true, answer, deadline,
+	                  &mine) < 0)
+		return err_set(e, mine.kind, "%s; and %s", mine.msg, why->msg);
+	s->direct = false;
+	return 0;
 }
 
 static int read_pod(const json *answer, struct multus_pod *out, struct err *e)
@@ -160,31 +184,45 @@ int multus_source_pod(struct multus_source *s, struct multus_pod *out, struct er
 	if (!is_asked(s))
 		return pod_directly(s, out, e);
 	body = identity(s->call);
-	if (ask(s, "/v1/multus/pod", body, &answer, &mine) == 0)
-		return read_pod(answer, out, e);
-	return go_on_directly(s, &mine) ? pod_directly(s, out, e) : err_copy(e, &mine);
+	if (ask(s, "/v1/multus/pod", body, &answer, &mine) < 0) {
+		if (!go_on_directly(s, &mine))
+			return err_copy(e, &mine);
+		if (pod_directly(s, out, &mine) == 0)
+			return 0;
+		if (ask_after_all(s, "/v1/multus/pod", body, &answer, &mine, e) < 0)
+			return -1;
+	}
+	return read_pod(answer, out, e);
 }
 
-int multus_source_expect(struct multus_source *s, const json *names, const json *if_known,
-                         struct err *e)
+static int read_networks(struct multus_source *s, json *answer, struct err *e)
 {
-	AUTO_JSON *body = NULL;
-	AUTO_JSON *answer = NULL;
 	const json *list;
-	struct err mine;
 
-	if (!is_asked(s) || (!json_first(names) && !json_first(if_known)))
-		return 0;
-	body = json_new_object();
-	json_set(body, "networks", json_copy(names));
-	json_set(body, "ifKnown", json_copy(if_known));
-	if (ask(s, "/v1/multus/networks", body, &answer, &mine) < 0)
-		return go_on_directly(s, &mine) ? 0 : err_copy(e, &mine);
 	if (json_obj(answer, "networks", &list, e) < 0)
 		return err_wrap(e, "answer of the agent");
 	json_free(s->networks);
 	s->networks = json_detach(answer, list);
 	return 0;
+}
+
+int multus_source_expect(struct multus_source *s, const json *names, const json *if_known,
+                         struct err *e)
+{
+	AUTO_JSON *answer = NULL;
+	struct err mine;
+
+	if (!json_first(names) && !json_first(if_known))
+		return 0;
+	json_free(s->wanted);
+	s->wanted = json_new_object();
+	json_set(s->wanted, "networks", json_copy(names));
+	json_set(s->wanted, "ifKnown", json_copy(if_known));
+	if (!is_asked(s))
+		return 0;
+	if (ask(s, "/v1/multus/networks", s->wanted, &answer, &mine) < 0)
+		return go_on_directly(s, &mine) ? 0 : err_copy(e, &mine);
+	return read_networks(s, answer, e);
 }
 
 /* Networks. */
@@ -208,11 +246,20 @@ static int find_network(struct multus_source *s, const char *ns, const char *nam
                         char **resource, struct err *e)
 {
 	AUTO_FREE char *key = xasprintf("%s/%s", ns, name);
-	const json *o = json_get(s->networks, key);
 	const char *text;
+	const json *o;
 
-	if (!is_asked(s) && *s->conf->kubeconfig)
-		return network_directly(s, ns, name, conf, resource, e);
+	if (!is_asked(s) && *s->conf->kubeconfig) {
+		AUTO_JSON *answer = NULL;
+		struct err mine;
+
+		if (network_directly(s, ns, name, conf, resource, &mine) == 0)
+			return 0;
+		if (ask_after_all(s, "/v1/multus/networks", s->wanted, &answer, &mine, e) < 0 ||
+		    read_networks(s, answer, e) < 0)
+			return -1;
+	}
+	o = json_get(s->networks, key);
 	if (!o)
 		return err_set(e, ERR_NOT_FOUND, "there is none");
 	text = json_str_at(o, "config", NULL);
@@ -339,25 +386,31 @@ static int status_directly(struct multus_source *s, const struct multus_pod *p, 
 	return err_copy(e, &mine);
 }
 
+static int status_failed(const struct multus_source *s, struct err *e)
+{
+	return err_wrap(e, "write the annotation " MULTUS_STATUS " of pod %s/%s",
+	                s->call->pod_namespace, s->call->pod_name);
+}
+
 int multus_source_status(struct multus_source *s, const struct multus_pod *p, const char *text,
                          struct err *e)
 {
-	AUTO_JSON *body = NULL;
+	AUTO_JSON *body = identity(s->call);
 	struct err mine;
-	int rc;
+	int rc = -1;
 
-	if (!is_asked(s)) {
-		rc = status_directly(s, p, text, e);
-	} else {
-		body = identity(s->call);
-		json_set_str(body, "podUID", p->uid);
-		json_set_str(body, "status", text);
+	json_set_str(body, "podUID", p->uid);
+	json_set_str(body, "status", text);
+	if (is_asked(s)) {
 		rc = ask(s, "/v1/multus/status", body, NULL, &mine);
-		if (rc < 0)
-			rc = go_on_directly(s, &mine) ? status_directly(s, p, text, e)
-			                              : err_copy(e, &mine);
+		if (rc < 0 && !go_on_directly(s, &mine)) {
+			err_assign(e, &mine);
+			return status_failed(s, e);
+		}
 	}
-	return rc < 0 ? err_wrap(e, "write the annotation " MULTUS_STATUS " of pod %s/%s",
-	                         s->call->pod_namespace, s->call->pod_name)
-	              : 0;
+	if (rc < 0)
+		rc = status_directly(s, p, text, &mine);
+	if (rc < 0)
+		rc = ask_after_all(s, "/v1/multus/status", body, NULL, &mine, e);
+	return rc < 0 ? status_failed(s, e) : 0;
 }

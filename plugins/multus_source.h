@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * multus_source.h - where the multus plugin learns of a pod and of networks: the node's agent;
- * while that is away, the API server, by the kubeconfig of the configuration; and files.
+ * while that is away, the API server, by the kubeconfig of the configuration; and files.  An API
+ * server that does not let us in, as the token in the kubeconfig ends with the agent's pod, leaves
+ * nobody but the agent: it is waited for.
  */
 #ifndef PLUGINS_MULTUS_SOURCE_H
 #define PLUGINS_MULTUS_SOURCE_H
@@ -23,6 +25,8 @@ struct multus_source {
 	const struct multus_conf *conf; /* borrowed, as the call */
 	const struct cni_call *call;
 	bool direct;    /* the agent is not asked (any more) */
+	char *away;     /* why, owned; NULL: it is */
+	json *wanted;   /* the question about networks */
 	json *networks; /* the agent's answer, by "namespace/name" */
 	struct k8s_config config;
 	struct k8s_client *client;

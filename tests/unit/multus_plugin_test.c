@@ -8,6 +8,7 @@
  */
 #include <fcntl.h>
 #include <linux/netlink.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -70,23 +71,25 @@ struct answer {
 	const char *body;
 };
 
-static struct {
+struct server {
 	const struct answer *answers;
 	int listener;
 	pthread_t thread;
 	struct str seen; /* "TARGET BODY\n" each */
-} agent;
+};
 
-static void answer(int fd)
+static struct server agent, api;
+
+static void answer(struct server *s, int fd)
 {
 	struct http *h = http_new(stream_from_fd(fd));
 	struct mono deadline = mono_in(10000);
-	const struct answer *a = agent.answers;
+	const struct answer *a = s->answers;
 	struct http_incoming in;
 	struct err e;
 
 	if (http_receive(h, 65536, &in, deadline, &e) == 0 && in.method) {
-		str_addf(&agent.seen, "%s %s\n", in.target, in.body);
+		str_addf(&s->seen, "%s %s\n", in.target, in.body);
 		while (a->target && !streq(a->target, in.target))
 			a++;
 		IGNORE(http_respond(h, a->target ? a->status : 404, "application/json",
@@ -98,49 +101,62 @@ static void answer(int fd)
 }
 
 /* A child's end is for the plugin's thread, which is a process of its own elsewhere. */
-static void start_thread(pthread_t *thread, void *(*fn)(void *))
+static void start_thread(pthread_t *thread, void *(*fn)(void *), void *arg)
 {
 	sigset_t child, mask;
 
 	sigemptyset(&child);
 	sigaddset(&child, SIGCHLD);
 	pthread_sigmask(SIG_BLOCK, &child, &mask);
-	pthread_create(thread, NULL, fn, NULL);
+	pthread_create(thread, NULL, fn, arg);
 	pthread_sigmask(SIG_SETMASK, &mask, NULL);
 }
 
-static void *agent_main(void *arg)
+static void *server_main(void *arg)
 {
+	struct server *s = arg;
 	int fd;
 
-	(void)arg;
-	while ((fd = accept(agent.listener, NULL, NULL)) >= 0)
-		answer(fd);
+	while ((fd = accept(s->listener, NULL, NULL)) >= 0)
+		answer(s, fd);
 	return NULL;
+}
+
+static void start_server(struct server *s, int fd, const struct sockaddr *at, socklen_t len,
+                         const struct answer *answers)
+{
+	s->answers = answers;
+	s->seen = (struct str)STR_INIT;
+	s->listener = fd;
+	if (bind(fd, at, len) < 0 || listen(fd, 8) < 0)
+		fail_msg("cannot listen");
+	start_thread(&s->thread, server_main, s);
 }
 
 static void start_agent(const struct answer *answers)
 {
 	struct sockaddr_un s = { .sun_family = AF_UNIX };
 
-	agent.answers = answers;
-	agent.seen = (struct str)STR_INIT;
-	agent.listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	snprintf(s.sun_path, sizeof(s.sun_path), "%s/agent.sock", folder);
-	if (bind(agent.listener, (const struct sockaddr *)&s, sizeof(s)) < 0 ||
-	    listen(agent.listener, 8) < 0)
-		fail_msg("cannot listen");
-	start_thread(&agent.thread, agent_main);
+	start_server(&agent, socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0),
+	             (const struct sockaddr *)&s, sizeof(s), answers);
 }
 
 /* What it was asked; owned. */
+static char *stop_server(struct server *s)
+{
+	shutdown(s->listener, SHUT_RDWR);
+	pthread_join(s->thread, NULL);
+	close(s->listener);
+	return str_take(&s->seen);
+}
+
 static char *stop_agent(void)
 {
-	shutdown(agent.listener, SHUT_RDWR);
-	pthread_join(agent.thread, NULL);
-	close(agent.listener);
+	char *seen = stop_server(&agent);
+
 	forget("agent.sock");
-	return str_take(&agent.seen);
+	return seen;
 }
 
 static const char *command, *args, *given_netns = netns;
@@ -490,6 +506,9 @@ static int call_in(int ms, int (*fn)(struct cni_call *c, int *code, struct err *
 		.ifname = "eth0",
 		.args = "",
 		.path = folder,
+		.pod_namespace = "default",
+		.pod_name = "web",
+		.pod_uid = "u-1",
 		.conf_text = STR_INIT,
 		.version = CNI_1_0_0,
 		.deadline = mono_in(ms),
@@ -761,6 +780,143 @@ static void definitions_without_configuration(void **state)
 	again = stop_agent();
 }
 
+/* An API server, and the kubeconfig that the agent keeps. */
+static void start_api(const struct answer *answers)
+{
+	struct sockaddr_in in = { .sin_family = AF_INET,
+		                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	AUTO_FREE char *text = NULL;
+	socklen_t len = sizeof(in);
+	AUTO_NL *nl = NULL;
+	struct err e;
+
+	OK(nl_open(NETLINK_ROUTE, &nl, &e));
+	OK(link_set_up(nl, 1, &e));
+	start_server(&api, fd, (const struct sockaddr *)&in, sizeof(in), answers);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&in, &len), 0);
+	text = xasprintf(
+		"{\"apiVersion\":\"v1\",\"kind\":\"Config\",\"clusters\":[{\"name\":\"c\","
+		"\"cluster\":{\"server\":\"http://127.0.0.1:%u\"}}],\"users\":[{\"name\":"
+		"\"u\",\"user\":{\"token\":\"dead\"}}],\"contexts\":[{\"name\":\"x\","
+		"\"context\":{\"cluster\":\"c\",\"user\":\"u\"}}],"
+		"\"current-context\":\"x\"}",
+		ntohs(in.sin_port));
+	put("kubeconfig", text, 0600);
+}
+
+static void *start_agent_later(void *answers)
+{
+	mono_sleep_until(mono_in(200));
+	start_agent(answers);
+	return NULL;
+}
+
+#define POD_PATH "/api/v1/namespaces/default/pods/web"
+#define NAD_PATH "/apis/k8s.cni.cncf.io/v1/namespaces/default/network-attachment-definitions/a"
+#define UNAUTHORIZED                                                                               \
+	"{\"kind\":\"Status\",\"code\":401,\"reason\":\"Unauthorized\",\"message\":"               \
+	"\"Unauthorized\"}"
+
+/* The token in the kubeconfig ends with the agent's pod; its successor is there in a moment. */
+static void the_agent_is_waited_for(void **state)
+{
+	static const struct answer of_agent[] = {
+		{ "/v1/multus/pod", 200, "{\"known\":true,\"uid\":\"u-1\",\"networks\":\"a\"}" },
+		{ "/v1/multus/networks", 200, "{\"networks\":{" NAD("default/a", "p1") "}}" },
+		{ "/v1/multus/status", 200, "" },
+		{ NULL, 0, NULL },
+	};
+	/* what it is that the server refuses */
+	static const struct {
+		struct answer answers[4];
+		const char *asked;
+	} cases[] = {
+		{ { { POD_PATH, 401, UNAUTHORIZED }, { NULL, 0, NULL } },
+		  "/v1/multus/pod /v1/multus/networks /v1/multus/status " },
+		{ { { POD_PATH, 200,
+		      "{\"metadata\":{\"uid\":\"u-1\",\"annotations\":{"
+		      "\"k8s.v1.cni.cncf.io/networks\":\"a\"}}}" },
+		    { NAD_PATH, 401, UNAUTHORIZED },
+		    { NULL, 0, NULL } },
+		  "/v1/multus/networks /v1/multus/status " },
+		{ { { POD_PATH, 200, "{\"metadata\":{\"uid\":\"u-1\"}}" },
+		    { POD_PATH "/status", 401, UNAUTHORIZED },
+		    { NULL, 0, NULL } },
+		  "/v1/multus/status " },
+	};
+	AUTO_FREE char *members = xasprintf(
+		"\"agentSocket\":\"%s/agent.sock\",\"kubeconfig\":\"%s/kubeconfig\","
+		"\"delegates\":[{\"name\":\"n0\",\"type\":\"p0\"}],",
+		folder, folder);
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		AUTO_FREE char *seen = NULL, *seen_api = NULL;
+		AUTO_STR asked = STR_INIT;
+		pthread_t later;
+
+		three_plugins();
+		start_api(cases[i].answers);
+		start_thread(&later, start_agent_later, (void *)(uintptr_t)of_agent);
+		works("ADD", "1.0.0", members);
+		pthread_join(later, NULL);
+		seen = stop_agent();
+		seen_api = stop_server(&api);
+		for (char *p = seen, *line; (line = strsep(&p, "\n")) && *line;)
+			str_addf(&asked, "%.*s ", (int)strcspn(line, " "), line);
+		assert_string_equal(asked.data, cases[i].asked);
+		is("order", i < 2 ? "p0 ADD eth0\np1 ADD net1\n" : "p0 ADD eth0\n");
+		works("DEL", "1.0.0", members);
+	}
+}
+
+/* It does not come. */
+static void nobody_answers(void **state)
+{
+	static const struct answer refuses[] = { { POD_PATH, 401, UNAUTHORIZED },
+		                                 { NULL, 0, NULL } };
+	static const struct answer knows_no_pod[] = { { NULL, 0, NULL } };
+	AUTO_FREE char *members = xasprintf(
+		"\"agentSocket\":\"%s/agent.sock\",\"kubeconfig\":\"%s/kubeconfig\","
+		"\"delegates\":[{\"name\":\"n0\",\"type\":\"p0\"}],",
+		folder, folder);
+	AUTO_FREE char *refused = NULL, *unknown = NULL;
+	int64_t before;
+	struct err e;
+
+	(void)state;
+	three_plugins();
+	start_api(refuses);
+	before = mono_now().ms;
+	assert_int_equal(call_in(500, NULL, members, &e), -1);
+	assert_true(mono_now().ms - before >= 490);
+	assert_int_equal(e.kind, ERR_UNREACHABLE);
+	assert_non_null(strstr(e.msg, "/agent.sock: "));
+	assert_non_null(strstr(e.msg, "; and read pod default/web: API server 127.0.0.1:"));
+	assert_non_null(strstr(e.msg, "does not accept our credentials: Unauthorized"));
+	refused = stop_server(&api);
+	/* nothing to wait for, and both are named */
+	before = mono_now().ms;
+	assert_int_equal(call_in(10000, NULL, members, &e), -1);
+	assert_true(mono_now().ms - before < 5000);
+	assert_int_equal(e.kind, ERR_UNREACHABLE);
+	assert_non_null(strstr(e.msg, "read pod default/web: API server 127.0.0.1:"));
+	assert_non_null(strstr(e.msg, "; and connect to "));
+	/* a clear word needs no company */
+	start_api(knows_no_pod);
+	assert_int_equal(call_in(10000, NULL, members, &e), -1);
+	assert_int_equal(e.kind, ERR_NOT_FOUND);
+	assert_null(strstr(e.msg, "agent"));
+	unknown = stop_server(&api);
+	/* no kubeconfig: as good as not let in */
+	forget("kubeconfig");
+	assert_int_equal(call_in(200, NULL, members, &e), -1);
+	assert_int_equal(e.kind, ERR_UNREACHABLE);
+	assert_non_null(strstr(e.msg, "/agent.sock: "));
+	assert_non_null(strstr(e.msg, "/kubeconfig: No such file or directory"));
+}
+
 static void *make_ready(void *arg)
 {
 	AUTO_FREE char *folders = file("run");
@@ -784,7 +940,7 @@ static void the_readiness_file_is_waited_for(void **state)
 	(void)state;
 	three_plugins();
 	fails("STATUS", members, 50, msg);
-	start_thread(&thread, make_ready);
+	start_thread(&thread, make_ready, NULL);
 	works("ADD", "1.0.0", members);
 	pthread_join(thread, NULL);
 	is("order", "p0 ADD eth0\np1 ADD net1\np2 ADD net1\n");
@@ -897,6 +1053,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(networks_in_files, folder_make, folder_remove),
 		cmocka_unit_test_setup_teardown(definitions_without_configuration, folder_make,
 		                                folder_remove),
+		cmocka_unit_test_setup_teardown(the_agent_is_waited_for, folder_make,
+		                                folder_remove),
+		cmocka_unit_test_setup_teardown(nobody_answers, folder_make, folder_remove),
 		cmocka_unit_test_setup_teardown(the_readiness_file_is_waited_for, folder_make,
 		                                folder_remove),
 		cmocka_unit_test_setup_teardown(status_and_garbage, folder_make, folder_remove),
