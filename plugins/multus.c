@@ -407,7 +407,8 @@ static int add_cluster(struct work *w, bool replaced, struct err *e)
 	}
 	json_each(o, w->conf.delegates)
 	{
-		if (!skip && add_delegate(w, json_copy(o), NULL, NULL, NULL, e) < 0)
+		/* guides show them without a name */
+		if (!skip && add_delegate(w, json_copy(o), w->call->name, NULL, NULL, e) < 0)
 			return err_wrap(e, "delegates");
 		skip = false;
 	}
@@ -485,6 +486,14 @@ static int wait_until_ready(struct work *w, struct err *e)
 }
 
 /* ADD. */
+static int wrap(const struct work *w, const char *network, struct err *e)
+{
+	const struct cni_call *c = w->call;
+
+	return err_wrap(e, "[%s/%s/%s:%s]: error adding container to network \"%s\"",
+	                c->pod_namespace, c->pod_name, c->pod_uid, network, network);
+}
+
 static int save_delegates(struct work *w, struct err *e)
 {
 	AUTO_STR text = STR_INIT;
@@ -507,6 +516,16 @@ static int check_free(struct work *w, const struct multus_delegate *d, struct er
 		return err_set(e, ERR_EXISTS, "interface %s is already in the pod (%s)", d->ifname,
 		               w->call->netns);
 	return mine.kind == ERR_NOT_FOUND ? 0 : err_copy(e, &mine);
+}
+
+/* Before anything is written: a second ADD for a container must not touch what the first one left.
+ */
+static int check_all_free(struct work *w, struct err *e)
+{
+	for (size_t i = 0; i < w->delegates.n; i++)
+		if (check_free(w, &w->delegates.v[i], e) < 0)
+			return wrap(w, w->delegates.v[i].network.name, e);
+	return 0;
 }
 
 static int drop_defaults(struct work *w, int family, int index, struct err *e)
@@ -651,14 +670,6 @@ static void roll_back(struct work *w, size_t count)
 		IGNORE(file_remove(w->scratch, 0, NULL, NULL));
 }
 
-static int wrap(const struct work *w, const char *network, struct err *e)
-{
-	const struct cni_call *c = w->call;
-
-	return err_wrap(e, "[%s/%s/%s:%s]: error adding container to network \"%s\"",
-	                c->pod_namespace, c->pod_name, c->pod_uid, network, network);
-}
-
 static int add_all(struct work *w, struct err *e)
 {
 	size_t n = w->delegates.n;
@@ -666,8 +677,8 @@ static int add_all(struct work *w, struct err *e)
 	for (size_t i = 0; i < n; i++) {
 		const struct multus_delegate *d = &w->delegates.v[i];
 
-		/* what is there already is not this network's to give up */
-		if (check_free(w, d, e) < 0) {
+		/* one that an earlier network made is not this one's to give up */
+		if (i && check_free(w, d, e) < 0) {
 			roll_back(w, i);
 			return wrap(w, d->network.name, e);
 		}
@@ -700,8 +711,8 @@ static int add(struct cni_call *c, json **result, int *code, struct err *e)
 
 	if (read_conf(&w, &mine) < 0 || open_pod(&w, &mine) < 0 ||
 	    wait_until_ready(&w, &mine) < 0 || multus_source_pod(&w.source, &w.pod, &mine) < 0 ||
-	    find_delegates(&w, &mine) < 0 || save_delegates(&w, &mine) < 0 ||
-	    add_all(&w, &mine) < 0) {
+	    find_delegates(&w, &mine) < 0 || check_all_free(&w, &mine) < 0 ||
+	    save_delegates(&w, &mine) < 0 || add_all(&w, &mine) < 0) {
 		if (w.conf.log.path)
 			log_err(&mine, "ADD");
 		return err_copy(e, &mine);
