@@ -79,6 +79,34 @@ esac
 SH
 }
 
+# What the reference macvlan does with host-local: the range's addresses in their order.
+macvlan() {
+	cat <<'SH'
+#!/bin/sh
+conf=$(cat)
+say() { printf %s "$conf" | jq -r "$1"; }
+pod=${CNI_NETNS##*/}
+case $CNI_COMMAND in
+ADD)
+	taken=/run/multus-test/host-local.$(say .name)
+	first=$(say '.ipam | (.ranges[0][0] // .).rangeStart')
+	gateway=$(say '.ipam | (.ranges[0][0] // .).gateway // ""')
+	echo "$CNI_IFNAME" >>"$taken"
+	address=${first%.*}.$((${first##*.} + $(wc -l <"$taken") - 1))/$(say '.ipam | (.ranges[0][0] // .).subnet | split("/")[1]')
+	ip link add link "$(say .master)" name "$CNI_IFNAME" netns "$pod" type macvlan mode "$(say .mode)" || exit 1
+	ip -n "$pod" link set "$CNI_IFNAME" up
+	ip -n "$pod" address add "$address" dev "$CNI_IFNAME"
+	[ "$(say '.ipam.routes[0].dst')" != 0.0.0.0/0 ] || ip -n "$pod" route add default via "$gateway" dev "$CNI_IFNAME" 2>/dev/null
+	printf %s "$conf" | jq -c --arg name "$CNI_IFNAME" --arg mac "$(ip -n "$pod" -j link show dev "$CNI_IFNAME" | jq -r '.[0].address')" \
+		--arg sandbox "$CNI_NETNS" --arg address "$address" --arg gateway "$gateway" '{cniVersion, interfaces: [{name: $name, mac: $mac, sandbox: $sandbox}],
+		ips: [{version: "4", interface: 0, address: $address} + if $gateway == "" then {} else {gateway: $gateway} end]} +
+		if .ipam.routes then {routes: .ipam.routes} else {} end'
+	;;
+DEL) ip -n "$pod" link del "$CNI_IFNAME" 2>/dev/null || true ;;
+esac
+SH
+}
+
 # pod NAME ANNOTATIONS: an object, and a namespace
 pod() {
 	jq -n --arg name "$1" --argjson annotations "$2" '{apiVersion: "v1", kind: "Pod",
@@ -303,6 +331,101 @@ ok 'DEL' del e
 pod_del e
 on master rm /etc/cni/net.d/50-broken.conf /etc/cni/net.d/60-file.conf
 
+# --- the examples of Multus's quickstart and usage guide
+
+# range SUBNET FIRST LAST [GATEWAY]
+range() {
+	jq -nc --arg subnet "$1" --arg first "$2" --arg last "$3" --arg gateway "${4-}" '{type: "host-local", ranges: [[
+		{subnet: $subnet, rangeStart: $first, rangeEnd: $last} + if $gateway == "" then {} else {gateway: $gateway} end]]}'
+}
+# conf_macvlan IPAM [NAME]
+conf_macvlan() {
+	jq -nc --argjson ipam "$1" --arg name "${2-}" '{cniVersion: "0.3.0", type: "macvlan", master: "eth1", mode: "bridge", ipam: $ipam} +
+		if $name == "" then {} else {name: $name} end'
+}
+with_gateway='{"type":"host-local","subnet":"192.168.2.0/24","rangeStart":"192.168.2.200","rangeEnd":"192.168.2.216","routes":[{"dst":"0.0.0.0/0"}],"gateway":"192.168.2.1"}'
+one=$(conf_macvlan "$(range 10.10.0.0/16 10.10.1.20 10.10.3.50 10.10.0.254)")
+{
+	definition default macvlan-conf-1 "$one"
+	echo ---
+	definition testns1 macvlan-conf-1 "$one"
+	echo ---
+	definition default macvlan-conf-2 ''
+	echo ---
+	definition testns1 macvlan-conf-3 "$(conf_macvlan "$(range 12.10.0.0/16 12.10.1.20 12.10.3.50)")"
+	echo ---
+	definition default macvlan-conf "$(conf_macvlan "$with_gateway")"
+} | ctl apply -f - >"$work/apply" || cat "$work/apply"
+on master mkdir -p /etc/cni/multus/net.d
+conf_macvlan "$(range 11.10.0.0/16 11.10.1.20 11.10.3.50)" macvlan-conf-2 >"$(node_dir master /etc/cni/multus/net.d/macvlan2.conf)"
+macvlan >"$(node_dir master /opt/cni/bin/macvlan)"
+chmod +x "$(node_dir master /opt/cni/bin/macvlan)"
+
+status_says() {
+	[ "$(status_of "$1" | jq -r '.[] | "\(.name) \(.interface) \(.ips | join(",")) \(.default // false)"')" = "$2" ] || {
+		status_of "$1"
+		return 1
+	}
+}
+# example POD NETWORKS [DEFINITION INTERFACE ADDRESS]...: what the pod gets, beside the cluster's network.  It stays.
+example() {
+	example=$1
+	rm -f "$work"/host-local.*
+	pod "$example" "$(jq -nc --arg networks "$2" '{"k8s.v1.cni.cncf.io/networks": $networks}')"
+	ok "$example: ADD" with '.confDir = "/etc/cni/multus/net.d"' add "$example"
+	first=$(jq -r '.ips[0].address' "$work/$example.result")
+	interfaces="eth0 $first"
+	statuses="kube-system/ipvlan-eth0 eth0 ${first%/*} true"
+	shift 2
+	while [ $# -gt 0 ]; do
+		interfaces="$interfaces
+$2 $3"
+		statuses="$statuses
+$1 $2 ${3%/*} false"
+		shift 3
+	done
+	same "$example: the interfaces" "$interfaces" "$(interfaces "$example")"
+	ok "$example: the status" await status_says "$example" "$statuses"
+}
+gone() {
+	ok "$1: DEL" del "$1"
+	same "$1: nothing is left" '' "$(interfaces "$1")"
+	pod_del "$1"
+}
+one='default/macvlan-conf-1 net1 10.10.1.20/16'
+two='default/macvlan-conf-2 net2 11.10.1.20/16'
+# shellcheck disable=SC2086 # several words each
+{
+	example pod-case-01 'macvlan-conf-1, macvlan-conf-2' $one $two
+	gone pod-case-01
+	example pod-case-02 testns1/macvlan-conf-3 testns1/macvlan-conf-3 net1 12.10.1.20/16
+	gone pod-case-02
+	example pod-case-03 macvlan-conf-1@macvlan1 default/macvlan-conf-1 macvlan1 10.10.1.20/16
+	gone pod-case-03
+	example pod-case-04 '[ { "name" : "macvlan-conf-1" }, { "name" : "macvlan-conf-2" } ]' $one $two
+	gone pod-case-04
+	example pod-case-05 '[ { "name" : "macvlan-conf-1", "namespace": "testns1" } ]' testns1/macvlan-conf-1 net1 10.10.1.20/16
+	gone pod-case-05
+	example pod-case-06 '[ { "name" : "macvlan-conf-1", "interface": "macvlan1" }, { "name" : "macvlan-conf-2" } ]' \
+		default/macvlan-conf-1 macvlan1 10.10.1.20/16 $two
+	gone pod-case-06
+}
+example samplepod macvlan-conf default/macvlan-conf net1 192.168.2.200/24
+same 'samplepod: the default route is the first network'"'"'s' 'default via 172.31.207.253 dev eth0 ' "$(ip -n samplepod route show default)"
+gone samplepod
+example samplepod2 macvlan-conf,macvlan-conf default/macvlan-conf net1 192.168.2.200/24 default/macvlan-conf net2 192.168.2.201/24
+gone samplepod2
+example samplepod3 '[{ "name": "macvlan-conf", "default-route": ["192.168.2.1"] }]' default/macvlan-conf net1 192.168.2.200/24
+same 'samplepod3: the default route' 'default via 192.168.2.1 dev net1 ' "$(ip -n samplepod3 route show default)"
+same 'samplepod3: the status has it where it is' '[null,["192.168.2.1"]]' "$(status_of samplepod3 | jq -c '[.[] | .gateway]')"
+gone samplepod3
+ok 'the addresses are free' await pools_are '0 0'
+clean_node() {
+	node_state >"$work/state.after"
+	diff -u "$work/state.before" "$work/state.after"
+}
+ok 'links, routes, rules, nf_tables and files are as before' await clean_node
+
 # --- what goes wrong
 
 message_has() {
@@ -387,9 +510,5 @@ start_agent
 ok 'the agent frees the addresses when it is back' await pools_are '0 0'
 # shellcheck disable=SC2016 # expanded by the inner shell
 ok 'of the second network too' await sh -c '[ "$("$0" ctl get sp second -o json --store "dir:$1" | jq -r ".status.allocatedIPCount // 0")" = 0 ]' "$SPIDERBOX" "$store"
-clean_node() {
-	node_state >"$work/state.after"
-	diff -u "$work/state.before" "$work/state.after"
-}
 ok 'links, routes, rules, nf_tables and files are as before' await clean_node
 [ "$failed" = 0 ]
