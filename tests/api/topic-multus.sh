@@ -122,11 +122,62 @@ rotate() {
 check 'the token changes' rotate
 check 'so does the kubeconfig' wait_until 10 rotated
 
+# A pod from a file: the kubelet's uid is in an annotation.
+check 'a static pod' pod static master "$(wants k8s.v1.cni.cncf.io/networks more kubernetes.io/config.hash a1b2)"
+check 'ADD by the uid of the kubelet' runtime ADD static a1b2
+check 'its status' wait_until 10 status_is static "$two"
+check 'another file by that name' refuses static 'it was replaced' c3d4
+check 'DEL' runtime DEL static a1b2
+
+# waiting N: so many statuses wait for the API server
+waiting() {
+	is "$1" "$(find "$multus/state/netstatus" -type f | wc -l)"
+}
+say_status() {
+	ask master 200 POST multus/status "{\"podNamespace\":\"default\",\"podName\":\"$1\",\"podUID\":\"$2\",\"status\":\"[]\"}"
+}
+check 'the status of a pod that was replaced' say_status a 00000000-0000-0000-0000-000000000000
+check 'it does not wait for ever' wait_until 10 waiting 0
+check 'nor is it written' status_is a "$two"
+check 'a pod' pod e master "$(more more)"
+knows() {
+	ask master 200 POST multus/pod "{\"podNamespace\":\"default\",\"podName\":\"$1\",\"podUID\":\"$(cat "$multus/uid.$1")\"}"
+}
+check 'the agent knows it' wait_until 10 knows e
+api_server_stop TERM
+check 'ADD while the API server is away' runtime ADD e
+agent_end master KILL
+check 'the status is kept when the agent is killed' waiting 1
+check 'the API server comes back' api_server_start
+check 'an agent' pod_agent
+check 'the status is written' wait_until 40 status_is e "$two"
+check 'it waits no more' wait_until 10 waiting 0
+check 'DEL' runtime DEL e
+
+agent_end master TERM
+# The token of an agent's pod ends with that: nobody but its successor can tell.
+check 'a pod' pod f master "$(more more)"
+jq '.users[0].user.token = "dead"' "$kubeconfig" >"$multus/dead" && cp "$multus/dead" "$kubeconfig"
+(
+	answer=$multus/late
+	runtime ADD f >"$multus/late.log"
+) &
+late=$!
+check 'ADD without an agent, and with a dead token: it waits' wait_until 20 grep -q 'the agent is waited for: .* does not accept our token' "$multus/err"
+check 'an agent' pod_agent
+check 'ADD' wait "$late"
+check 'the status is written' wait_until 10 status_is f "$two"
+check 'DEL' runtime DEL f
+check 'the kubeconfig is good again' wait_until 10 rotated
+
 agent_end master TERM
 check 'the files stay without the agent' test -e "$conf" -a -e "$kubeconfig"
 check 'a pod' pod c master "$(more more)"
 check 'ADD without the agent' runtime ADD c
 check 'the status is there at once' status_is c "$two"
+check 'a static pod, too' runtime ADD static a1b2
+check 'another file by that name' refuses static 'it was replaced' c3d4
+check 'DEL' runtime DEL static a1b2
 check 'another uid' refuses c 'it was replaced' 00000000-0000-0000-0000-000000000000
 check 'no such pod' refuses d 'read pod default/d' 00000000-0000-0000-0000-000000000000
 check 'a network that does not exist' refuses b 'NetworkAttachmentDefinition default/nobody'
@@ -135,6 +186,7 @@ no_server() {
 	refuses c 'read pod default/c' && [ "$(jq .code "$answer")" = 11 ]
 }
 check 'ADD without agent and API server: try again later' no_server
+check 'both are named' grep -q 'connect to .*master.sock' "$multus/refused"
 check 'DEL without agent and API server' runtime DEL c
 check 'nothing is kept' is '' "$(find "$multus/cni" -type f)"
 check 'the API server comes back' api_server_start
