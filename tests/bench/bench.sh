@@ -96,6 +96,7 @@ agents= # process ids, in the order of their nodes
 bad=0
 round=0
 load=$work/load
+plugin=$SPIDERBOX
 cores=$(nproc)
 
 finish() {
@@ -110,40 +111,6 @@ finish() {
 }
 trap finish EXIT
 trap 'exit 130' INT TERM
-
-stop() {
-	echo "bench: $*" >&2
-	exit 1
-}
-
-# quietly COMMAND...: what it says is of interest when it fails
-quietly() {
-	"$@" >"$work/quiet" 2>&1 || {
-		tail -n 20 "$work/quiet" >&2
-		stop "failed: $*"
-	}
-}
-
-calculate() {
-	awk "BEGIN { printf \"$1\", ($2) }"
-}
-
-# figure NAME VALUE [most|least GOAL]
-figure() {
-	verdict=ok
-	case $2 in '' | *[!0-9.]*) stop "$1 cannot be measured: \"$2\"" ;; esac
-	case ${3:-} in
-	most) [ "$(calculate %d "$2 <= $4")" = 1 ] || verdict=short ;;
-	least) [ "$(calculate %d "$2 >= $4")" = 1 ] || verdict=short ;;
-	esac
-	echo "$1 $2 ${4:--} $verdict" >>"$work/figures"
-}
-
-# must NAME VALUE most|least GOAL: a run that misses this one is of no use
-must() {
-	figure "$@"
-	[ "$verdict" = ok ] || bad=1
-}
 
 # ---- servers, objects, agents ----
 
@@ -225,7 +192,7 @@ comma() {
 
 groups() {
 	# shellcheck disable=SC2086 # words
-	echo "$API_PID" "$ETCD_PID" "$(comma $agents)"
+	echo "$(comma $agents)" "$API_PID" "$ETCD_PID"
 }
 
 rss() {
@@ -237,20 +204,9 @@ rss() {
 
 # ---- rows ----
 
-# calls ROW COMMAND PARALLEL PODS ENDPOINTS: one round of a row, and what follows it
-calls() {
-	skip=$(wc -c <"$work/audit")
-	# shellcheck disable=SC2046 # words
-	before=$("$load" cpu $(groups))
-	# shellcheck disable=SC2046
-	during=$("$load" calls "$2" "$3" "$SPIDERBOX" "$4" "$round" "$work/$1.times" $(groups) 2>"$work/calls") ||
-		grep '^load: ' "$work/calls" | head -n 3 >&2 || true
-	settle=$("$load" endpoints "$KUBECONFIG" "$5" 60) || stop "the endpoints of $1 are not as they should be"
-	# shellcheck disable=SC2046
-	after=$("$load" cpu $(groups))
-	tail -c "+$((skip + 1))" "$work/audit" >>"$work/$1.audit"
-	[ -n "$during" ] || stop "$1 cannot be measured"
-	echo "$during $settle $before $after" >>"$work/$1.rounds"
+# What follows a row is waited for by its endpoints.
+after_calls() {
+	:
 }
 
 # What the pools and the nodes still hold; "floor" is written by load.c alone.
@@ -264,34 +220,9 @@ nothing_held() {
 	[ "$(held)" = 0 ]
 }
 
-requests() {
-	jq -r '"\(.verb) \(.objectRef.resource)\(if .objectRef.subresource then "/" + .objectRef.subresource else "" end) \(.responseStatus.code)"' "$1"
-}
-
 # report ROW: from its files to figures, a line of the table and one of shares
 report() {
-	# count failed distinct wall plugin machine, the groups api etcd agent during the calls; settle;
-	# the groups before and after it all
-	set -- "$1" "$(awk -v cores="$cores" '
-		{
-			n += $1; failed += $2; distinct += $3; wall += $4; plugin += $5; busy += $6
-			api += $7; etcd += $8; agent += $9
-			if ($10 > settle) settle = $10
-			all_api += $14 - $11; all_etcd += $15 - $12; all_agent += $16 - $13
-		}
-		END {
-			whole = wall * cores / 100
-			printf "%d %d %d %.0f %d %.0f %.0f %.0f %.0f %.0f %.0f %.0f %.0f %.0f", n, failed, distinct, n / (wall / 1e6), settle,
-				plugin / n, all_agent / n, all_api / n, all_etcd / n,
-				plugin / whole, agent / whole, api / whole, etcd / whole, busy / whole
-		}' "$work/$1.rounds")"
-	requests "$work/$1.audit" >"$work/$1.requests"
-	read -r n failed distinct rate settle plugin agent api etcd s_plugin s_agent s_api s_etcd busy <<-LINE
-		$2
-	LINE
-	p50=$(percentile "$work/$1.times" 1 50) p90=$(percentile "$work/$1.times" 1 90) p99=$(percentile "$work/$1.times" 1 99)
-	p50=$(calculate %.2f "$p50 / 1000") p90=$(calculate %.2f "$p90 / 1000") p99=$(calculate %.2f "$p99 / 1000")
-	each=$(calculate %.2f "$(wc -l <"$work/$1.requests") / $n")
+	totals "$1"
 	conflicts=$(grep -c '^patch spiderippools.* 409$' "$work/$1.requests" || true)
 	goal=$(goal_of "$1-rate")
 	# shellcheck disable=SC2086 # none, or two words
@@ -311,22 +242,18 @@ report() {
 	figure "$1-requests" "$each"
 	figure "$1-conflicts" "$conflicts"
 	figure "$1-settle-ms" "$settle"
-	figure "$1-plugin-us" "$plugin"
-	figure "$1-agent-us" "$agent"
-	figure "$1-api-us" "$api"
-	figure "$1-etcd-us" "$etcd"
+	figure "$1-plugin-us" "$plugin_us"
+	figure "$1-agent-us" "$agent_us"
+	figure "$1-api-us" "$api_us"
+	figure "$1-etcd-us" "$etcd_us"
 	figure "$1-api-share" "$s_api"
 	figure "$1-busy" "$busy"
-	most=$(calculate %.0f "1e6 * $cores / ($plugin + $agent + $api + $etcd)")
+	most=$(calculate %.0f "1e6 * $cores / ($plugin_us + $agent_us + $api_us + $etcd_us)")
 	figure "$1-cpu-rate" "$most"
 	printf '%-16s %5d %6d %8s %8s %8s %6d %7s %6d %8d %7d %6d %6d %6d\n' "$1" "$n" "$rate" "$p50" "$p90" "$p99" "$failed" "$each" \
-		"$conflicts" "$settle" "$plugin" "$agent" "$api" "$etcd"
+		"$conflicts" "$settle" "$plugin_us" "$agent_us" "$api_us" "$etcd_us"
 	printf '%-16s %6d %6d %6d %6d %8d %10d %8d\n' "$1" "$s_plugin" "$s_agent" "$s_api" "$s_etcd" "$busy" "$most" "$rate" >>"$work/shares"
-	sed 's/ [0-9]*$//' "$work/$1.requests" | sort | uniq -c | sort -rn |
-		awk -v row="$1" -v n="$n" '
-			BEGIN { printf "%-16s", row }
-			{ printf "%s %.2f %s %s", (NR > 1 ? "," : ""), $1 / n, $2, $3 }
-			END { print "" }' >>"$work/kinds"
+	kinds "$1"
 }
 
 # rows WHAT PARALLEL PODS ROUNDS: ADD and DEL, turn by turn
