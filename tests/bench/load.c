@@ -2,12 +2,12 @@
 /* links: base/ json/ http/ k8s/ pool/ net/ip.c */
 /* libs: bearssl cjson yaml */
 /*
- * load.c - runs the ipam plugin many times as a runtime would, and times it; makes the objects for
- * that.
+ * load.c - runs a plugin many times as a runtime would, and times it; makes the objects for that.
  *
- * A file PODS has a line "NAME UID CONF" for each pod of namespace default; CONF is the plugin's
- * configuration, and with it the agent that is asked.  Container ids follow from the pod's name and
- * ROUND.
+ * A file PODS has a line "NAME UID CONF [NETNS]" for each pod of namespace default; CONF is the
+ * plugin's configuration, and with it the agent that is asked.  With NETNS, the pod's network
+ * namespace, BINARY is started as it is; without, as the plugin ipam, and all pods share a
+ * namespace.  Container ids follow from the pod and ROUND.
  *
  * usage: load calls COMMAND PARALLEL BINARY PODS ROUND TIMES [PID,...]...
  *          one call of COMMAND for each pod by PARALLEL workers, of whom each takes the next pod;
@@ -20,6 +20,16 @@
  *          COUNT times, turn by turn: an ADD by BINARY, a status patch of POOL by the client that
  *          the agent uses, and FLOOR started and ended; prints the three times in microseconds of
  *          each turn, one a line
+ *        load turns COMMAND BINARY PODS ROUND COMMANDS KUBECONFIG POOL PID,... ADDRESS
+ *          for each pod, turn by turn: a call of COMMAND by BINARY, the pod's line of the file
+ *          COMMANDS started and ended (words, the first a program's path), a status patch of POOL,
+ *          when the processes have become quiet; prints the three times, and the CPU time that
+ *          the clock at ADDRESS counted for the first two and what follows the first, in
+ *          microseconds of each turn, one a line
+ *        load clock PID
+ *          says at TCP port 8 how much CPU time the process and all below it have had, in
+ *          microseconds, to each who asks, until it is ended: of a simulated machine, whose own
+ *          kernel counts in hundredths of a second
  *        load peak BINARY PODS
  *          an ADD for the first pod; prints the most memory in kB that was resident at a time
  *        load cpu [PID,...]...
@@ -32,10 +42,23 @@
  *          patches the status of TOTAL pools PREFIX0, ..., COUNT times in all
  *        load endpoints KUBECONFIG COUNT SECONDS
  *          waits until there are so many SpiderEndpoints; prints the milliseconds
+ *        load quiet PID,...
+ *          waits until the processes use no more than a fifth of a CPU, for ten seconds at most
+ *        load netns PREFIX COUNT
+ *          makes network namespaces /run/netns/PREFIX0, ... with lo up; prints their paths
+ *        load echo
+ *          sends back what comes to TCP port 7, until it is ended
+ *        load rtt ADDRESS COUNT
+ *          sends a byte there and takes it back, COUNT times on one connection; prints the
+ *          microseconds of each, one a line
  *
  * Exit status 1 when a call fails; what it printed goes to standard error.
  */
+#include <arpa/inet.h>
+#include <dirent.h>
 #include <fcntl.h>
+#include <net/if.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <sched.h>
 #include <spawn.h>
@@ -43,7 +66,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -102,7 +127,7 @@ static struct k8s_client *client_new(const char *kubeconfig)
 
 /* The pods. */
 struct pod {
-	char *name, *uid, *conf;
+	char *name, *uid, *conf, *netns; /* netns: NULL for the one of all calls */
 	int64_t us;
 	char address[64];
 };
@@ -123,7 +148,8 @@ static struct pod *read_pods(const char *path, size_t *count)
 		v[n].uid = strsep(&line, " ");
 		v[n].conf = strsep(&line, " ");
 		if (!v[n].conf)
-			die("a line of the pods' file is not \"NAME UID CONF\"");
+			die("a line of the pods' file is not \"NAME UID CONF [NETNS]\"");
+		v[n].netns = strsep(&line, " ");
 		n++;
 	}
 	*count = n;
@@ -167,12 +193,15 @@ static char **environment(const char *command, const struct pod *p, const char *
 	char **env = xcalloc(7, sizeof(*env));
 
 	env[0] = xasprintf("CNI_COMMAND=%s", command);
-	env[1] = xasprintf("CNI_CONTAINERID=c%s-%s", p->name, round);
+	/* interfaces are named after its first digits */
+	env[1] = p->netns ? xasprintf("CNI_CONTAINERID=%.8s%.4s%052lu", p->uid, p->uid + 9,
+	                              strtoul(round, NULL, 10))
+	                  : xasprintf("CNI_CONTAINERID=c%s-%s", p->name, round);
 	env[2] = xasprintf(
 		"CNI_ARGS=IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=%s;"
 		"K8S_POD_UID=%s",
 		p->name, p->uid);
-	env[3] = xasprintf("CNI_NETNS=%s", netns);
+	env[3] = xasprintf("CNI_NETNS=%s", p->netns ? p->netns : netns);
 	env[4] = xstrdup("CNI_IFNAME=eth0");
 	env[5] = xstrdup("CNI_PATH=/opt/cni/bin");
 	return env;
@@ -216,7 +245,8 @@ static void read_address(const struct str *out, char *to, size_t size)
 static bool call(const char *binary, const char *command, struct pod *p, const char *round,
                  int output, struct rusage *usage)
 {
-	char *argv[] = { (char *)(uintptr_t)binary, (char *)(uintptr_t) "ipam", NULL };
+	char *argv[] = { (char *)(uintptr_t)binary, p->netns ? NULL : (char *)(uintptr_t) "ipam",
+		         NULL };
 	char **env = environment(command, p, round);
 	posix_spawn_file_actions_t files;
 	AUTO_STR text = STR_INIT;
@@ -357,8 +387,9 @@ static int calls(char **argv, size_t argc)
 	struct run r = { .command = argv[0], .binary = argv[2], .round = argv[4] };
 	int64_t *before = xcalloc(groups + 1, sizeof(*before)), begin, wall, busy;
 
-	make_netns();
 	r.pods = read_pods(argv[3], &r.n);
+	if (!r.n || !r.pods[0].netns)
+		make_netns();
 	for (size_t i = 0; i < groups; i++)
 		before[i] = cpu_of(argv[6 + i]);
 	busy = busy_us();
@@ -437,6 +468,175 @@ static int pairs(char **argv)
 		patch = now_us() - patch;
 		printf("%lld %lld %lld\n", (long long)v[i].us, (long long)patch,
 		       (long long)floor_once(argv[5]));
+	}
+	return 0;
+}
+
+/* A clock of CPU time for another machine. */
+#define CLOCK_PORT 8
+
+static int listen_at(uint16_t port)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(port) };
+	int s = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
+
+	if (s < 0 || setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 ||
+	    bind(s, (struct sockaddr *)&a, sizeof(a)) < 0 || listen(s, 8) < 0)
+		die("a port cannot be listened at");
+	return s;
+}
+
+static int connect_to(const char *address, uint16_t port)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(port) };
+	int s = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (inet_pton(AF_INET, address, &a.sin_addr) != 1 || s < 0 ||
+	    connect(s, (struct sockaddr *)&a, sizeof(a)) < 0)
+		die("there is no way to that address");
+	return s;
+}
+
+/* Of a process: its parent, and the CPU time of its children that have ended; 0 when it is gone. */
+static long parent_of(long pid, int64_t *ended_us)
+{
+	AUTO_FREE char *path = xasprintf("/proc/%ld/stat", pid);
+	AUTO_STR text = STR_INIT;
+	long parent = 0, user = 0, system = 0;
+	const char *p;
+
+	if (file_read(path, 4096, &text, NULL) < 0 || !(p = strrchr(text.data, ')')) ||
+	    sscanf(p, ") %*c %ld %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %ld %ld", &parent,
+	           &user, &system) != 3)
+		return 0;
+	*ended_us = (int64_t)(user + system) * (1000000 / sysconf(_SC_CLK_TCK));
+	return parent;
+}
+
+static int64_t ran_us(long pid)
+{
+	AUTO_FREE char *path = xasprintf("/proc/%ld/schedstat", pid);
+	AUTO_STR text = STR_INIT;
+
+	return file_read(path, 4096, &text, NULL) < 0
+	               ? 0
+	               : (int64_t)strtoull(text.data, NULL, 10) / 1000;
+}
+
+static int64_t tree_us(long root)
+{
+	int64_t ended = 0, sum = 0;
+	DIR *proc = opendir("/proc");
+	struct dirent *d;
+
+	if (!proc)
+		die("/proc");
+	sum = ran_us(root);
+	if (parent_of(root, &ended))
+		sum += ended;
+	while ((d = readdir(proc))) {
+		long pid = strtol(d->d_name, NULL, 10);
+
+		if (pid && pid != root && parent_of(pid, &ended) == root)
+			sum += tree_us(pid);
+	}
+	closedir(proc);
+	return sum;
+}
+
+static int clock_main(char **argv)
+{
+	long pid = strtol(argv[0], NULL, 10);
+	int s = listen_at(CLOCK_PORT), fd;
+
+	while ((fd = accept(s, NULL, NULL)) >= 0) {
+		dprintf(fd, "%lld\n", (long long)tree_us(pid));
+		close(fd);
+	}
+	return 0;
+}
+
+static int64_t clock_us(const char *address)
+{
+	AUTO_FD int s = connect_to(address, CLOCK_PORT);
+	AUTO_STR text = STR_INIT;
+
+	if (file_read_fd(s, "clock", 64, &text, NULL) < 0 || !text.len)
+		die("the clock does not answer");
+	return strtoll(text.data, NULL, 10);
+}
+
+/* Turns, as of a machine with nothing else to do. */
+
+static void quiet(const char *pids)
+{
+	struct mono end = mono_in(10000);
+	int calm = 0;
+
+	while (calm < 3 && !mono_passed(end)) {
+		int64_t used = cpu_of(pids), begin = now_us();
+
+		mono_sleep_until(mono_in(20));
+		calm = (cpu_of(pids) - used) * 5 < now_us() - begin ? calm + 1 : 0;
+	}
+}
+
+/* Runs the words of the line, which it changes. */
+static int64_t command_once(char *line)
+{
+	char *argv[24], *env[] = { NULL };
+	size_t n = 0;
+	int64_t begin;
+	int status;
+	pid_t pid;
+
+	while (n + 1 < ARRAY_LEN(argv) && (argv[n] = strsep(&line, " ")))
+		n++;
+	argv[n] = NULL;
+	begin = now_us();
+	if (!n || posix_spawn(&pid, argv[0], NULL, NULL, argv, env) != 0 ||
+	    waitpid(pid, &status, 0) != pid || status != 0)
+		die("a command of the file COMMANDS failed");
+	return now_us() - begin;
+}
+
+static int turns(char **argv)
+{
+	size_t n;
+	struct pod *v = read_pods(argv[2], &n);
+	struct k8s_client *client = client_new(argv[5]);
+	struct str text = STR_INIT; /* until the end */
+	const char *pids = argv[7], *clock = argv[8];
+	int output = output_file();
+	struct err e;
+	char *line;
+
+	if (file_read(argv[4], 1 << 20, &text, &e) < 0)
+		die(e.msg);
+	for (size_t i = 0; i < n && (line = strsep(&text.data, "\n")) && *line; i++) {
+		AUTO_JSON *p = next_patch(i);
+		AUTO_JSON *answer = NULL;
+		struct rusage usage;
+		int64_t floor, patch, cpu[4];
+
+		quiet(pids);
+		cpu[0] = clock_us(clock);
+		cpu[1] = clock_us(clock);
+		if (!call(argv[1], argv[0], &v[i], argv[3], output, &usage))
+			return 1;
+		quiet(pids);
+		cpu[2] = clock_us(clock);
+		floor = command_once(line);
+		cpu[3] = clock_us(clock);
+		patch = now_us();
+		if (k8s_patch_meta(client, &pools, NULL, argv[6], "status", p, &answer,
+		                   mono_in(CALL_MS), &e) < 0)
+			die(e.msg);
+		patch = now_us() - patch;
+		/* what it takes to ask the clock is in each */
+		printf("%lld %lld %lld %lld %lld\n", (long long)v[i].us, (long long)floor,
+		       (long long)patch, (long long)(cpu[2] - cpu[1] - (cpu[1] - cpu[0])),
+		       (long long)(cpu[3] - cpu[2] - (cpu[1] - cpu[0])));
 	}
 	return 0;
 }
@@ -666,6 +866,73 @@ static int endpoints(char **argv)
 	return 0;
 }
 
+/* Network namespaces that last. */
+static void keep_netns(const char *path)
+{
+	struct ifreq lo = { .ifr_name = "lo", .ifr_flags = IFF_UP };
+	int fd = open(path, O_RDONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444), s;
+
+	if (fd < 0 || unshare(CLONE_NEWNET) < 0 ||
+	    mount("/proc/self/ns/net", path, NULL, MS_BIND, NULL) < 0)
+		die(path);
+	close(fd);
+	s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (s < 0 || ioctl(s, SIOCSIFFLAGS, &lo) < 0)
+		die("lo");
+	close(s);
+}
+
+static int many_netns(char **argv)
+{
+	for (size_t i = 0, n = number(argv[1]); i < n; i++) {
+		AUTO_FREE char *path = xasprintf("/run/netns/%s%zu", argv[0], i);
+
+		keep_netns(path);
+		puts(path);
+	}
+	return 0;
+}
+
+/* Bytes to and fro. */
+static void no_delay(int fd)
+{
+	int one = 1;
+
+	if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) < 0)
+		die("TCP_NODELAY");
+}
+
+static int echo(void)
+{
+	int s = listen_at(7), fd;
+	char byte;
+
+	while ((fd = accept(s, NULL, NULL)) >= 0) {
+		no_delay(fd);
+		while (read(fd, &byte, 1) == 1)
+			if (write(fd, &byte, 1) != 1)
+				break;
+		close(fd);
+	}
+	return 0;
+}
+
+static int rtt(char **argv)
+{
+	int s = connect_to(argv[0], 7);
+	char byte = 0;
+
+	no_delay(s);
+	for (size_t i = 0, n = number(argv[1]); i < n; i++) {
+		int64_t begin = now_us();
+
+		if (write(s, &byte, 1) != 1 || read(s, &byte, 1) != 1)
+			die("the connection broke");
+		printf("%lld\n", (long long)(now_us() - begin));
+	}
+	return 0;
+}
+
 static int cpu(char **argv)
 {
 	for (; *argv; argv++)
@@ -681,6 +948,18 @@ int main(int argc, char **argv)
 		return calls(argv + 2, (size_t)argc - 2);
 	if (streq(verb, "pairs") && argc == 8)
 		return pairs(argv + 2);
+	if (streq(verb, "turns") && argc == 11)
+		return turns(argv + 2);
+	if (streq(verb, "clock") && argc == 3)
+		return clock_main(argv + 2);
+	if (streq(verb, "quiet") && argc == 3)
+		return quiet(argv[2]), 0;
+	if (streq(verb, "netns") && argc == 4)
+		return many_netns(argv + 2);
+	if (streq(verb, "echo") && argc == 2)
+		return echo();
+	if (streq(verb, "rtt") && argc == 4)
+		return rtt(argv + 2);
 	if (streq(verb, "peak") && argc == 4)
 		return peak(argv + 2);
 	if (streq(verb, "cpu"))
