@@ -13,7 +13,8 @@ usage: ./build.sh [VERB] [ARGUMENT]...
   test [SUITE]...  all test suites, or some of: lint build unit fuzz cni ctl image
                    api vm demo measure bench chaos;
                    unit/NAME and fuzz/NAME run one program, vm/TOPIC and api/TOPIC one topic
-  bench            what an ADD and a DEL cost, at a real API server: a table, then NAME VALUE GOAL ok|short
+  bench            what an ADD and a DEL cost, at a real API server, of the IPAM alone and of the whole chain:
+                   tables, then NAME VALUE GOAL ok|short
   lint             the lint suite
   chaos            the chaos suite at length: random operations and faults, 100,000 of them
   fuzz [NAME]      the fuzz suite, or one of its programs, at length; what it learnt is kept in build/fuzz
@@ -229,7 +230,8 @@ suite_packages() {
 	unit) echo clang libclang-rt-14-dev libcmocka-dev openssl libmnl-dev iproute2 nftables ;;
 	api) echo openssl curl jq python3 libcmocka-dev libmnl-dev ;;
 	vm | demo) echo gcc libcmocka-dev libmnl-dev busybox-static iproute2 nftables iptables iputils-ping kmod curl conntrack tcpdump openssl jq python3 strace procps ;;
-	measure | bench) echo gcc openssl curl jq libcmocka-dev libmnl-dev ;;
+	measure) echo gcc openssl curl jq libcmocka-dev libmnl-dev ;;
+	bench) echo gcc openssl curl jq libcmocka-dev libmnl-dev busybox-static iproute2 nftables iputils-ping iperf3 kmod conntrack strace util-linux ;;
 	chaos) echo openssl curl python3 util-linux ;;
 	esac
 }
@@ -243,7 +245,7 @@ run_suite() {
 	# shellcheck disable=SC2046 # a list of words
 	need $(suite_packages "$suite")
 	case $suite in api | vm | measure | bench | chaos) servers ;; esac
-	case $suite in vm | demo | measure) kernel ;; esac
+	case $suite in vm | demo | measure | bench) kernel ;; esac
 	started=$(date +%s)
 	say "suite $suite"
 	export BUILD_DIR="$build" SPIDERBOX="$build/spiderbox" DEPS="$deps" TOP="$top" LAYERS="$layers"
@@ -334,6 +336,7 @@ bench)
 	# shellcheck disable=SC2046 # a list of words
 	need $(suite_packages bench)
 	servers
+	kernel
 	BUILD_DIR=$build SPIDERBOX=$build/spiderbox DEPS=$deps tests/bench/bench.sh "$@"
 	;;
 fmt)

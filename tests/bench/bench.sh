@@ -51,7 +51,33 @@
 #                   foreign pools' status changes 500 times; idle-us is what it needs in a second
 #                   without
 #
-# The whole took six and a half minutes on two cores that had as much again to do.
+# chain-... is the whole that makes a pod's network: the plugin multus, which runs ipvlan, with our IPAM,
+# and coordinator, in a User-Mode Linux kernel with one CPU (see chain.sh).  A system call costs ten
+# times as much there as elsewhere, and more when others want its CPU: compare with the floor of the
+# same run.  It is what floor.c does: the same links, addresses, routes, rules, neighbours and nf_tables
+# rules, by a batch of messages for each namespace, and the start of a static program; before it counts,
+# what it made and what the chain made for a pod are compared.
+#   chain-turn-add-ms, chain-floor-add-ms   medians, turn by turn, each when the agent is done with the
+#                   one before; -del- likewise
+#   chain-floor-patch-ms   a status patch by the agent's client, in the same turns
+#   chain-add-ratio, chain-del-ratio   the call's median, divided by 1.5 times the floor's and one patch
+#   chain-add-cpu-ms, chain-floor-add-cpu-ms   what the machine outside counted as CPU time of that
+#                   kernel and all in it, plugin, agent and what follows an answer: means; -del- likewise
+#   chain-ROW-...   as above.  Rows: add-1, del-1, add-10, del-10, and add-crowded, del-crowded: one
+#                   at a time while the pods of add-10 are on the node.  settle-ms and requests
+#                   include what follows an answer; plugin-us and agent-us are hundredths of a second,
+#                   counted at a clock's tick
+#   chain-add-requests   those of chain-add-1 again, with their goal
+#   chain-leaked    links, addresses, routes, rules, neighbours, tables and files of the node that were not
+#                   there before, and addresses recorded
+#   chain-add-WHO-syscalls, chain-add-WHO-netlink   system calls of one ADD, and messages that it sends to the
+#                   kernel, of multus with all that it runs, of floor.c, and of ipvlan (with our IPAM),
+#                   ipam and coordinator by themselves; -del- likewise
+#   chain-ping-WAY-us, chain-rtt-WAY-us, chain-tcp-WAY-mbits   ping, a byte to and fro on a TCP connection,
+#                   and iperf3: medians.  Ways: node (to the other one), pod (to one on the other node, of
+#                   the same subnet), service (from a pod, by ClusterIP, which answers no ping)
+#
+# The whole took nine minutes on two cores that had as much again to do.
 #
 # etcd syncs to the disk, as in a cluster; the CPU of whatever else runs on this machine shows up in
 # "busy" alone.
@@ -66,9 +92,10 @@ cd "$top"
 . tests/compile.sh
 # shellcheck source=tests/bench/lib.sh
 . tests/bench/lib.sh
-: "${BUILD_DIR:?set by build.sh}" "${SPIDERBOX:?set by build.sh}" "${DEPS:?set by build.sh}"
+: "${BUILD_DIR:?set by build.sh}" "${SPIDERBOX:?set by build.sh}" "${DEPS:?set by build.sh}" "${KERNEL_DIR:?set by build.sh}"
 
-case ${1:-} in
+size=${1:-}
+case $size in
 '') pods=1000 rounds=5 few=2 foreign_pools=2000 foreign_pods=20000 churn=500 ;;
 short) pods=200 rounds=1 few=1 foreign_pools=40 foreign_pods=200 churn=20 ;;
 *)
@@ -386,6 +413,14 @@ sleep 1 # what it reads after its start
 fresh=$(rss)
 figure foreign-fresh-kb "$fresh" most 4000
 
+# with servers of its own
+end "$agents"
+agents=
+api_stop
+tests/bench/chain.sh ${size:+"$size"} >"$work/chain" || bad=1
+figure_line='^chain-[a-z0-9-]* [0-9.]* [0-9.-]* \(ok\|short\)$'
+grep "$figure_line" "$work/chain" >>"$work/figures" || stop 'there are no figures of the chain'
+
 printf '\nrequests of the agents for each call\n'
 cat "$work/kinds"
 printf '\npercent of the CPU time of %d cores during the calls; calls per second for which all of it would do, and those there were\n' "$cores"
@@ -398,5 +433,7 @@ printf '\nresident memory of an agent in kB: %d idle, %d after the rows of up to
 printf '%d after all of it, %d started anew with them; of a plugin %d\n' "$last" "$fresh" "$(value plugin-peak-kb)"
 printf 'CPU of an agent: %d us in an idle second, %d us for making the foreign objects, %d us for %d changes of them in %d ms\n\n' \
 	"$(value idle-us)" "$(value foreign-make-us)" "$(value foreign-churn-us)" "$churn" "$churned"
+echo 'the whole chain, multus to coordinator, in a simulated machine'
+grep -v "$figure_line" "$work/chain"
 cat "$work/figures"
 exit "$bad"

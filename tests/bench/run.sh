@@ -34,6 +34,25 @@ names() {
 		done
 		case $row in *-add-*) echo "$row-double" ;; *) echo "$row-leaked" ;; esac
 	done
+	chain_names
+}
+
+chain_names() {
+	printf 'chain-%s\n' floor-patch-ms add-requests leaked \
+		ping-node-us ping-pod-us rtt-node-us rtt-pod-us rtt-service-us tcp-node-mbits tcp-pod-mbits tcp-service-mbits
+	for what in add del; do
+		printf 'chain-%s\n' "turn-$what-ms" "floor-$what-ms" "$what-ratio" "$what-cpu-ms" "floor-$what-cpu-ms"
+		for row in "$what-1" "$what-10" "$what-crowded"; do
+			for column in rate p50-ms p90-ms p99-ms failed requests settle-ms plugin-us agent-us; do
+				echo "chain-$row-$column"
+			done
+			[ "$what" = del ] || echo "chain-$row-double"
+		done
+		for who in multus ipvlan ipam coordinator floor; do
+			echo "chain-$what-$who-syscalls"
+			echo "chain-$what-$who-netlink"
+		done
+	done
 }
 
 # After the last empty line.
@@ -62,9 +81,35 @@ right_verdicts() {
 # It was all done: calls take time, and an ADD takes a request or two.
 plausible() {
 	figures | awk '
-		/-(p50-ms|p90-ms|p99-ms|rate|cpu-rate|plugin-us|agent-us|api-us|kb|ratio) / && $2 <= 0 { print; bad = 1 }
+		/-(p50-ms|p90-ms|p99-ms|rate|cpu-rate|plugin-us|api-us|kb|ratio|syscalls|mbits) / && $2 <= 0 ||
+			/-agent-us / && !/^chain-/ && $2 <= 0 { print; bad = 1 }
 		/-add-1-requests / && ($2 < 1 || $2 > 5) { print; bad = 1 }
 		END { exit bad }'
+}
+
+# The chain does what the floor does, and more, with calls of which every message is one; IPAM sends no
+# message; and a way through the kernel takes time.
+plausible_chain() {
+	figures | awk '
+		/^chain-/ { v[substr($1, 7)] = $2 }
+		function less(a, b) { if (!(v[a] + 0 < v[b] + 0)) { print a " " v[a] " is not less than " b " " v[b]; bad = 1 } }
+		END {
+			less("floor-add-ms", "turn-add-ms"); less("floor-add-cpu-ms", "add-cpu-ms")
+			less("floor-patch-ms", "turn-add-ms"); less("floor-del-ms", "turn-del-ms")
+			split("add del", what)
+			for (i in what) {
+				w = what[i]
+				less(w "-floor-netlink", w "-multus-netlink"); less(w "-coordinator-netlink", w "-multus-netlink")
+				less(w "-floor-syscalls", w "-multus-syscalls"); less(w "-coordinator-syscalls", w "-multus-syscalls")
+				less(w "-ipam-netlink", w "-ipvlan-netlink"); less(w "-ipam-syscalls", w "-ipvlan-syscalls")
+				if (v[w "-ipam-netlink"] != 0) { print "ipam sends messages"; bad = 1 }
+			}
+			split("ping-node-us ping-pod-us rtt-node-us rtt-pod-us rtt-service-us floor-del-ms floor-patch-ms", ways)
+			for (i in ways) less("leaked", ways[i])
+			if (v["add-floor-netlink"] < 20 || v["add-floor-netlink"] > 40) { print "the floor is another"; bad = 1 }
+			if (v["add-requests"] < 1 || v["add-requests"] > 5) { print "requests"; bad = 1 }
+			exit bad
+		}'
 }
 
 nothing_lost() {
@@ -77,5 +122,6 @@ check 'every figure is there, once' all_there
 check 'and a line NAME VALUE GOAL ok|short' well_formed
 check 'that says ok when the goal is met, and short when not' right_verdicts
 check 'figures of what must have happened are not 0' plausible
+check 'the chain takes more than the floor does, and the plugins sum up' plausible_chain
 check 'no call failed, no address was given twice or kept' nothing_lost
 [ "$failed" = 0 ]
