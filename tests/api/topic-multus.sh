@@ -44,14 +44,15 @@ pod_agent() {
 	echo $! >"$multus/master.pid"
 	wait_until 20 ask master 200 GET ipam/healthy
 }
-# runtime COMMAND POD [UID]: one call; its words in $answer
+# runtime COMMAND POD [UID [FILE]]: one call; its words in the file, else in $answer
 runtime() {
+	_words=${4:-$answer}
 	_uid=${3:-$(cat "$multus/uid.$2")}
 	jq --arg dir "$multus" '. + {cniDir: "\($dir)/cni", binDir: "\($dir)/bin"} | del(.logFile)' "$conf" >"$multus/conf"
 	env CNI_COMMAND="$1" CNI_CONTAINERID="c-$2" CNI_NETNS="$multus/netns" CNI_IFNAME=eth0 CNI_PATH="$multus/bin" \
 		CNI_ARGS="IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=$2;K8S_POD_UID=$_uid" \
-		timeout 60 "$SPIDERBOX" multus <"$multus/conf" >"$answer" 2>"$multus/err" || {
-		cat "$answer" "$multus/err"
+		timeout 60 "$SPIDERBOX" multus <"$multus/conf" >"$_words" 2>"$multus/err" || {
+		cat "$_words" "$multus/err"
 		return 1
 	}
 }
@@ -158,10 +159,7 @@ agent_end master TERM
 # The token of an agent's pod ends with that: nobody but its successor can tell.
 check 'a pod' pod f master "$(more more)"
 jq '.users[0].user.token = "dead"' "$kubeconfig" >"$multus/dead" && cp "$multus/dead" "$kubeconfig"
-(
-	answer=$multus/late
-	runtime ADD f >"$multus/late.log"
-) &
+runtime ADD f '' "$multus/late" >"$multus/late.log" &
 late=$!
 check 'ADD without an agent, and with a dead token: it waits' wait_until 20 grep -q 'the agent is waited for: .* does not accept our token' "$multus/err"
 check 'an agent' pod_agent
