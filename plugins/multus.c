@@ -211,8 +211,10 @@ static struct cni_runtime runtime(const struct work *w)
 /* The next of so many networks gets its part of the time; what it leaves is the others'. */
 static void share_time(struct work *w, size_t networks)
 {
-	int64_t left = w->call->deadline.ms - mono_now().ms, part = left / (int64_t)networks;
+	int64_t part = w->call->deadline.ms - mono_now().ms;
 
+	if (networks > 1)
+		part /= (int64_t)networks;
 	w->deadline = mono_in(part > SHARE_MS ? part : SHARE_MS);
 }
 
