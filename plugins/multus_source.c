@@ -13,6 +13,7 @@
 
 #define AGENT_MS 30000 /* patience with the agent, which may have to ask the API server */
 #define API_MS 20000   /* with the API server */
+#define STATUS_TRIES 5 /* for a status that others' writes are in the way of */
 #define RESOURCE_ANNOTATION "k8s.v1.cni.cncf.io/resourceName"
 
 static const struct k8s_resource pods = { "", "v1", "pods", true };
@@ -375,9 +376,14 @@ static int status_directly(struct multus_source *s, const struct multus_pod *p, 
 	if (*p->uid)
 		json_set_str(meta, "uid", p->uid);
 	json_set_str(json_ensure_object(meta, "annotations"), MULTUS_STATUS, text);
-	if (k8s_patch(s->client, &pods, c->pod_namespace, c->pod_name, "status", patch, NULL,
-	              api_deadline(s), &mine) == 0)
-		return 0;
+	/* somebody may write to the pod at the same moment */
+	for (int tries = 0; tries < STATUS_TRIES; tries++) {
+		if (k8s_patch(s->client, &pods, c->pod_namespace, c->pod_name, "status", patch,
+		              NULL, api_deadline(s), &mine) == 0)
+			return 0;
+		if (mine.kind != ERR_CONFLICT)
+			break;
+	}
 	/* nobody will look for it */
 	if (mine.kind == ERR_NOT_FOUND) {
 		log_warn_err(&mine, "network status");

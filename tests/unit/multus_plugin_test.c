@@ -76,12 +76,18 @@ struct server {
 	int listener;
 	pthread_t thread;
 	struct str seen; /* "TARGET BODY\n" each */
+	int conflicts;   /* so many patches are in somebody's way first */
 };
 
 static struct server agent, api;
 
 static void answer(struct server *s, int fd)
 {
+	static const struct answer none = { "", 404, "\"no such path\"" };
+	static const struct answer conflict = {
+		"", 409,
+		"{\"kind\":\"Status\",\"code\":409,\"reason\":\"Conflict\",\"message\":\"busy\"}"
+	};
 	struct http *h = http_new(stream_from_fd(fd));
 	struct mono deadline = mono_in(10000);
 	const struct answer *a = s->answers;
@@ -92,10 +98,14 @@ static void answer(struct server *s, int fd)
 		str_addf(&s->seen, "%s %s\n", in.target, in.body);
 		while (a->target && !streq(a->target, in.target))
 			a++;
-		IGNORE(http_respond(h, a->target ? a->status : 404, "application/json",
-		                    a->target ? a->body : "\"no such path\"",
-		                    strlen(a->target ? a->body : "\"no such path\""), 0, true,
-		                    deadline, &e));
+		if (streq(in.method, "PATCH") && s->conflicts > 0) {
+			s->conflicts--;
+			a = &conflict;
+		} else if (!a->target) {
+			a = &none;
+		}
+		IGNORE(http_respond(h, a->status, "application/json", a->body, strlen(a->body), 0,
+		                    true, deadline, &e));
 	}
 	http_free(h);
 }
@@ -988,6 +998,35 @@ static void nobody_answers(void **state)
 	assert_non_null(strstr(e.msg, "/kubeconfig: No such file or directory"));
 }
 
+/* Without an agent, while others write to the pod. */
+static void status_in_a_crowd(void **state)
+{
+	static const struct answer answers[] = {
+		{ POD_PATH, 200, "{\"metadata\":{\"uid\":\"u-1\"}}" },
+		{ POD_PATH "/status", 200, "{}" },
+		{ NULL, 0, NULL },
+	};
+	AUTO_FREE char *members = xasprintf(
+		"\"agentSocket\":\"\",\"kubeconfig\":\"%s/kubeconfig\","
+		"\"delegates\":[{\"name\":\"n0\",\"type\":\"p0\"}],",
+		folder);
+	AUTO_FREE char *seen = NULL;
+
+	(void)state;
+	three_plugins();
+	start_api(answers);
+	api.conflicts = 2;
+	works("ADD", "1.0.0", members);
+	assert_int_equal(api.conflicts, 0);
+	works("DEL", "1.0.0", members);
+	api.conflicts = 1000;
+	fails("ADD", members, 11,
+	      "write the annotation k8s.v1.cni.cncf.io/network-status of pod default/web: busy");
+	assert_false(exists("cni/cid"));
+	seen = stop_server(&api);
+	api.conflicts = 0;
+}
+
 static void *make_ready(void *arg)
 {
 	AUTO_FREE char *folders = file("run");
@@ -1132,6 +1171,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(the_agent_is_waited_for, folder_make,
 		                                folder_remove),
 		cmocka_unit_test_setup_teardown(nobody_answers, folder_make, folder_remove),
+		cmocka_unit_test_setup_teardown(status_in_a_crowd, folder_make, folder_remove),
 		cmocka_unit_test_setup_teardown(the_readiness_file_is_waited_for, folder_make,
 		                                folder_remove),
 		cmocka_unit_test_setup_teardown(status_and_garbage, folder_make, folder_remove),
