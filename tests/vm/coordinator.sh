@@ -151,6 +151,14 @@ asked() {
 
 # --- start
 
+node_ipv6() {
+	ip -n master -batch - <<-EOF
+		address add fd06::2/64 dev eth2 nodad
+		address add fd00::183/64 dev eth0 nodad
+		address add fd01::154/64 dev eth1 nodad
+	EOF
+	on master sysctl -qw net.ipv6.conf.all.forwarding=1
+}
 start() {
 	fabric_up || exit 1
 	on master cp "$SPIDERBOX" /opt/cni/bin/coordinator
@@ -161,10 +169,8 @@ start() {
 	ip -n master -batch - <<-EOF
 		link set eth2 up
 		address add 10.6.0.2/24 dev eth2
-		address add fd06::2/64 dev eth2 nodad
-		address add fd00::183/64 dev eth0 nodad
-		address add fd01::154/64 dev eth1 nodad
 	EOF
+	node_ipv6
 	ip -n lan -batch - <<-EOF
 		link set lo up
 		link set lan0 up
@@ -173,7 +179,7 @@ start() {
 		address add 10.60.0.1/32 dev lo
 		route add default via 10.6.0.2
 	EOF
-	on master sysctl -qw net.ipv6.conf.all.forwarding=1 net.ipv4.conf.all.rp_filter=0
+	on master sysctl -qw net.ipv4.conf.all.rp_filter=0
 }
 
 # the guide's pod, and further interfaces
@@ -829,7 +835,8 @@ obstacles_part() {
 		'7 this node has no IPv6 address by which pod address fd00::5 could reach it' eth0
 	ip -n i -6 route flush dev eth0
 	ip -n i address del fd00::5/64 dev eth0
-	on master sysctl -qw net.ipv6.conf.all.disable_ipv6=0 net.ipv6.conf.all.forwarding=1
+	on master sysctl -qw net.ipv6.conf.all.disable_ipv6=0
+	node_ipv6
 	ok 'ADD' add i eth0
 	net1 i
 	in_pod i ip route add 10.9.0.0/16 dev eth0 table 102
