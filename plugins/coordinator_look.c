@@ -383,8 +383,21 @@ int work_plan(struct work *w, struct err *e)
 	return tune(w, ips, n_ips, e);
 }
 
+/* Any address of the node is as good a gateway over the pair: the agent changes it when one goes. A
+ * default route is wanted from whoever knows its gateway. */
+static bool goes_there(const struct work *w, const struct route *is, const struct route *want)
+{
+	if (is->oif != want->oif || is->type != RTN_UNICAST || is->other)
+		return false;
+	if (!want->gw.family)
+		return !is->gw.family || !want->dst.len;
+	return ip_equal(is->gw, want->gw) ||
+	       (is->oif == w->link.index && ip_among(w->node_ips, w->n_node_ips, is->gw));
+}
+
 /* Is what an ADD made still there? */
-static int has_route(struct nl *nl, const char *where, const struct route *want, struct err *e)
+static int has_route(const struct work *w, struct nl *nl, const char *where,
+                     const struct route *want, struct err *e)
 {
 	AUTO_FREE struct route *all = NULL;
 	size_t count;
@@ -392,7 +405,7 @@ static int has_route(struct nl *nl, const char *where, const struct route *want,
 	if (route_list(nl, want->dst.ip.family, want->table, &all, &count, e) < 0)
 		return -1;
 	for (size_t i = 0; i < count; i++)
-		if (cidr_equal_network(all[i].dst, want->dst) && all[i].oif == want->oif)
+		if (cidr_equal_network(all[i].dst, want->dst) && goes_there(w, &all[i], want))
 			return 0;
 	return err_set(e, ERR_NOT_FOUND, "%s lacks the route to %s in table %u", where,
 	               cidr_str(want->dst).s, want->table);
@@ -438,11 +451,12 @@ static int check_defaults(struct work *w, struct err *e)
 		return err_wrap(e, "prevResult");
 	for (size_t i = 0; i < prev.n_routes; i++) {
 		struct route r = { .dst = prev.routes[i].dst,
+			           .gw = prev.routes[i].gw,
 			           .oif = w->nic.index,
 			           .table = w->facts.table };
 
 		if (!r.dst.len && work_has_family(w, r.dst.ip.family) &&
-		    has_route(w->pod, "the pod", &r, e) < 0)
+		    has_route(w, w->pod, "the pod", &r, e) < 0)
 			return -1;
 	}
 	return 0;
@@ -475,13 +489,13 @@ int work_check(struct work *w, struct err *e)
 		               w->peer.name);
 	for (size_t i = 0; i < p->n_pod_routes; i++)
 		if (p->pod_routes[i].gw.family &&
-		    has_route(w->pod, "the pod", &p->pod_routes[i], e) < 0)
+		    has_route(w, w->pod, "the pod", &p->pod_routes[i], e) < 0)
 			return -1;
 	for (size_t i = 0; i < p->n_pod_rules; i++)
 		if (has_rule(w->pod, "the pod", &p->pod_rules[i], e) < 0)
 			return -1;
 	for (size_t i = 0; i < p->n_host_routes; i++)
-		if (has_route(w->host, "the node", &p->host_routes[i], e) < 0)
+		if (has_route(w, w->host, "the node", &p->host_routes[i], e) < 0)
 			return -1;
 	for (size_t i = 0; i < p->n_host_rules; i++)
 		if (has_rule(w->host, "the node", &p->host_rules[i], e) < 0)

@@ -283,6 +283,14 @@ $(cid a)-net1.json" "$(ls "$(node_dir master /var/lib/spidernet/datapath)")"
 	in_pod a ip route del default table 102
 	same 'CHECK misses the default route' 'the pod lacks the route to 0.0.0.0/0 in table 102' "$(check a net1 | jq -r .msg)"
 	in_pod a ip route add default via 192.168.0.253 dev net1 table 102
+	in_pod a ip route replace default via 172.31.199.184 dev veth0 onlink table 100
+	same 'CHECK finds answers going by another gateway' 'the pod lacks the route to 0.0.0.0/0 in table 100' "$(check a eth0 | jq -r .msg)"
+	in_pod a ip route replace default via 172.31.199.183 dev veth0 src 172.31.199.185 table 100
+	in_pod a ip rule del pref 1000
+	in_pod a ip rule add pref 1000 fwmark 0x1/0xff lookup 100
+	same 'CHECK finds a rule with another mask' 'the pod lacks rule 1000 to table 100' "$(check a eth0 | jq -r .msg)"
+	in_pod a ip rule del pref 1000
+	in_pod a ip rule add pref 1000 fwmark 0x1/0x1 lookup 100
 	in_pod a ip route append default via 192.168.0.253 dev net1
 	same 'CHECK finds a default route too many' 'the pod'\''s main table has the default route of another interface' \
 		"$(check a net1 | jq -r .msg)"
