@@ -85,12 +85,11 @@ static int del_pair(struct del *d, uint32_t usual, struct err *e)
 		e = &mine;
 	if (find_host_end(d->host, d->call, &index, e) < 0)
 		return -1;
-	if (index) {
-		tables[0] = table_of(d->host, 4, index, usual);
-		tables[1] = table_of(d->host, 6, index, usual);
-		if (link_del(d->host, index, e) < 0 && e->kind != ERR_NOT_FOUND)
-			return -1;
-	}
+	/* the record knows; all the routes of a node may be many */
+	for (int i = 0; index && !d->recorded && i < 2; i++)
+		tables[i] = table_of(d->host, 4 + 2 * i, index, usual);
+	if (index && link_del(d->host, index, e) < 0 && e->kind != ERR_NOT_FOUND)
+		return -1;
 	datapath_rule_drop(d->host, d->host_ns, 4, tables[0]);
 	datapath_rule_drop(d->host, d->host_ns, 6, tables[1]);
 	return 0;
@@ -144,11 +143,15 @@ static int find_way(struct del *d, int *index, struct err *e)
 	const char *name = coordinator_default_nic(d->call->conf);
 	struct link l, eth0;
 	struct err mine;
+	char boot[64];
 
 	if (!e)
 		e = &mine;
 	*index = 0;
 	if (d->recorded) {
+		work_boot_id(boot);
+		if (*boot && *d->record.boot_id && !streq(boot, d->record.boot_id))
+			return 0;
 		if (link_get(d->host, d->record.host_link, &l, e) < 0)
 			return e->kind == ERR_NOT_FOUND ? 0 : -1;
 		/* the name may be another pod's by now, and so the MAC address */

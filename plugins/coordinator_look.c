@@ -51,18 +51,26 @@ int work_path(const json *conf, const char *key, const char **out, struct err *e
 	return 0;
 }
 
-int work_open(struct work *w, struct err *e)
+void work_boot_id(char out[64])
 {
 	AUTO_STR boot = STR_INIT;
 
+	*out = '\0';
+	if (file_read("/proc/sys/kernel/random/boot_id", 63, &boot, NULL) < 0)
+		return;
+	memcpy(out, boot.data, boot.len + 1);
+	out[strcspn(out, "\n")] = '\0';
+}
+
+int work_open(struct work *w, struct err *e)
+{
 	if (netns_open(w->call->netns, &w->pod_ns, e) < 0) {
 		*w->code = CNI_E_NETNS;
 		return -1;
 	}
 	/* a record of another boot tells of nothing that there is; without an id, none is believed
 	 */
-	if (file_read("/proc/sys/kernel/random/boot_id", sizeof(w->boot_id) - 1, &boot, NULL) == 0)
-		memcpy(w->boot_id, boot.data, strcspn(boot.data, "\n"));
+	work_boot_id(w->boot_id);
 	if (netns_inode(w->pod_ns, &w->netns_inode, e) < 0 || netns_open_self(&w->host_ns, e) < 0 ||
 	    nl_open(NETLINK_ROUTE, &w->host, e) < 0 ||
 	    netns_nl(w->pod_ns, NETLINK_ROUTE, &w->pod, e) < 0)

@@ -51,6 +51,8 @@ int work_config_error(struct work *w);
 /* An absolute path of the configuration; *out stays when the key is not there or "". */
 int work_path(const json *conf, const char *key, const char **out, struct err *e) MUST_USE;
 
+/* Of this boot, or "". */
+void work_boot_id(char out[64]);
 int work_open(struct work *w, struct err *e) MUST_USE;
 /* Links, addresses and which mode it is; existing: the pair must be there. */
 int work_look(struct work *w, bool existing, struct err *e) MUST_USE;

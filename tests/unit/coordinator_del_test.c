@@ -31,6 +31,7 @@
 #include "net/netns.h"
 #include "net/route.h"
 #include "plugins/coordinator.h"
+#include "plugins/coordinator_work.h"
 #include "tests/unit/sandbox.h"
 
 static struct nl *node;
@@ -269,7 +270,8 @@ static void the_pair_of_another_container_stays(void **state)
 /* A further interface leaves; what leads to the others stays, and the interface too. */
 static void a_further_interface_takes_what_is_its(void **state)
 {
-	static char id[] = "0123456789abcdef", net1[] = "net1", boot[] = "b", netns[] = "/nowhere";
+	static char id[] = "0123456789abcdef", net1[] = "net1", netns[] = "/nowhere";
+	char boot[64];
 	char dir[] = "/tmp/coordinator_del_test.XXXXXX";
 	AUTO_FREE char *conf = NULL, *rm = NULL, *prev = NULL;
 	struct ip mine[] = { ip("10.0.1.1"), ip("fd00::1") };
@@ -289,6 +291,8 @@ static void a_further_interface_takes_what_is_its(void **state)
 	(void)state;
 	assert_non_null(mkdtemp(dir));
 	conf = xasprintf("{\"state_dir\":\"%s\"}", dir);
+	work_boot_id(boot);
+	assert_int_equal(strlen(boot), 36);
 	rm = xasprintf("rm -rf %s", dir);
 	add_rule(4, 600);
 	l = add_pod(id, "10.0.0.1/32", 600);
@@ -314,6 +318,12 @@ static void a_further_interface_takes_what_is_its(void **state)
 	assert_int_equal(routes_to(l.index, 4), 2);
 
 	r.host_index = l.index;
+	boot[0] ^= 1; /* what there is of that name and index now is another's */
+	OK(datapath_record_write(dir, &r, &e));
+	del_nic(id, net1, conf);
+	assert_int_equal(routes_to(l.index, 4), 2);
+
+	boot[0] ^= 1;
 	OK(datapath_record_write(dir, &r, &e));
 	del_nic(id, net1, conf);
 	assert_true(exists(l));
