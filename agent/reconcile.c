@@ -150,7 +150,7 @@ static int make(struct nl *nl, const struct keep_change *c, struct err *e)
 	case KEEP_NEIGH_DEL:
 		return neigh_del(nl, c->neigh.index, c->neigh.ip, e);
 	case KEEP_RULE_ADD:
-		return datapath_rule_add(nl, &c->rule, &made, e);
+		return datapath_rule_add_node(nl, &c->rule, &made, e);
 	case KEEP_ADDR_ADD:
 		return addr_add(nl, c->addr.index, cidr_host(c->addr.ip), e);
 	case KEEP_ADDR_DEL:

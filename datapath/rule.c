@@ -17,11 +17,23 @@ bool datapath_rule_equal(const struct rule *is, const struct rule *want)
 	       ip_equal(is->src.ip, want->src.ip);
 }
 
-int datapath_rule_add(struct nl *nl, const struct rule *r, bool *made, struct err *e)
+static int find(struct nl *nl, const struct rule *r, bool *there, struct err *e)
 {
 	AUTO_FREE struct rule *all = NULL;
-	struct err mine;
 	size_t count;
+
+	if (rule_list(nl, r->family, &all, &count, e) < 0)
+		return -1;
+	*there = false;
+	for (size_t i = 0; i < count; i++)
+		*there = *there || datapath_rule_equal(&all[i], r);
+	return 0;
+}
+
+int datapath_rule_add(struct nl *nl, const struct rule *r, bool *made, struct err *e)
+{
+	bool there;
+	struct err mine;
 
 	if (!e)
 		e = &mine;
@@ -29,17 +41,40 @@ int datapath_rule_add(struct nl *nl, const struct rule *r, bool *made, struct er
 		*made = true;
 		return 0;
 	}
-	if (e->sys != EEXIST || rule_list(nl, r->family, &all, &count, e) < 0)
+	if (e->sys != EEXIST || find(nl, r, &there, e) < 0)
 		return -1;
-	for (size_t i = 0; i < count; i++)
-		if (datapath_rule_equal(&all[i], r)) {
-			*made = false;
-			return 0;
-		}
+	if (there) {
+		*made = false;
+		return 0;
+	}
 	return err_set(e, ERR_EXISTS,
 	               "rule %u to table %u: a rule of that priority and table, but with other "
 	               "conditions, stands in its way",
 	               r->priority, r->table);
+}
+
+int datapath_rule_add_node(struct nl *nl, const struct rule *r, bool *made, struct err *e)
+{
+	AUTO_FREE struct route *routes = NULL;
+	size_t count;
+	bool there;
+
+	if (find(nl, r, &there, e) < 0)
+		return -1;
+	if (there) {
+		*made = false;
+		return 0;
+	}
+	if (route_list(nl, r->family, r->table, &routes, &count, e) < 0)
+		return -1;
+	for (size_t i = 0; i < count; i++)
+		if (routes[i].dst.len < ip_bits(routes[i].dst.ip))
+			return err_set(e, ERR_EXISTS,
+			               "table %u has a route to %s, so it is another program's, "
+			               "and rule %u would send everything there: choose another "
+			               "hostRuleTable",
+			               r->table, cidr_str(routes[i].dst).s, r->priority);
+	return datapath_rule_add(nl, r, made, e);
 }
 
 /* The kernel deletes the first that fits: one with more conditions of the same priority and table,

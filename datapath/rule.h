@@ -17,6 +17,13 @@ bool datapath_rule_equal(const struct rule *is, const struct rule *want);
 int datapath_rule_add(struct nl *nl, const struct rule *r, bool *made, struct err *e) MUST_USE;
 
 /*
+ * The node's rule: everything that the node sends looks into its table first.  So it is not made
+ * for a table that has more than routes to single addresses, of which another program is the owner:
+ * ERR_EXISTS.
+ */
+int datapath_rule_add_node(struct nl *nl, const struct rule *r, bool *made, struct err *e) MUST_USE;
+
+/*
  * The family's rule to that table goes when the table is empty.  nl is the node's; ns its
  * namespace, which is locked meanwhile.  True when it was taken away.  Best effort: who has the
  * lock is not waited for.  An ADD that has it needs the rule, or takes it away when it fails;

@@ -205,15 +205,12 @@ static int set_up_pod(struct work *w, struct err *e)
 static int add_host_routes(struct work *w, struct err *e)
 {
 	const struct coordinator_plan *p = &w->plan;
-	struct steps shared = { .v = NULL };
-	int rc = 0;
+	bool made;
 
 	/* of all pods: not ours alone to take back */
-	for (size_t i = 0; i < p->n_host_rules && rc == 0; i++)
-		rc = step_rule(&shared, w->host, &p->host_rules[i], e);
-	steps_release(&shared);
-	if (rc < 0)
-		return -1;
+	for (size_t i = 0; i < p->n_host_rules; i++)
+		if (datapath_rule_add_node(w->host, &p->host_rules[i], &made, e) < 0)
+			return -1;
 	/* an older route to this address is of a pod that is gone */
 	for (size_t i = 0; i < p->n_host_routes; i++)
 		if (step_route(&w->steps, w->host, &p->host_routes[i], NULL, e) < 0)

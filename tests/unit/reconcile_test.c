@@ -847,6 +847,25 @@ static void a_rule_that_is_another(void **state)
 	WAIT_FOR(node_is_whole());
 }
 
+/* With the rule, everything of the node would go by it. */
+static void a_table_that_is_anothers(void **state)
+{
+	const struct route other = {
+		.dst = cidr("0.0.0.0/0"), .gw = ip("172.31.0.1"), .oif = card.index, .table = TABLE
+	};
+
+	(void)state;
+	config.look_ms = 50;
+	OK(route_add(host, &other, ROUTE_CREATE, &e));
+	start();
+	WAIT_FOR(said("on the node IPv4 rule 1000 to table 500: table 500 has a route to "
+	              "0.0.0.0/0") == 1);
+	WAIT_FOR(has_rule(6));
+	assert_false(has_rule(4));
+	OK(route_del(host, &other, &e));
+	WAIT_FOR(node_is_whole());
+}
+
 static void sysctls_are_left_alone(void **state)
 {
 	(void)state;
@@ -894,6 +913,7 @@ int main(void)
 		TEST(a_pod_without_ipv6),
 		TEST(ipv6_stays_off),
 		TEST(a_rule_that_is_another),
+		TEST(a_table_that_is_anothers),
 		TEST(sysctls_are_tuned),
 		TEST(sysctls_are_left_alone),
 		cmocka_unit_test(stopping_nothing_is_fine),

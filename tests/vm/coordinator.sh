@@ -828,6 +828,11 @@ obstacles_part() {
 	spurned 'a rule of the node that is another' \
 		'999 on the node: rule 1000 to table 500: a rule of that priority and table, but with other conditions, stands in its way' eth0
 	on master ip rule del pref 1000 from 10.77.0.0/16
+	on master ip route add default via 172.31.207.253 table 500
+	baseline i
+	spurned 'a table of the node that is another'\''s' \
+		'999 on the node: table 500 has a route to 0.0.0.0/0, so it is another program'\''s, and rule 1000 would send everything there: choose another hostRuleTable' eth0
+	on master ip route flush table 500
 	in_pod i ip route add default via 172.31.207.252 dev eth0 table 100
 	baseline i
 	spurned 'a table of the pod that is another'\''s' '999 table 100 has a route to 0.0.0.0/0 already, which is another'\''s' eth0
