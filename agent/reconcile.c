@@ -643,8 +643,10 @@ static int look_at_pod(const struct reconcile *k, const struct datapath_record *
 	if (namespace_of(k, r, &ns) != LIVES)
 		return err_set(e, ERR_NOT_FOUND, "its namespace %s cannot be entered from here",
 		               r->netns);
-	if (netns_nl(ns, NETLINK_ROUTE, &d->nl, e) < 0 ||
-	    link_get(d->nl, r->pod_link, &d->link, e) < 0 ||
+	if (netns_nl(ns, NETLINK_ROUTE, &d->nl, e) < 0)
+		return err_wrap(e, "in the pod");
+	nl_limit(d->nl, NL_POD_BYTES);
+	if (link_get(d->nl, r->pod_link, &d->link, e) < 0 ||
 	    neigh_list(d->nl, 0, d->link.index, &d->neighs, &d->n_neighs, e) < 0)
 		return err_wrap(e, "in the pod");
 	for (uint8_t family = 4; family <= 6; family += 2) {

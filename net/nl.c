@@ -32,6 +32,7 @@ struct nl {
 	int fd;
 	uint32_t seq;
 	unsigned int requests;
+	size_t limit;
 	char *buf;
 };
 
@@ -84,6 +85,11 @@ void nl_cleanup(struct nl **nl)
 unsigned int nl_requests(const struct nl *nl)
 {
 	return nl->requests;
+}
+
+void nl_limit(struct nl *nl, size_t bytes)
+{
+	nl->limit = bytes;
 }
 
 /* Building. */
@@ -267,6 +273,7 @@ struct conversation {
 	size_t acks;    /* still to come */
 	size_t failed;  /* which request, when there was an error */
 	size_t header_len;
+	size_t limit, heard; /* bytes; limit 0: none */
 	nl_visit visit;
 	void *arg;
 	bool interrupted;
@@ -305,6 +312,9 @@ static int take(struct conversation *c, const struct nlmsghdr *h, struct err *e)
 	}
 	if (h->nlmsg_type == NLMSG_DONE)
 		return read_done(h, e) < 0 ? -1 : 1;
+	c->heard += h->nlmsg_len;
+	if (c->limit && c->heard > c->limit)
+		return err_set(e, ERR_PROTO, "netlink: an answer of more than %zu bytes", c->limit);
 	if (h->nlmsg_type >= NLMSG_MIN_TYPE && c->visit && !c->stopped)
 		c->stopped = visit_one(c, h, e) < 0;
 	return 0;
@@ -396,7 +406,9 @@ int nl_ack(struct nl *nl, struct nl_req *r, struct err *e)
 int nl_query(struct nl *nl, struct nl_req *r, size_t header_len, nl_visit visit,
              void (*restart)(void *arg), void *arg, struct err *e)
 {
-	struct conversation c = { .header_len = header_len, .visit = visit, .arg = arg };
+	struct conversation c = {
+		.header_len = header_len, .visit = visit, .arg = arg, .limit = nl->limit
+	};
 
 	/* a single answer is followed by an acknowledgement, so that its end is told */
 	if ((r->h->nlmsg_flags & NLM_F_DUMP) != NLM_F_DUMP)
@@ -405,6 +417,7 @@ int nl_query(struct nl *nl, struct nl_req *r, size_t header_len, nl_visit visit,
 		if (i && restart)
 			restart(arg);
 		c.interrupted = false;
+		c.heard = 0;
 		if (send_request(nl, r, &c, e) < 0 || converse(nl, &c, e) < 0)
 			return -1;
 		if (!c.interrupted)

@@ -33,6 +33,13 @@ struct nl *nl_from_fd(int fd, int silence_ms);
 void nl_close(struct nl *nl); /* NULL is fine */
 void nl_cleanup(struct nl **nl);
 
+/*
+ * Longer answers are refused from now on (ERR_PROTO), and not read to their end: no more can be
+ * asked by this socket then.  For namespaces whose owner may put there what he likes.
+ */
+void nl_limit(struct nl *nl, size_t bytes);
+#define NL_POD_BYTES (4 << 20) /* some 50,000 routes */
+
 /* Requests sent so far, for the measurements. */
 unsigned int nl_requests(const struct nl *nl);
 

@@ -104,7 +104,8 @@ static void open_pod(struct del *d)
 	    netns_inode(d->pod_ns, &inode, NULL) < 0 ||
 	    (d->recorded && d->record.netns_inode && d->record.netns_inode != inode))
 		return;
-	IGNORE(netns_nl(d->pod_ns, NETLINK_ROUTE, &d->pod, NULL));
+	if (netns_nl(d->pod_ns, NETLINK_ROUTE, &d->pod, NULL) == 0)
+		nl_limit(d->pod, NL_POD_BYTES);
 }
 
 static void add_ip(struct del *d, struct ip a)

@@ -75,6 +75,7 @@ int work_open(struct work *w, struct err *e)
 	    nl_open(NETLINK_ROUTE, &w->host, e) < 0 ||
 	    netns_nl(w->pod_ns, NETLINK_ROUTE, &w->pod, e) < 0)
 		return -1;
+	nl_limit(w->pod, NL_POD_BYTES);
 	return 0;
 }
 

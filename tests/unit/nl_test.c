@@ -544,6 +544,36 @@ static void a_stopped_dump_is_read_to_its_end(void **state)
 	assert_nothing_left();
 }
 
+static void an_answer_may_be_too_long(void **state)
+{
+	struct addr *v = NULL;
+	size_t n = 7;
+
+	(void)state;
+	nl_limit(nl, 2 * 32 + 20); /* two addresses and the end */
+	for (uint32_t seq = 1; seq < 3; seq++) {
+		an_address(NLM_F_DUMP_INTR, seq, 1); /* the limit is each try's */
+		an_address(0, seq, 2);
+		done(0, seq, 0);
+		speak();
+	}
+	an_address(0, 3, 1);
+	an_address(0, 3, 2);
+	done(0, 3, 0);
+	speak();
+	assert_int_equal(addr_list(nl, 4, 0, &v, &n, &e), 0);
+	assert_int_equal(n, 2);
+	free(v);
+	for (uint8_t i = 0; i < 3; i++)
+		an_address(0, 4, i);
+	done(0, 4, 0);
+	speak();
+	assert_int_equal(addr_list(nl, 4, 0, &v, &n, &e), -1);
+	assert_int_equal(e.kind, ERR_PROTO);
+	assert_string_equal(e.msg, "list addresses: netlink: an answer of more than 84 bytes");
+	assert_int_equal(n, 2);
+}
+
 static void a_short_family_header_is_refused(void **state)
 {
 	struct addr *v = NULL;
@@ -1437,6 +1467,7 @@ int main(void)
 		T(old_kernels_do_not_filter),
 		T(a_route_with_all),
 		T(interfaces_come_in_order),
+		T(an_answer_may_be_too_long),
 		T(a_stopped_dump_is_read_to_its_end),
 		T(a_short_family_header_is_refused),
 		T(prefixes_longer_than_an_address_are_passed_over),

@@ -807,6 +807,26 @@ static void a_pod_without_ipv6(void **state)
 	WAIT_FOR(pod_reaches("10.9.0.1"));
 }
 
+/* A pod may have as many routes as it likes; it is that pod's own damage. */
+static void a_pod_with_too_many_routes(void **state)
+{
+	struct route r = { .oif = veth0.index, .scope = RT_SCOPE_LINK, .table = 77 };
+
+	(void)state;
+	for (uint32_t i = 0; i < 100000; i++) {
+		r.dst = cidr("100.64.0.0/32");
+		r.dst.ip.bytes[1] += (uint8_t)(i >> 16);
+		r.dst.ip.bytes[2] = (uint8_t)(i >> 8);
+		r.dst.ip.bytes[3] = (uint8_t)i;
+		OK(route_add(pod, &r, ROUTE_CREATE, &e));
+	}
+	start();
+	WAIT_FOR(said("in the pod: list routes: netlink: an answer of more than 4194304 bytes") ==
+	         1);
+	assert_true(node_is_whole());
+	assert_false(pod_reaches("172.31.0.10"));
+}
+
 /* A node that has no IPv6 any more is not given some; the rest is kept. */
 static void ipv6_stays_off(void **state)
 {
@@ -912,6 +932,7 @@ int main(void)
 		TEST(ipv6_comes_back),
 		TEST(a_pod_without_ipv6),
 		TEST(ipv6_stays_off),
+		TEST(a_pod_with_too_many_routes),
 		TEST(a_rule_that_is_another),
 		TEST(a_table_that_is_anothers),
 		TEST(sysctls_are_tuned),
