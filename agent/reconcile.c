@@ -66,8 +66,9 @@ struct node {
 	struct route *routes;
 	struct neigh *neighs;
 	struct rule *rules;
-	struct ip *local; /* addresses, but those on host ends */
-	size_t n_links, n_addrs, n_routes, n_neighs, n_rules, n_local;
+	struct ip *local;   /* addresses, but those on host ends */
+	struct addr *cards; /* the same, and those on other plugins' host ends */
+	size_t n_links, n_addrs, n_routes, n_neighs, n_rules, n_local, n_cards;
 };
 
 static void node_release(struct node *n)
@@ -80,6 +81,7 @@ static void node_release(struct node *n)
 	free(n->neighs);
 	free(n->rules);
 	free(n->local);
+	free(n->cards);
 }
 
 #define AUTO_NODE __attribute__((cleanup(node_release))) struct node
@@ -389,6 +391,15 @@ static bool is_host_end(const struct reconcile *k, int index)
 	return false;
 }
 
+/* Of the coordinator's making.  On a node with many pods these have most of its addresses. */
+static bool is_pairs_end(const struct reconcile *k, int index)
+{
+	for (size_t i = 0; i < k->n_kept; i++)
+		if (k->kept[i].host_index == index)
+			return !k->kept[i].r.overlay;
+	return false;
+}
+
 static bool uses(const struct reconcile *k, uint8_t family)
 {
 	for (size_t i = 0; i < k->n_kept; i++)
@@ -449,19 +460,23 @@ static int look_at_node(struct reconcile *k, struct node *n, struct err *e)
 		k->kept[i].host_index = l ? l->index : 0;
 	}
 	n->local = xcalloc(n->n_addrs + 1, sizeof(*n->local));
-	for (size_t i = 0; i < n->n_addrs; i++)
+	n->cards = xcalloc(n->n_addrs + 1, sizeof(*n->cards));
+	for (size_t i = 0; i < n->n_addrs; i++) {
 		if (!is_host_end(k, n->addrs[i].index))
 			n->local[n->n_local++] = n->addrs[i].local.ip;
+		if (!is_pairs_end(k, n->addrs[i].index))
+			n->cards[n->n_cards++] = n->addrs[i];
+	}
 	return 0;
 }
 
 /* The node's address in the subnet of the pod's address. */
 static const struct ip *neighbour_of(const struct node *n, struct ip pod)
 {
-	for (size_t i = 0; i < n->n_addrs; i++)
-		if (n->addrs[i].local.ip.family == pod.family &&
-		    n->addrs[i].local.len < ip_bits(pod) && cidr_contains(n->addrs[i].local, pod))
-			return &n->addrs[i].local.ip;
+	for (size_t i = 0; i < n->n_cards; i++)
+		if (n->cards[i].local.ip.family == pod.family &&
+		    n->cards[i].local.len < ip_bits(pod) && cidr_contains(n->cards[i].local, pod))
+			return &n->cards[i].local.ip;
 	return NULL;
 }
 
@@ -479,7 +494,7 @@ static void find_node_ips(const struct node *n, const struct datapath_record *r,
 		if (a)
 			better[n_better++] = *a;
 	}
-	coordinator_node_ips(better, n_better, n->links, n->n_links, n->addrs, n->n_addrs,
+	coordinator_node_ips(better, n_better, n->links, n->n_links, n->cards, n->n_cards,
 	                     r->pod_ips, r->n_pod_ips, &found, &n_found);
 	keep_node_ips(r, n->local, n->n_local, found, n_found, out, count);
 }
@@ -493,7 +508,8 @@ static void raise_host_end(struct reconcile *k, const struct kept *p, const stru
 	if (l->flags & IFF_UP)
 		return;
 	if (link_set_up(n->nl, l->index, &e) < 0) {
-		add_trouble(k, trouble, &e);
+		if (e.sys != ENODEV) /* it goes this moment */
+			add_trouble(k, trouble, &e);
 		return;
 	}
 	l->flags |= IFF_UP;
