@@ -43,8 +43,11 @@ run() {
 		MARKS=nothing "$here/run-uml" -t 100 -k initcall_blacklist=nf_tables_module_init -- "$here/$1.sh" || status=$?
 	fi
 	if [ "$1" = keeper ]; then
-		mkdir "$VM_OUT/ipv4"
-		IPV6=off VM_OUT=$VM_OUT/ipv4 "$here/run-uml" -t 100 -k ipv6.disable=1 -w "$VM_OUT/ipv4" -- "$here/$1.sh" || status=$?
+		(
+			VM_OUT=$VM_OUT/ipv4
+			mkdir "$VM_OUT"
+			IPV6=off "$here/run-uml" -t 100 -k ipv6.disable=1 -w "$VM_OUT" -- "$here/$1.sh"
+		) || status=$?
 	fi
 	[ "$status" = 0 ] || echo "not ok - $1 ended with status $status (what its programs said: build/vm/$1)"
 	[ "$status" = 0 ] || failed=1
