@@ -271,10 +271,14 @@ int file_remove(const char *path, enum file_flags flags, bool *existed, struct e
 
 int file_mkdirs(const char *path, mode_t mode, struct err *e)
 {
-	AUTO_FREE char *copy = xstrdup(path);
+	AUTO_FREE char *copy = NULL;
 	struct stat st;
 
-	for (char *p = copy + 1; *copy; p++) {
+	/* nearly always it is there */
+	if (!*path || (stat(path, &st) == 0 && S_ISDIR(st.st_mode)))
+		return 0;
+	copy = xstrdup(path);
+	for (char *p = copy + 1;; p++) {
 		char c = *p;
 
 		if (c && c != '/')
@@ -287,9 +291,9 @@ int file_mkdirs(const char *path, mode_t mode, struct err *e)
 			break;
 	}
 	/* "exists" may have meant a file, or a link to nowhere */
-	if (*path && stat(path, &st) < 0)
+	if (stat(path, &st) < 0)
 		return err_sys(e, errno, "mkdir %s", path);
-	if (*path && !S_ISDIR(st.st_mode))
+	if (!S_ISDIR(st.st_mode))
 		return err_sys(e, ENOTDIR, "mkdir %s", path);
 	return 0;
 }
