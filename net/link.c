@@ -371,22 +371,35 @@ static void remove_by_name(struct nl *nl, const char *name)
 	IGNORE(nl_ack(nl, &r, NULL));
 }
 
-/* By a name that nobody has, and renamed where it was born. */
+void link_birth_name(const char *name, char out[static IFNAMSIZ])
+{
+	uint32_t hash = 2166136261; /* FNV-1a */
+
+	for (; *name; name++)
+		hash = (hash ^ (uint8_t)*name) * 16777619;
+	snprintf(out, IFNAMSIZ, "new%08x", hash);
+}
+
+/* By a name that no node has, and renamed where it was born. */
 static int add_ipvlan_by_detour(struct nl *nl, int ns, const char *name, int master, int mode,
                                 int flags, uint32_t mtu, struct err *e)
 {
 	char other[IFNAMSIZ];
 	AUTO_NL *there = NULL;
 	struct link l;
-	uint32_t random;
+	int rc;
 
-	if (getrandom(&random, sizeof(random), 0) != sizeof(random))
-		return err_sys(e, errno, "random bytes");
-	snprintf(other, sizeof(other), "new%08x", random);
-	if (netns_nl(ns, NETLINK_ROUTE, &there, e) < 0 ||
-	    add_ipvlan(nl, ns, other, master, mode, flags, mtu, e) < 0)
+	link_birth_name(name, other);
+	if (netns_nl(ns, NETLINK_ROUTE, &there, e) < 0)
 		return -1;
-	if (link_get(there, other, &l, e) == 0 && rename_link(there, l.index, name, e) == 0)
+	rc = add_ipvlan(nl, ns, other, master, mode, flags, mtu, e);
+	if (rc < 0 && e->sys == EEXIST) {
+		/* one that was killed has left it */
+		remove_by_name(there, other);
+		rc = add_ipvlan(nl, ns, other, master, mode, flags, mtu, e);
+	}
+	if (rc == 0 && link_get(there, other, &l, e) == 0 &&
+	    rename_link(there, l.index, name, e) == 0)
 		return 0;
 	remove_by_name(there, other);
 	return -1;

@@ -175,6 +175,25 @@ static int check_port_in_pod(struct work *w, struct err *e)
 	return 0;
 }
 
+static void remove_if_down(struct work *w, const char *name)
+{
+	struct link l;
+
+	if (link_get(w->pod, name, &l, NULL) == 0 && streq(l.kind, "ipvlan") &&
+	    l.parent == w->master.index && !(l.flags & IFF_UP))
+		IGNORE(link_del(w->pod, l.index, NULL));
+}
+
+/* What may have been made although no answer says so; one that is in use is up. */
+static void remove_unfinished(struct work *w)
+{
+	char birth[IFNAMSIZ];
+
+	link_birth_name(w->call->ifname, birth);
+	remove_if_down(w, birth);
+	remove_if_down(w, w->call->ifname);
+}
+
 static int make_link(struct work *w, struct err *e)
 {
 	const char *name = w->call->ifname;
@@ -188,6 +207,7 @@ static int make_link(struct work *w, struct err *e)
 		if (e->sys == EEXIST)
 			return err_set(e, ERR_EXISTS, "interface %s is already in the pod (%s)",
 			               name, w->call->netns);
+		remove_unfinished(w);
 		if (e->sys == EOPNOTSUPP)
 			return err_set(e, ERR_SYS,
 			               "this node's kernel has no ipvlan (CONFIG_IPVLAN; try "
@@ -428,7 +448,11 @@ static int add(struct cni_call *c, json **result, int *code, struct err *e)
 	warn_of_unknown(&w);
 	if (open_namespaces(&w, e) < 0 || find_master(&w, e) < 0 || create(&w, e) < 0)
 		return -1;
-	if (link_get(w.pod, c->ifname, &w.link, e) < 0 || ipam(&w, CNI_ADD, &document, e) < 0)
+	if (link_get(w.pod, c->ifname, &w.link, e) < 0) {
+		remove_unfinished(&w);
+		return -1;
+	}
+	if (ipam(&w, CNI_ADD, &document, e) < 0)
 		goto remove;
 	/* what it gave is held, be it of use or not */
 	if (read_addresses(&w, document, &r, e) < 0 || configure(&w, &r, e) < 0)
@@ -447,6 +471,26 @@ remove:
 	return -1;
 }
 
+/* The interface, or what an ADD that was killed has left of it; index 0: there is none of ours. */
+static int find_link(struct work *w, struct err *e)
+{
+	char birth[IFNAMSIZ];
+	struct err mine;
+
+	if (!e)
+		e = &mine;
+	if (link_get(w->pod, w->call->ifname, &w->link, e) < 0) {
+		if (e->kind != ERR_NOT_FOUND)
+			return -1;
+		link_birth_name(w->call->ifname, birth);
+		if (link_get(w->pod, birth, &w->link, e) < 0 && e->kind != ERR_NOT_FOUND)
+			return -1;
+	}
+	if (!streq(w->link.kind, "ipvlan"))
+		w->link.index = 0;
+	return 0;
+}
+
 /* Gone already, in whichever way, is what is wanted. */
 static int remove_link(struct work *w, struct err *e)
 {
@@ -459,11 +503,9 @@ static int remove_link(struct work *w, struct err *e)
 		return e->kind == ERR_NOT_FOUND || e->kind == ERR_CONFIG ? 0 : -1;
 	if (netns_nl(w->pod_ns, NETLINK_ROUTE, &w->pod, e) < 0)
 		return -1;
-	if (link_get(w->pod, w->call->ifname, &w->link, e) < 0)
-		return e->kind == ERR_NOT_FOUND ? 0 : -1;
-	if (!streq(w->link.kind, "ipvlan"))
-		return 0; /* somebody else's */
-	if (link_del(w->pod, w->link.index, e) < 0 && e->kind != ERR_NOT_FOUND)
+	if (find_link(w, e) < 0)
+		return -1;
+	if (w->link.index && link_del(w->pod, w->link.index, e) < 0 && e->kind != ERR_NOT_FOUND)
 		return -1;
 	return 0;
 }

@@ -1032,6 +1032,7 @@ static void assert_only_links_of_the_pod(void)
 
 static void ipvlan_options(void **state)
 {
+	char birth[IFNAMSIZ];
 	struct link l;
 
 	(void)state;
@@ -1047,6 +1048,12 @@ static void ipvlan_options(void **state)
 	assert_string_equal(l.kind, "ipvlan");
 	REFUSED(link_add_ipvlan(host, pod_ns, "fabric", master.index, IPVLAN_MODE_L2, 0, 0, &e),
 	        ERR_SYS, EEXIST);
+	OK(link_del(pod, l.index, &e));
+	/* a call that was killed has left the interface by the name before that */
+	link_birth_name("fabric", birth);
+	OK(link_add_ipvlan(host, pod_ns, birth, master.index, IPVLAN_MODE_L2, 0, 0, &e));
+	OK(link_add_ipvlan(host, pod_ns, "fabric", master.index, IPVLAN_MODE_L2, 0, 0, &e));
+	OK(link_get(pod, "fabric", &l, &e));
 	OK(link_del(pod, l.index, &e));
 	assert_only_links_of_the_pod();
 	OK(link_get(pod, "eth0", &l, &e));
