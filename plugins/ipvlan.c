@@ -344,7 +344,7 @@ static int add_address(struct work *w, struct cidr a, struct err *e)
 		e = &mine;
 	if (addr_add(w->pod, w->link.index, a, e) == 0)
 		return 0;
-	return e->sys == EADDRINUSE ? held_by_sibling(w, a, e) : -1;
+	return e->sys == EADDRINUSE ? held_by_sibling(w, a, e) : err_wrap(e, "%s", w->link.name);
 }
 
 /* From the master: see net/probe.h. */
@@ -364,7 +364,7 @@ static int spare(struct nl *nl, int index, const char *whose, const struct cni_r
 	size_t count;
 
 	if (addr_list(nl, 0, index, &v, &count, e) < 0)
-		return -1;
+		return err_wrap(e, "look for addresses that are %s own", whose);
 	own = ipvlan_own_address(r, v, count);
 	if (own)
 		return err_set(e, ERR_EXISTS,
@@ -413,7 +413,7 @@ static int add_routes(struct work *w, const struct cni_result *r, struct err *e)
 
 		/* the connected route and a route named twice are there already */
 		if (route_add(w->pod, &t, ROUTE_PREPEND, e) < 0 && e->sys != EEXIST)
-			return -1;
+			return err_wrap(e, "%s", w->link.name);
 	}
 	return 0;
 }
@@ -433,7 +433,7 @@ static int configure(struct work *w, const struct cni_result *r, struct err *e)
 		if (add_address(w, r->ips[i].address, e) < 0)
 			return -1;
 	if (link_set_up(w->pod, w->link.index, e) < 0)
-		return -1;
+		return err_wrap(e, "%s", w->link.name);
 	return add_routes(w, r, e);
 }
 

@@ -234,7 +234,7 @@ ipvlan_part() {
 		'999 address 172.31.199.183/20 is one of this node'\''s own: exclude it from the pool' \
 		"$(edit "$list" '.plugins[0].ipam.address = "172.31.199.183/20"')"
 	refused 'ipvlan with a gateway that is nowhere' \
-		'999 add route to 0.0.0.0/0 via 10.1.1.1 in table 254: kernel (Nexthop has invalid gateway): Network unreachable' \
+		'999 eth0: add route to 0.0.0.0/0 via 10.1.1.1 in table 254: kernel (Nexthop has invalid gateway): Network unreachable' \
 		"$(edit "$list" '.plugins[0].ipam.gateway = "10.1.1.1"')"
 }
 
