@@ -45,6 +45,7 @@ struct work {
 	struct {
 		enum undo what;
 		int index;
+		const char *name; /* of what is to be deleted */
 	} undo[UNDO_MAX];
 	size_t n_undo;
 	/* what the node has, once it is asked for */
@@ -65,10 +66,32 @@ static void work_release(struct work *w)
 
 #define AUTO_WORK __attribute__((cleanup(work_release))) struct work
 
+/* Before it is done: an answer that gets lost is no proof that nothing was.  To undo what was not
+ * done changes nothing. */
 static void remember(struct work *w, enum undo what, int index)
 {
 	w->undo[w->n_undo].what = what;
 	w->undo[w->n_undo++].index = index;
+}
+
+static void remember_made(struct work *w, const char *name)
+{
+	w->undo[w->n_undo].name = name;
+	remember(w, UNDO_DELETE, 0);
+}
+
+/* Somebody else has made it. */
+static void forget_made(struct work *w)
+{
+	w->n_undo--;
+}
+
+static void delete_made(struct work *w, const char *name)
+{
+	struct link l;
+
+	if (link_get(w->nl, name, &l, NULL) == 0)
+		IGNORE(link_del(w->nl, l.index, NULL));
 }
 
 /* Best effort: the error that led here is the one to report. */
@@ -79,7 +102,7 @@ static void undo(struct work *w)
 
 		switch (w->undo[w->n_undo].what) {
 		case UNDO_DELETE:
-			IGNORE(link_del(w->nl, index, NULL));
+			delete_made(w, w->undo[w->n_undo].name);
 			break;
 		case UNDO_LEAVE:
 			IGNORE(link_set_controller(w->nl, index, 0, NULL));
@@ -137,15 +160,12 @@ static int find_name(struct work *w, const char *name, struct link *out, struct 
 	return -1;
 }
 
-static int bring_up(struct work *w, const struct link *l, bool undoable, struct err *e)
+static int bring_up(struct work *w, const struct link *l, struct err *e)
 {
 	if (l->flags & IFF_UP)
 		return 0;
-	if (link_set_up(w->nl, l->index, e) < 0)
-		return err_wrap(e, "%s", l->name);
-	if (undoable)
-		remember(w, UNDO_DOWN, l->index);
-	return 0;
+	remember(w, UNDO_DOWN, l->index);
+	return link_set_up(w->nl, l->index, e) < 0 ? err_wrap(e, "%s", l->name) : 0;
 }
 
 /* The bond. */
@@ -246,6 +266,13 @@ static int check_burden(struct work *w, const struct link *l, struct err *e)
 					"would be cut off; make the bond with the node's own "
 					"network configuration",
 					l->name, bond);
+	for (int family = 0; family < 2; family++)
+		for (size_t i = 0; i < w->n_routes[family]; i++)
+			if (w->routes[family][i].oif == l->index &&
+			    w->routes[family][i].protocol != RTPROT_KERNEL)
+				return err_set(e, ERR_CONFIG,
+				               REFUSED "it has a route to %s, which would be lost",
+				               l->name, bond, cidr_str(w->routes[family][i].dst).s);
 	/* what the kernel gives every interface by itself is no obstacle */
 	for (size_t i = 0; i < w->n_addrs; i++)
 		if (w->addrs[i].index == l->index &&
@@ -305,12 +332,9 @@ static int make_bond(struct work *w, struct err *e)
 
 	if (!e)
 		e = &mine;
-	if (bond_add(w->nl, name, &w->conf.bond, e) == 0) {
-		if (link_get(w->nl, name, &w->bond, e) < 0)
-			return -1;
-		remember(w, UNDO_DELETE, w->bond.index);
-		return 0;
-	}
+	remember_made(w, name);
+	if (bond_add(w->nl, name, &w->conf.bond, e) == 0)
+		return link_get(w->nl, name, &w->bond, e);
 	if (e->sys == EOPNOTSUPP)
 		return err_set(e, ERR_SYS,
 		               "this node's kernel has no bonds (CONFIG_BONDING; try modprobe "
@@ -318,6 +342,7 @@ static int make_bond(struct work *w, struct err *e)
 	/* it came this very moment: made by somebody, or by the module that was just loaded */
 	if (e->sys != EEXIST)
 		return err_wrap(e, "bond %s", name);
+	forget_made(w);
 	if (link_get(w->nl, name, &w->bond, e) < 0 || check_bond(w, e) < 0)
 		return -1;
 	return w->fresh ? set_up_bond(w, e) : 0;
@@ -328,14 +353,14 @@ static int join(struct work *w, const struct link *l, struct err *e)
 	if (is_member(w, l))
 		return 0;
 	if (l->flags & IFF_UP) {
+		remember(w, UNDO_UP, l->index);
 		if (link_set_down(w->nl, l->index, e) < 0)
 			return err_wrap(e, "%s", l->name);
-		remember(w, UNDO_UP, l->index);
 	}
-	if (link_set_controller(w->nl, l->index, w->bond.index, e) < 0)
-		return err_wrap(e, "put %s into bond %s", l->name, w->bond.name);
 	remember(w, UNDO_LEAVE, l->index);
-	return 0;
+	return link_set_controller(w->nl, l->index, w->bond.index, e) < 0
+	               ? err_wrap(e, "put %s into bond %s", l->name, w->bond.name)
+	               : 0;
 }
 
 /* One whose cable is out cannot be; the others are there for that. */
@@ -351,7 +376,7 @@ static void set_active(struct work *w)
 
 static int provide_bond(struct work *w, struct err *e)
 {
-	bool there;
+	bool whole;
 
 	if (find_members(w, e) < 0 || find_name(w, w->conf.bond_name, &w->bond, e) < 0 ||
 	    (w->bond.index && check_bond(w, e) < 0))
@@ -365,7 +390,9 @@ static int provide_bond(struct work *w, struct err *e)
 		w->later |= !is_member(w, &w->members[i]) && (w->members[i].flags & IFF_UP);
 	if (w->later)
 		return 0;
-	there = w->bond.index && !w->fresh;
+	whole = w->bond.index && w->bond.flags & IFF_UP;
+	for (size_t i = 0; i < w->conf.n; i++)
+		whole = whole && is_member(w, &w->members[i]);
 	if (!w->bond.index) {
 		if (make_bond(w, e) < 0)
 			return -1;
@@ -375,9 +402,9 @@ static int provide_bond(struct work *w, struct err *e)
 	for (size_t i = 0; i < w->conf.n; i++)
 		if (join(w, &w->members[i], e) < 0)
 			return -1;
-	if (bring_up(w, &w->bond, true, e) < 0)
+	if (bring_up(w, &w->bond, e) < 0)
 		return -1;
-	if (!there)
+	if (!whole)
 		set_active(w);
 	return 0;
 }
@@ -424,16 +451,14 @@ static int make_vlan(struct work *w, const struct link *parent, struct link *out
 
 	if (!e)
 		e = &mine;
-	if (link_add_vlan(w->nl, name, parent->index, w->conf.vlan, e) == 0) {
-		if (link_get(w->nl, name, out, e) < 0)
-			return -1;
-		remember(w, UNDO_DELETE, out->index);
-		return 0;
-	}
+	remember_made(w, name);
+	if (link_add_vlan(w->nl, name, parent->index, w->conf.vlan, e) == 0)
+		return link_get(w->nl, name, out, e);
 	if (e->sys == EOPNOTSUPP)
 		return err_wrap(e, "is VLAN_8021Q in this node's kernel (try modprobe 8021q)");
 	if (e->sys != EEXIST)
 		return err_wrap(e, "on %s", parent->name);
+	forget_made(w);
 	if (find_name(w, name, out, e) < 0)
 		return -1;
 	return out->index ? check_vlan(w, out, parent, e) : name_holder(w, parent, e);
@@ -448,11 +473,11 @@ static int provide_vlan(struct work *w, struct err *e)
 		return -1;
 	if (l.index && check_vlan(w, &l, &parent, e) < 0)
 		return -1;
-	if (bring_up(w, &parent, true, e) < 0)
+	if (bring_up(w, &parent, e) < 0)
 		return -1;
 	if (!l.index && make_vlan(w, &parent, &l, e) < 0)
 		return -1;
-	return bring_up(w, &l, true, e);
+	return bring_up(w, &l, e);
 }
 
 static int provide(struct work *w, struct err *e)

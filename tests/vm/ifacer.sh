@@ -175,6 +175,9 @@ refused 'the card of the default route' \
 on node ip address add 10.2.0.1/24 dev nic2
 refused 'a card with an address' '7 interface nic2 cannot become a member of bond bond0: it has address 10.2.0.1/24, which would be lost' "$bond"
 on node ip address del 10.2.0.1/24 dev nic2
+on node ip route add 10.3.0.0/24 dev nic2
+refused 'a card with a route' '7 interface nic2 cannot become a member of bond bond0: it has a route to 10.3.0.0/24, which would be lost' "$bond"
+on node ip route del 10.3.0.0/24 dev nic2
 refused 'an option that there is not' '7 ifacer configuration: bond: options: there is no bond option "speed"' \
 	'"interfaces":["nic1","nic2"],"bond":{"name":"bond0","mode":1,"options":"miimon=100;speed=10"}'
 refused 'an option that the mode does not have' \
