@@ -110,6 +110,7 @@ static int check_free(struct multus_work *w, const struct multus_delegate *d, st
  */
 static int check_all_free(struct multus_work *w, struct err *e)
 {
+	w->again = access(w->scratch, F_OK) == 0;
 	for (size_t i = 0; i < w->delegates.n; i++)
 		if (check_free(w, &w->delegates.v[i], e) < 0)
 			return wrap(w, w->delegates.v[i].network.name, e);

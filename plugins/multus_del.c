@@ -94,6 +94,9 @@ void multus_roll_back(struct multus_work *w, size_t count)
 	struct mono until = mono_in(UNDO_MS);
 	struct cni_first f = { .rc = 0 };
 
+	/* none of the interfaces was there, but the earlier ADD may have left something else */
+	if (w->again)
+		count = w->delegates.n;
 	if (w->call->deadline.ms < until.ms)
 		w->call->deadline = until;
 	w->skip_missing = true; /* it has made nothing just now */

@@ -34,6 +34,7 @@ struct multus_work {
 	bool was_lacking, is_lacking, skip_missing;
 	int pod_ns;
 	struct nl *nl; /* of the pod */
+	bool again;    /* an ADD that was never undone has left the file */
 	json *result;  /* the master's */
 	struct str status;
 };
