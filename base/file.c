@@ -185,14 +185,28 @@ static int publish(const char *tmp, const char *path, enum file_flags flags, str
 	return -1;
 }
 
-static int write_from(int from, const char *path, const void *data, size_t len, mode_t mode,
-                      enum file_flags flags, struct err *e)
+/* ".NAME.XXXXXX" for mkostemp(), or the one of FILE_SOLE; owned. */
+static char *temporary(const char *path, enum file_flags flags)
 {
 	const char *slash = strrchr(path, '/');
 	const char *base = slash ? slash + 1 : path;
-	AUTO_FREE char *tmp = xasprintf("%.*s.%s.XXXXXX", (int)(base - path), path, base);
-	AUTO_FD int fd = mkostemp(tmp, O_CLOEXEC);
 
+	return xasprintf("%.*s.%s.%s", (int)(base - path), path, base,
+	                 flags & FILE_SOLE ? "writer" : "XXXXXX");
+}
+
+static int write_from(int from, const char *path, const void *data, size_t len, mode_t mode,
+                      enum file_flags flags, struct err *e)
+{
+	AUTO_FREE char *tmp = temporary(path, flags);
+	AUTO_FD int fd = -1;
+
+	if (flags & FILE_SOLE) {
+		(void)unlink(tmp); /* of one that was killed */
+		fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	} else {
+		fd = mkostemp(tmp, O_CLOEXEC);
+	}
 	if (fd < 0)
 		return err_sys(e, errno, "create a temporary file for %s", path);
 	failpoint_file(path, "unwritten");
@@ -214,7 +228,7 @@ int file_copy_fd(int from, const char *path, mode_t mode, enum file_flags flags,
 	return write_from(from, path, NULL, 0, mode, flags, e);
 }
 
-/* ".NAME.XXXXXX", as write_from() names them; of: the name, NULL: any. */
+/* As temporary() names them; of: the name, NULL: any. */
 static bool is_temporary(const char *name, const char *of)
 {
 	const char *dot = strrchr(name, '.');
@@ -259,6 +273,11 @@ int file_remove(const char *path, enum file_flags flags, bool *existed, struct e
 	bool was = true;
 
 	failpoint_file(path, "unremoved");
+	if (flags & FILE_SOLE) {
+		AUTO_FREE char *tmp = temporary(path, flags);
+
+		(void)unlink(tmp); /* normally there is none */
+	}
 	if (unlink(path) < 0) {
 		if (errno != ENOENT && errno != ENOTDIR)
 			return err_sys(e, errno, "remove %s", path);

@@ -30,12 +30,17 @@ enum file_flags {
 	/* ERR_NOT_FOUND when the name is not there: who removes it meanwhile does not get it back.
 	 * Where a file system cannot do that in one step (NFS), it is looked for just before. */
 	FILE_REPLACE = 1 << 2,
+	/*
+	 * Nobody else writes or removes this name meanwhile.  The temporary file of a writer that
+	 * was killed is then found by the next file_write(), and by file_remove() with this flag.
+	 */
+	FILE_SOLE = 1 << 3,
 };
 
 /*
- * Writes a temporary file ".NAME.XXXXXX" in the same folder and renames it: readers see the old
- * contents or the new, whole.  On failure nothing is left behind, except that the new contents
- * stand when only the folder's fsync after the rename failed.
+ * Writes a temporary file ".NAME.XXXXXX" (six characters) in the same folder and renames it:
+ * readers see the old contents or the new, whole.  On failure nothing is left behind, except that
+ * the new contents stand when only the folder's fsync after the rename failed.
  */
 int file_write(const char *path, const void *data, size_t len, mode_t mode, enum file_flags flags,
                struct err *e) MUST_USE;

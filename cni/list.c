@@ -347,7 +347,7 @@ int cni_network_keep(const struct cni_network *n, const struct cni_runtime *rt, 
 	json_set(doc, "result", json_copy(result));
 	str_reset(&text, 0);
 	json_print(doc, &text);
-	return file_write(path.data, text.data, text.len, 0600, 0, e);
+	return file_write(path.data, text.data, text.len, 0600, FILE_SOLE, e);
 }
 
 /* The result in such a file, in the network's version; NULL when it tells none.  Owned. */
@@ -416,7 +416,7 @@ int cni_network_del(const struct cni_network *n, const struct cni_runtime *rt, i
 		else if (call_plugin(n, rt, CNI_DEL, plugin, prev, NULL, NULL, code, e) < 0)
 			return -1;
 	}
-	return file_remove(path.data, 0, NULL, e);
+	return file_remove(path.data, FILE_SOLE, NULL, e);
 }
 
 int cni_network_check(const struct cni_network *n, const struct cni_runtime *rt, int *code,

@@ -88,7 +88,7 @@ static int save_delegates(struct multus_work *w, struct err *e)
 
 	multus_scratch_write(&w->delegates, &text);
 	if (file_mkdirs(w->conf.cni_dir, 0700, e) < 0 ||
-	    file_write(w->scratch, text.data, text.len, 0600, 0, e) < 0) {
+	    file_write(w->scratch, text.data, text.len, 0600, FILE_SOLE, e) < 0) {
 		*w->code = CNI_E_IO;
 		return -1;
 	}

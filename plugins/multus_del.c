@@ -105,7 +105,7 @@ void multus_roll_back(struct multus_work *w, size_t count)
 		del_delegate(w, &w->delegates.v[i], &f);
 	}
 	if (f.rc == 0)
-		IGNORE(file_remove(w->scratch, 0, NULL, NULL));
+		IGNORE(file_remove(w->scratch, FILE_SOLE, NULL, NULL));
 }
 
 /* DEL. */
@@ -197,7 +197,7 @@ static void note_lack(struct multus_work *w)
 {
 	struct err mine;
 
-	if (!w->was_lacking && file_write(w->lack, "", 0, 0600, 0, &mine) < 0)
+	if (!w->was_lacking && file_write(w->lack, "", 0, 0600, FILE_SOLE, &mine) < 0)
 		log_warn_err(&mine, "DEL");
 }
 
@@ -218,19 +218,12 @@ static void del_container(struct multus_work *w, struct cni_first *f)
 	if (w->is_lacking)
 		note_lack(w);
 	if (its.rc == 0) {
-		rc = file_remove(w->scratch, 0, NULL, &mine);
+		rc = file_remove(w->scratch, FILE_SOLE, NULL, &mine);
 		cni_first_note(&its, rc, CNI_E_IO, &mine);
 		if (w->was_lacking)
-			IGNORE(file_remove(w->lack, 0, NULL, NULL));
+			IGNORE(file_remove(w->lack, FILE_SOLE, NULL, NULL));
 	}
 	cni_first_note(f, its.rc, its.code, &its.err);
-}
-
-/* What killed calls left. */
-static void sweep(const struct multus_work *w)
-{
-	file_sweep(w->conf.cni_dir);
-	cni_cache_sweep(w->conf.cni_dir);
 }
 
 int multus_del(struct cni_call *c, int *code, struct err *e)
@@ -240,7 +233,6 @@ int multus_del(struct cni_call *c, int *code, struct err *e)
 
 	multus_read_leniently(&w);
 	del_container(&w, &f);
-	sweep(&w);
 	if (f.rc == 0)
 		return 0;
 	*code = f.code;
@@ -248,6 +240,13 @@ int multus_del(struct cni_call *c, int *code, struct err *e)
 }
 
 /* GC. */
+/* What killed calls left of containers that nobody speaks of any more. */
+static void sweep(const struct multus_work *w)
+{
+	file_sweep(w->conf.cni_dir);
+	cni_cache_sweep(w->conf.cni_dir);
+}
+
 /* Is the container one of those that the runtime knows? */
 static bool is_valid(const json *valid, const char *container_id)
 {

@@ -417,6 +417,31 @@ static void sweeps_one_name(void **state)
 	}
 }
 
+/* What a writer that was killed had begun is in nobody's way, and goes with the file. */
+static void sole_writer(void **state)
+{
+	AUTO_STR text = STR_INIT;
+	bool existed = true;
+	struct err e;
+
+	(void)state;
+	assert_int_equal(file_write(in_dir(".a.writer"), "half", 4, 0600, 0, &e), 0);
+	assert_int_equal(file_write(in_dir("a"), "whole", 5, 0640, FILE_SOLE, &e), 0);
+	assert_int_equal(entries(), 1);
+	assert_int_equal(file_read(in_dir("a"), 100, &text, &e), 0);
+	assert_string_equal(text.data, "whole");
+	assert_int_equal(file_write(in_dir(".a.writer"), "half", 4, 0600, 0, &e), 0);
+	assert_int_equal(file_remove(in_dir("a"), FILE_SOLE, &existed, &e), 0);
+	assert_true(existed);
+	assert_int_equal(file_write(in_dir(".a.writer"), "half", 4, 0600, 0, &e), 0);
+	assert_int_equal(file_remove(in_dir("a"), FILE_SOLE, &existed, &e), 0);
+	assert_false(existed);
+	assert_int_equal(entries(), 0);
+	assert_int_equal(mkdir(in_dir(".a.writer"), 0700), 0);
+	assert_int_equal(file_write(in_dir("a"), "x", 1, 0600, FILE_SOLE, &e), -1);
+	assert_int_equal(rmdir(in_dir(".a.writer")), 0);
+}
+
 static void only_regular_files(void **state)
 {
 	AUTO_STR text = STR_INIT;
@@ -507,6 +532,7 @@ int main(void)
 		test(removes),
 		test(sweeps),
 		test(sweeps_one_name),
+		test(sole_writer),
 		test(only_regular_files),
 		test(makes_folders),
 		test(lists),
