@@ -450,17 +450,11 @@ static int has_neigh(struct nl *nl, const char *where, const struct neigh *want,
 }
 
 /* The default routes that the plugin before us made are in the interface's own table now. */
-static int check_defaults(struct work *w, struct err *e)
+static int check_defaults(struct work *w, const struct cni_result *prev, struct err *e)
 {
-	AUTO_CNI_RESULT prev = { .n_ips = 0 };
-
-	if (!w->conf.tune_pod_routes || (w->first && !w->overlay) || !w->call->prev_result)
-		return 0;
-	if (cni_result_read(w->call->prev_result, &prev, e) < 0)
-		return err_wrap(e, "prevResult");
-	for (size_t i = 0; i < prev.n_routes; i++) {
-		struct route r = { .dst = prev.routes[i].dst,
-			           .gw = prev.routes[i].gw,
+	for (size_t i = 0; i < prev->n_routes; i++) {
+		struct route r = { .dst = prev->routes[i].dst,
+			           .gw = prev->routes[i].gw,
 			           .oif = w->nic.index,
 			           .table = w->facts.table };
 
@@ -471,21 +465,49 @@ static int check_defaults(struct work *w, struct err *e)
 	return 0;
 }
 
-/* Nothing that an ADD would move is where it should not be. */
-static int check_moves(struct work *w, struct err *e)
+static bool has_default(const struct cni_result *r, uint8_t family)
 {
-	const struct tune_move *m = w->moves.v;
+	for (size_t i = 0; i < r->n_routes; i++)
+		if (!r->routes[i].dst.len && r->routes[i].dst.ip.family == family)
+			return true;
+	return false;
+}
 
-	if (!w->moves.n)
+/*
+ * Nothing that an ADD would move is where it should not be.  A meta-plugin may have taken a default
+ * route out of main again, and then out of the result that it keeps.
+ */
+static int check_moves(struct work *w, const struct cni_result *prev, struct err *e)
+{
+	for (size_t i = 0; i < w->moves.n; i++) {
+		const struct tune_move *m = &w->moves.v[i];
+
+		if (m->what == TUNE_RULE)
+			return err_set(e, ERR_NOT_FOUND,
+			               "the pod lacks rule %u from %s to table %u",
+			               m->rule.priority, ip_str(m->rule.src.ip).s, m->rule.table);
+		if (m->what == TUNE_DEL || m->what == TUNE_DEL_LAST)
+			return err_set(
+				e, ERR_EXISTS,
+				"the pod's main table has the default route of another interface");
+		if (m->route.table != RT_TABLE_MAIN || m->route.dst.len ||
+		    has_default(prev, m->route.dst.ip.family))
+			return err_set(e, ERR_NOT_FOUND,
+			               "the pod lacks the route to %s in table %u",
+			               cidr_str(m->route.dst).s, m->route.table);
+	}
+	return 0;
+}
+
+static int check_tuning(struct work *w, struct err *e)
+{
+	AUTO_CNI_RESULT prev = { .n_ips = 0 };
+
+	if (!w->conf.tune_pod_routes || (w->first && !w->overlay) || !w->call->prev_result)
 		return 0;
-	if (m->what == TUNE_RULE)
-		return err_set(e, ERR_NOT_FOUND, "the pod lacks rule %u from %s to table %u",
-		               m->rule.priority, ip_str(m->rule.src.ip).s, m->rule.table);
-	if (m->what == TUNE_DEL || m->what == TUNE_DEL_LAST)
-		return err_set(e, ERR_EXISTS,
-		               "the pod's main table has the default route of another interface");
-	return err_set(e, ERR_NOT_FOUND, "the pod lacks the route to %s in table %u",
-	               cidr_str(m->route.dst).s, m->route.table);
+	if (cni_result_read(w->call->prev_result, &prev, e) < 0)
+		return err_wrap(e, "prevResult");
+	return check_defaults(w, &prev, e) < 0 ? -1 : check_moves(w, &prev, e);
 }
 
 /* The routes over a gateway, not those to each address of the node: it may have got new ones. */
@@ -512,5 +534,5 @@ int work_check(struct work *w, struct err *e)
 	for (size_t i = 0; i < p->n_host_neighs; i++)
 		if (has_neigh(w->host, "the node", &p->host_neighs[i], e) < 0)
 			return -1;
-	return check_defaults(w, e) < 0 ? -1 : check_moves(w, e);
+	return check_tuning(w, e);
 }

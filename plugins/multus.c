@@ -117,37 +117,46 @@ static int check_all_free(struct multus_work *w, struct err *e)
 	return 0;
 }
 
-static int drop_defaults(struct multus_work *w, int family, int index, struct err *e)
+/* The default routes of main by that interface go; where it has one of its own table, that is by
+ * the gateway asked for from now on. */
+static int set_default(struct multus_work *w, int family, int index, const struct ip *gateway,
+                       struct err *e)
 {
 	AUTO_FREE struct route *routes = NULL;
 	size_t n = 0;
 	struct err mine;
 
-	if (route_list(w->nl, family, RT_TABLE_MAIN, &routes, &n, e) < 0)
+	if (route_list(w->nl, family, 0, &routes, &n, e) < 0)
 		return -1;
-	for (size_t i = 0; i < n; i++)
-		if (routes[i].dst.len == 0 && routes[i].oif == index && !routes[i].multipath &&
-		    route_del(w->nl, &routes[i], &mine) < 0 && mine.kind != ERR_NOT_FOUND)
+	for (size_t i = 0; i < n; i++) {
+		struct route r = routes[i];
+
+		if (r.dst.len || r.oif != index || r.multipath ||
+		    (r.table != RT_TABLE_MAIN && (!gateway || ip_equal(r.gw, *gateway))))
+			continue;
+		if (route_del(w->nl, &r, &mine) < 0 && mine.kind != ERR_NOT_FOUND)
 			return err_copy(e, &mine);
+		if (r.table == RT_TABLE_MAIN)
+			continue;
+		r.gw = *gateway;
+		if (route_add(w->nl, &r, ROUTE_CREATE, e) < 0)
+			return -1;
+	}
+	if (gateway) {
+		const struct route r = { .dst = { .ip = { .family = gateway->family } },
+			                 .gw = *gateway,
+			                 .oif = index };
+
+		if (route_add(w->nl, &r, ROUTE_CREATE, &mine) < 0 && mine.sys != EEXIST)
+			return err_copy(e, &mine);
+	}
 	return 0;
 }
 
-static int set_default(struct multus_work *w, struct ip gateway, int index, struct err *e)
-{
-	struct route r = { .dst = { .ip = { .family = gateway.family } },
-		           .gw = gateway,
-		           .oif = index };
-	struct err mine;
-
-	if (route_add(w->nl, &r, ROUTE_CREATE, &mine) == 0 || mine.sys == EEXIST)
-		return 0;
-	return err_copy(e, &mine);
-}
-
 /* What the pod's default-route says. */
-static int set_default_routes(struct multus_work *w, const struct multus_delegate *d, json *result,
-                              const struct multus_run *r, struct err *e)
+static int set_default_routes(struct multus_work *w, struct multus_delegate *d, struct err *e)
 {
+	AUTO_MULTUS_RUN run = multus_run_of(w, d);
 	bool changed = false;
 	struct link l;
 
@@ -160,38 +169,56 @@ static int set_default_routes(struct multus_work *w, const struct multus_delegat
 		if (!changed && link_get(w->nl, d->ifname, &l, e) < 0)
 			return -1;
 		changed = true;
-		if (drop_defaults(w, f == MULTUS_V4 ? 4 : 6, l.index, e) < 0 ||
-		    (wanted && set_default(w, gateway, l.index, e) < 0))
+		if (set_default(w, f == MULTUS_V4 ? 4 : 6, l.index, wanted ? &gateway : NULL, e) <
+		    0)
 			return err_wrap(e, "default route of %s", d->ifname);
 	}
 	if (!changed)
 		return 0;
-	multus_filter_result(result, d);
-	return cni_network_keep(&d->network, &r->rt, result, e);
+	multus_filter_result(d->result, d);
+	return cni_network_keep(&d->network, &run.rt, d->result, e);
 }
 
-static int add_one(struct multus_work *w, const struct multus_delegate *d, struct err *e)
+static bool is_tuned(const struct multus_delegate *d)
 {
-	AUTO_MULTUS_RUN r = multus_run_of(w, d);
-	AUTO_JSON *result = NULL;
-	int rc;
+	json_each(o, json_get(d->network.conf, "plugins"))
+	{
+		const char *type = json_str_at(o, "type", NULL);
 
-	rc = cni_network_add(&d->network, &r.rt, &result, w->code, e);
+		if (type && streq(type, "coordinator"))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * The coordinator of a later network gives this one's interface a table with all its routes.  Until
+ * then its default routes have to be there.
+ */
+static bool is_tuned_later(const struct multus_work *w, size_t place)
+{
+	for (size_t i = place + 1; i < w->delegates.n; i++)
+		if (is_tuned(&w->delegates.v[i]))
+			return true;
+	return false;
+}
+
+static int add_one(struct multus_work *w, size_t place, struct err *e)
+{
+	struct multus_delegate *d = &w->delegates.v[place];
+	AUTO_MULTUS_RUN run = multus_run_of(w, d);
+	int rc = cni_network_add(&d->network, &run.rt, &d->result, w->code, e);
+
 	multus_reopen_log(w);
-	if (rc < 0 || set_default_routes(w, d, result, &r, e) < 0)
+	if (rc < 0 || (!is_tuned_later(w, place) && set_default_routes(w, d, e) < 0))
 		return -1;
 	log_info("added %s to network %s (%s)", d->ifname, d->name, d->network.name);
-	multus_status_add(&w->status, d, result);
-	if (d->is_master)
-		w->result = take_ptr(&result);
 	return 0;
 }
 
-static int add_all(struct multus_work *w, struct err *e)
+static int add_each(struct multus_work *w, struct err *e)
 {
-	size_t n = w->delegates.n;
-
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < w->delegates.n; i++) {
 		const struct multus_delegate *d = &w->delegates.v[i];
 
 		/* one that an earlier network made is not this one's to give up */
@@ -199,14 +226,44 @@ static int add_all(struct multus_work *w, struct err *e)
 			multus_roll_back(w, i);
 			return wrap(w, d->network.name, e);
 		}
-		if (add_one(w, d, e) < 0) {
+		if (add_one(w, i, e) < 0) {
 			multus_roll_back(w, i + 1);
 			return wrap(w, d->network.name, e);
 		}
 	}
+	return 0;
+}
+
+/* Once more for all: what waited makes room for those that came before it in vain. */
+static int finish_default_routes(struct multus_work *w, struct err *e)
+{
+	if (!w->delegates.n || !is_tuned_later(w, 0))
+		return 0;
+	for (size_t i = 0; i < w->delegates.n; i++)
+		if (set_default_routes(w, &w->delegates.v[i], e) < 0)
+			return wrap(w, w->delegates.v[i].network.name, e);
+	return 0;
+}
+
+static int tell_status(struct multus_work *w, struct err *e)
+{
+	for (size_t i = 0; i < w->delegates.n; i++) {
+		struct multus_delegate *d = &w->delegates.v[i];
+
+		multus_status_add(&w->status, d, d->result);
+		if (d->is_master)
+			w->result = take_ptr(&d->result);
+	}
 	str_addc(&w->status, ']');
-	if (w->pod.known && multus_source_status(&w->source, &w->pod, w->status.data, e) < 0) {
-		multus_roll_back(w, n);
+	return w->pod.known ? multus_source_status(&w->source, &w->pod, w->status.data, e) : 0;
+}
+
+static int add_all(struct multus_work *w, struct err *e)
+{
+	if (add_each(w, e) < 0)
+		return -1;
+	if (finish_default_routes(w, e) < 0 || tell_status(w, e) < 0) {
+		multus_roll_back(w, w->delegates.n);
 		return -1;
 	}
 	return 0;

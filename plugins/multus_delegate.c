@@ -16,6 +16,7 @@ static void delegate_release(struct multus_delegate *d)
 	free(d->broken);
 	free(d->name);
 	json_free(d->request);
+	json_free(d->result);
 }
 
 void multus_delegates_release(struct multus_delegates *d)

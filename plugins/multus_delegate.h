@@ -19,6 +19,7 @@ struct multus_delegate {
 	char ifname[IFNAMSIZ];
 	bool is_master;               /* its result is the pod's */
 	bool filter[MULTUS_FAMILIES]; /* its default routes go */
+	json *result;                 /* of its ADD; owned, NULL: there was none */
 };
 
 struct multus_delegates {

@@ -20,6 +20,7 @@
 #   fabric_down          removes it: nodes, pods made by pod_new, mounts
 #   on NODE COMMAND...   in a node: "master" or "worker".  A node has its own network, host name, and
 #                        its own files below the folders in $fabric_private; all else is shared
+#   exec_on NODE COMMAND... &   the same in the background: $! is the command's own process
 #   node_dir NODE PATH   the same files as seen from outside: where "PATH" of that node really is
 #   pod_new NAME         a network namespace with "lo" up, at the same path in every node:
 #   pod_netns NAME       prints that path, for CNI_NETNS
@@ -47,9 +48,12 @@ in_pod() {
 pod_netns() { echo "/var/run/netns/$1"; }
 
 on() {
+	(exec_on "$@")
+}
+exec_on() {
 	_node=$1
 	shift
-	nsenter "--net=/run/netns/$_node" "--mount=$fabric_dir/$_node.mnt" "--uts=$fabric_dir/$_node.uts" -- "$@"
+	exec nsenter "--net=/run/netns/$_node" "--mount=$fabric_dir/$_node.mnt" "--uts=$fabric_dir/$_node.uts" -- "$@"
 }
 
 node_dir() {

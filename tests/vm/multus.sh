@@ -201,7 +201,7 @@ on master "$SPIDERBOX" ctl install --bin-dir /opt/cni/bin --conf-dir /etc/cni/ne
 stranger >"$(node_dir master /opt/cni/bin/stranger)"
 chmod +x "$(node_dir master /opt/cni/bin/stranger)"
 start_agent() {
-	on master "$SPIDERBOX" agent --store "dir:$store" --node master --default-network kube-system/ipvlan-eth0 \
+	exec_on master "$SPIDERBOX" agent --store "dir:$store" --node master --default-network kube-system/ipvlan-eth0 \
 		--service-cidr 10.233.0.0/18 --health-addr '' --multus-conf-dir /etc/cni/net.d >>"$VM_OUT/agent.log" 2>&1 &
 	agent=$!
 	await on master test -S /var/run/spidernet/spiderpool.sock
@@ -320,6 +320,23 @@ ok 'the status knows' await sh -c '"$0" ctl get pod d -n default -o json --store
 	jq -re ".metadata.annotations[\"k8s.v1.cni.cncf.io/network-status\"]" | jq -c "[.[] | .gateway]" | grep -x "\[null,\[\"10.77.0.1\"\]\]"' "$SPIDERBOX" "$store"
 ok 'DEL' del d
 pod_del d
+
+# --- default-route, with the coordinator's tables
+
+pod q '{"k8s.v1.cni.cncf.io/networks": "[{\"name\":\"ipvlan-eth1\",\"namespace\":\"kube-system\",\"default-route\":[\"192.168.0.253\"]}]"}'
+ok 'ADD: default-route by a network that the coordinator tunes' add q
+q0=$(interfaces q | awk '$1 == "eth0" { print $2 }')
+q1=$(interfaces q | awk '$1 == "net1" { print $2 }')
+same 'the default route' 'default via 192.168.0.253 dev net1 ' "$(ip -n q route show default)"
+same 'that of the first network is in its own table' 'default via 172.31.207.253 dev eth0 ' "$(ip -n q route show default table 101)"
+q_spoofed=$(spoofed)
+ok 'the first address answers' outside ping -n -q -c 1 -W 2 "${q0%/*}"
+ok 'so does the second' outside ping -n -q -c 1 -W 2 "${q1%/*}"
+ok 'and the pod asks' in_pod q ping -n -q -c 1 -W 2 "$client_ip"
+same 'no frame had a sender that is not its card'"'"'s' "$q_spoofed" "$(spoofed)"
+ok 'CHECK' with '.cniVersion = "1.0.0"' runtime CHECK q
+ok 'DEL' del q
+pod_del q
 
 # --- networks of files
 
@@ -503,6 +520,7 @@ for name in second strange; do
 done
 pod_del j
 : >"$work/asked"
+ok 'the agent has ended' not pgrep -f 'spiderbox agent '
 ok 'DEL: no pod, no definition, no agent, no namespace' del j ''
 same 'the stranger heard of it' 'DEL net2' "$(cat "$work/asked")"
 same 'nothing is kept any more' '' "$(on master find /var/lib/cni -type f)"
