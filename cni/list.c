@@ -605,11 +605,14 @@ bool cni_attachment_is_of(const struct cni_attachment *a, const char *container_
 
 void cni_attachment_forget(const struct cni_attachment *a, const char *why)
 {
+	bool existed = true;
 	struct err e;
 
-	log_warn("%s: %s: nobody can give it up, and it counts as gone", a->path, why);
-	if (file_remove(a->path, 0, NULL, &e) < 0)
+	if (file_remove(a->path, 0, &existed, &e) < 0)
 		log_warn_err(&e, "kept results");
+	/* else the DEL of its network was done without it */
+	if (existed)
+		log_warn("%s: %s: nobody can give it up, and it counts as gone", a->path, why);
 }
 
 void cni_cache_sweep(const char *cache_dir)

@@ -119,7 +119,8 @@ int cni_attachments(const char *cache_dir, const char *container_id, struct cni_
                     size_t *count, struct err *e) MUST_USE;
 /* Is it one of that container?  Of a file that cannot be read, the name decides. */
 bool cni_attachment_is_of(const struct cni_attachment *a, const char *container_id);
-/* Nobody can give it up any more, for the reason why: its file goes, and the log tells so. */
+/* Nobody can give it up any more, for the reason why: its file, if it is still there, goes, and the
+ * log tells so. */
 void cni_attachment_forget(const struct cni_attachment *a, const char *why);
 /* Removes what killed writers left in CACHE_DIR/results. */
 void cni_cache_sweep(const char *cache_dir);

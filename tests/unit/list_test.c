@@ -5,6 +5,7 @@
  * list_test.c - network configurations run against shell scripts as plugins: what each is given, in
  * which order, and what is kept; plugins of this very binary; files that libcni wrote.
  */
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -540,6 +541,20 @@ static void missing_plugins(void **state)
 	}
 }
 
+/* Of what a DEL has removed meanwhile there is nothing to say. */
+static void is_silent(const struct cni_attachment *a)
+{
+	AUTO_FREE char *path = file("log");
+	int before = dup(STDERR_FILENO), fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+
+	assert_true(before >= 0 && fd >= 0 && dup2(fd, STDERR_FILENO) >= 0);
+	cni_attachment_forget(a, "it is a test");
+	dup2(before, STDERR_FILENO);
+	close(before);
+	close(fd);
+	is("log", "");
+}
+
 /* They are told by their names alone. */
 static void unreadable_results(void **state)
 {
@@ -571,6 +586,7 @@ static void unreadable_results(void **state)
 		assert_false(cni_attachment_is_of(&v[0], "ci"));
 		cni_attachment_forget(&v[0], "it is a test");
 		assert_false(exists("results/n-cid-net1"));
+		is_silent(&v[0]);
 		cni_attachments_free(v, count);
 	}
 }
