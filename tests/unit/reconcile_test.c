@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* links: agent/reconcile.c agent/sysctls.c agent/metrics.c agent/thread.c datapath/ cni/record.c */
+/* links: agent/reconcile.c agent/reconcile_node.c agent/reconcile_pod.c agent/reconcile_make.c */
+/* links: agent/sysctls.c agent/metrics.c agent/thread.c datapath/ cni/record.c */
 /* links: cni/state.c cni/check.c net/ json/json.c base/ */
 /* libs: cjson mnl */
 /* flags: -Wl,--wrap=netns_nl */

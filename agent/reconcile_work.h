@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * reconcile_work.h - one round of the reconciler and what it works with; for its own files.
+ *
+ *   reconcile.c       the thread, its rounds, and the records
+ *   reconcile_node.c  the node
+ *   reconcile_pod.c   a pod, and its record
+ *   reconcile_make.c  changes, and words
+ */
+#ifndef AGENT_RECONCILE_WORK_H
+#define AGENT_RECONCILE_WORK_H
+
+#include <pthread.h>
+
+#include "agent/reconcile.h"
+#include "datapath/keep.h"
+
+/* A record, and how it stands with it. */
+struct kept {
+	struct datapath_record r;
+	int host_index;                   /* of the host end, 0: not there */
+	bool settled;                     /* the pod has what the record says */
+	bool there;                       /* in the next round as well */
+	char *node_trouble, *pod_trouble; /* told last, or NULL */
+};
+
+struct reconcile {
+	struct reconcile_config config;
+	int notices, inotify, stop;
+	struct kept *kept;
+	size_t n_kept;
+	bool began;           /* the first round is over */
+	bool powerless;       /* told that rights are missing */
+	uint32_t told;        /* by sysctls_tune */
+	unsigned int repairs; /* in this round */
+	pthread_t thread;
+};
+
+/* What the node is like in this round.  Arrays are owned. */
+struct node {
+	struct nl *nl;
+	int ns;
+	struct link *links;
+	struct addr *addrs;
+	struct route *routes;
+	struct neigh *neighs;
+	struct rule *rules;
+	struct ip *local;   /* addresses, but those on host ends */
+	struct addr *cards; /* the same, and those on other plugins' host ends */
+	size_t n_links, n_addrs, n_routes, n_neighs, n_rules, n_local, n_cards;
+};
+
+#define AUTO_NODE __attribute__((cleanup(reconcile_node_release))) struct node
+void reconcile_node_release(struct node *n);
+
+/* The pod as people know it; owned. */
+char *reconcile_name_of(const struct reconcile *k, const struct kept *p);
+void reconcile_add_trouble(struct reconcile *k, struct str *trouble, const struct err *e);
+/* Told when it is not what was told last. */
+void reconcile_settle_trouble(const struct reconcile *k, const struct kept *p, char **told,
+                              struct str *trouble);
+/* False when one of them failed. */
+bool reconcile_make_all(struct reconcile *k, const struct kept *p, struct nl *nl, const char *where,
+                        const struct keep_changes *all, struct str *trouble);
+
+enum evidence { DEAD, LIVES, UNKNOWN };
+/* *ns is the open namespace when it lives (owned); NULL is fine. */
+enum evidence reconcile_namespace_of(const struct reconcile *k, const struct datapath_record *r,
+                                     int *ns);
+
+/* The end of this pod's pair, or NULL. */
+struct link *reconcile_host_end(const struct node *n, const struct datapath_record *r);
+bool reconcile_is_host_end(const struct reconcile *k, int index);
+int reconcile_look_at_node(struct reconcile *k, struct node *n, struct err *e) MUST_USE;
+/* As keep_node_ips; owned array. */
+void reconcile_find_node_ips(const struct node *n, const struct datapath_record *r, struct ip **out,
+                             size_t *count);
+struct keep_facts reconcile_facts_of(const struct node *n, const struct link *end,
+                                     const struct ip *node_ips, size_t n_node_ips);
+/* Both arrays are taken; the result has to's elements, then v's. */
+void *reconcile_join(void *to, size_t *n, void *v, size_t more, size_t size);
+void reconcile_keep_node(struct reconcile *k, struct node *n, struct kept *p, bool whole);
+
+void reconcile_keep_pod(struct reconcile *k, const struct node *n, struct kept *p);
+
+#endif
