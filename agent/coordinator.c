@@ -17,6 +17,7 @@
 #define SERVICE_CIDRS "/apis/networking.k8s.io/v1/servicecidrs"
 #define SERVICE_CIDRS_MS 60000
 #define LIST_MS 10000
+#define HIJACKED "169.254.0.0/16" /* what the original's chart says */
 
 struct coordinator {
 	struct store *store;
@@ -44,7 +45,7 @@ static int check_list(const char *option, const char *list, struct err *e)
 	struct cidr c;
 
 	while ((one = strsep(&rest, ",")))
-		if (*one && cidr_parse(one, &c, NULL) < 0)
+		if (*one && cidr_or_ip_parse(one, &c, NULL) < 0)
 			return err_set(e, ERR_USAGE, "--%s: \"%s\" is not a CIDR", option, one);
 	return 0;
 }
@@ -292,7 +293,9 @@ static json *make_config(struct coordinator *c, unsigned int *generation, bool *
 	else
 		json_set(out, "serviceCIDR", services(c, &asked));
 	json_set(out, "hijackCIDR",
-	         array_or(json_get(spec, "hijackCIDR"), from_option(c->options->hijack_cidr)));
+	         array_or(json_get(spec, "hijackCIDR"),
+	                  from_option(c->options->hijack_cidr ? c->options->hijack_cidr
+	                                                      : HIJACKED)));
 	json_set_bool(out, "tunePodRoutes", true);
 	json_set_i64(out, "hostRuleTable", 500);
 	json_set_i64(out, "podRPFilter", 0);

@@ -98,7 +98,10 @@ static int parse(struct cni_call *c, struct err *e)
 	if (nul)
 		return err_set(e, ERR_CONFIG, "a NUL at byte %zu",
 		               (size_t)(nul - c->conf_text.data));
-	if (json_parse(c->conf_text.data, c->conf_text.len, JSON_UNIQUE, &c->conf, e) < 0)
+	/* what was made is to be taken away, whatever has been written to the file since */
+	if (json_parse(c->conf_text.data, c->conf_text.len,
+	               c->command == CNI_DEL || c->command == CNI_GC ? 0 : JSON_UNIQUE, &c->conf,
+	               e) < 0)
 		return -1;
 	if (!json_is_object(c->conf))
 		return err_set(e, ERR_CONFIG, "it is not an object");

@@ -78,6 +78,9 @@ static int read_address(const json *j, size_t n_interfaces, struct cni_ip *out, 
 	    read_ip(j, "gateway", &out->gateway, e) < 0 ||
 	    json_opt_i64(j, "interface", &interface, e) < 0)
 		return -1;
+	/* a result without interfaces is an IPAM plugin's, and a number there means nothing */
+	if (!n_interfaces && interface >= 0)
+		interface = -1;
 	if (interface < -1 || (interface >= 0 && (uint64_t)interface >= n_interfaces))
 		return err_set(e, ERR_PROTO, "interface: there is no number %lld",
 		               (long long)interface);

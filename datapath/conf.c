@@ -82,7 +82,7 @@ static int bad(const struct place *p, struct err *e)
 	if (e)
 		e->kind = ERR_CONFIG;
 	return err_wrap(e, "%s",
-	                p->agent ? "SpiderCoordinator, by way of the agent"
+	                p->agent ? "the agent (SpiderCoordinator, or an annotation of the pod)"
 	                         : "coordinator configuration");
 }
 
@@ -170,7 +170,7 @@ static int read_cidrs(const struct sources *s, const char *key, struct coordinat
 			         key, COORDINATOR_CIDRS_MAX);
 			return bad(&p, e);
 		}
-		if (cidr_parse(json_text(text), &cidr, e) < 0) {
+		if (cidr_or_ip_parse(json_text(text), &cidr, e) < 0) {
 			IGNORE(err_wrap(e, "%s", key));
 			return bad(&p, e);
 		}
@@ -183,15 +183,12 @@ static int read_policy_route(const json *item, struct coordinator_route *out, st
 {
 	struct coordinator_route r;
 	const char *dst, *gw;
-	struct ip host;
 
 	if (!json_is_object(item))
 		return err_set(e, ERR_CONFIG, "not an object with dst and gw");
 	if (json_str(item, "dst", &dst, e) < 0 || json_str(item, "gw", &gw, e) < 0)
 		return -1;
-	if (ip_parse(dst, &host, NULL) == 0)
-		r.dst = cidr_host(host);
-	else if (cidr_parse(dst, &r.dst, e) < 0)
+	if (cidr_or_ip_parse(dst, &r.dst, e) < 0)
 		return err_wrap(e, "dst");
 	if (ip_parse(gw, &r.gw, e) < 0)
 		return err_wrap(e, "gw");

@@ -56,6 +56,16 @@ int cidr_parse(const char *s, struct cidr *out, struct err *e)
 	return 0;
 }
 
+int cidr_or_ip_parse(const char *s, struct cidr *out, struct err *e)
+{
+	struct ip ip;
+
+	if (strchr(s, '/') || ip_parse(s, &ip, NULL) < 0)
+		return cidr_parse(s, out, e);
+	*out = cidr_host(ip);
+	return 0;
+}
+
 int ip_range_parse(const char *s, struct ip_range *out, struct err *e)
 {
 	const char *dash = strchr(s, '-');

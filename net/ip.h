@@ -39,6 +39,8 @@ struct ip_range_str {
 /* ERR_CONFIG with the text.  No zone, no leading zeros in IPv4 octets, no blanks. */
 int ip_parse(const char *s, struct ip *out, struct err *e) MUST_USE;
 int cidr_parse(const char *s, struct cidr *out, struct err *e) MUST_USE;
+/* An address by itself is all of its bits. */
+int cidr_or_ip_parse(const char *s, struct cidr *out, struct err *e) MUST_USE;
 /* "a-b" or "a". */
 int ip_range_parse(const char *s, struct ip_range *out, struct err *e) MUST_USE;
 

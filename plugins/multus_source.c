@@ -109,12 +109,15 @@ static json *identity(const struct cni_call *c)
 	return j;
 }
 
-/* Who can ask the API server does not wait for an agent that is not there. */
+/* Who can ask the API server does not wait for an agent that is not there; nor does STATUS, as that
+ * is what it is asked for. */
 static int ask(struct multus_source *s, const char *path, const json *body, json **answer,
                struct err *e)
 {
-	return agent_request(s->conf->agent_socket, "POST", path, body, !*s->conf->kubeconfig,
-	                     answer, mono_min(s->call->deadline, mono_in(AGENT_MS)), e);
+	bool wait = !*s->conf->kubeconfig && s->call->command != CNI_STATUS;
+
+	return agent_request(s->conf->agent_socket, "POST", path, body, wait, answer,
+	                     mono_min(s->call->deadline, mono_in(AGENT_MS)), e);
 }
 
 /* Nobody there, or another program's agent, which does not know the path. */
@@ -142,8 +145,8 @@ static int ask_after_all(struct multus_source *s, const char *path, const json *
 	if (let_in)
 		return err_set(e, why->kind, "%s; and %s", why->msg, s->away);
 	log_info("the agent is waited for: %s", why->msg);
-	if (agent_request(s->conf->agent_socket, "POST", path, body, true, answer, deadline,
-	                  &mine) < 0)
+	if (agent_request(s->conf->agent_socket, "POST", path, body, s->call->command != CNI_STATUS,
+	                  answer, deadline, &mine) < 0)
 		return err_set(e, mine.kind, "%s; and %s", mine.msg, why->msg);
 	s->direct = false;
 	return 0;

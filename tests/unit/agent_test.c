@@ -1177,6 +1177,21 @@ static void multus_status_is_written(void **state)
 	}
 }
 
+/* As the original's chart has it. */
+static void coordinator_defaults(void **state)
+{
+	static const char who[] = "{\"podNamespace\":\"default\",\"podName\":\"a\"}";
+
+	(void)state;
+	master.config.coordinator = (struct coordinator_options){ .service_cidr = "10.96.0.0/12" };
+	start_node(&master);
+	await_healthy(&master);
+	expect(&master, "GET", "/v1/coordinator/config", who, 200,
+	       "{\"mode\":\"auto\",\"overlayPodCIDR\":[],\"serviceCIDR\":[\"10.96.0.0/12\"],"
+	       "\"hijackCIDR\":[\"169.254.0.0/16\"],\"tunePodRoutes\":true,\"hostRuleTable\":500,"
+	       "\"podRPFilter\":0,\"txQueueLen\":0}");
+}
+
 static void coordinator_answer(void **state)
 {
 	static const char who[] = "{\"podNamespace\":\"default\",\"podName\":\"a\"}";
@@ -1688,6 +1703,7 @@ int main(void)
 		TEST(multus_pods),
 		TEST(multus_networks_follow),
 		TEST(multus_status_is_written),
+		TEST(coordinator_defaults),
 		TEST(coordinator_answer),
 		TEST(bad_options),
 		TEST(socket_is_roots),

@@ -186,6 +186,12 @@ static const struct refusal {
 	  6,
 	  DECODE "member \"k\" stands twice",
 	  NULL },
+	/* what was added is to be deleted */
+	{ { COMMAND("DEL") },
+	  "{\"cniVersion\":\"9.0.0\",\"name\":\"a\",\"k\":1,\"k\":2}",
+	  1,
+	  "incompatible CNI versions: 9.0.0 is not supported",
+	  NULL },
 	{ { COMMAND("ADD") }, "{\"name\":7}", 6, DECODE "name: not a string", NULL },
 	{ { COMMAND("ADD") },
 	  "{\"name\":\"a\",\"type\":{}}",
@@ -724,6 +730,20 @@ static void dns_is_kept(void **state)
 		"{\"cniVersion\":\"1.0.0\",\"dns\":{\"nameservers\":[\"10.0.0.10\"],\"x\":1}}");
 }
 
+/* What reference IPAM plugins may say, and who asks them takes no notice of. */
+static void numbers_of_no_interfaces(void **state)
+{
+	AUTO_JSON *j = NULL;
+	AUTO_CNI_RESULT r = { .n_ips = 0 };
+	static const char text[] = "{\"ips\":[{\"address\":\"10.0.0.1/24\",\"interface\":0}]}";
+	struct err e;
+
+	(void)state;
+	assert_int_equal(json_parse(text, sizeof(text) - 1, 0, &j, &e), 0);
+	assert_int_equal(cni_result_read(j, &r, &e), 0);
+	assert_int_equal(r.ips[0].interface, -1);
+}
+
 static void bad_results(void **state)
 {
 	static const char *const bad[][2] = {
@@ -733,8 +753,9 @@ static void bad_results(void **state)
 		{ "{\"ips\":[1]}", "CNI result: ips: not an array of objects" },
 		{ "{\"ips\":[{}]}", "CNI result: ips[0]: address: missing" },
 		{ "{\"ips\":[{\"address\":\"10.0.0.1/24\"},{\"address\":\"10.0.0.1\"}]}", NULL },
-		{ "{\"ips\":[{\"address\":\"10.0.0.1/24\",\"interface\":0}]}",
-		  "CNI result: ips[0]: interface: there is no number 0" },
+		{ "{\"interfaces\":[{\"name\":\"e\"}],\"ips\":[{\"address\":\"10.0.0.1/24\","
+		  "\"interface\":1}]}",
+		  "CNI result: ips[0]: interface: there is no number 1" },
 		{ "{\"ips\":[{\"address\":\"10.0.0.1/24\",\"interface\":-2}]}", NULL },
 		{ "{\"ips\":[{\"address\":\"10.0.0.1/24\",\"gateway\":\"x\"}]}", NULL },
 		{ "{\"interfaces\":[{}]}", "CNI result: interfaces[0]: name: missing" },
@@ -784,6 +805,7 @@ int main(void)
 		cmocka_unit_test(results_of_every_version),
 		cmocka_unit_test(routes_have_more_from_1_1_on),
 		cmocka_unit_test(dns_is_kept),
+		cmocka_unit_test(numbers_of_no_interfaces),
 		cmocka_unit_test(bad_results),
 	};
 

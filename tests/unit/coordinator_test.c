@@ -106,7 +106,8 @@ static void knows_its_keys(void **state)
 
 static const char agents[] =
 	"{\"mode\":\"underlay\",\"overlayPodCIDR\":[\"10.233.64.0/18\"],"
-	"\"serviceCIDR\":[\"10.233.0.0/18\",\"fd00:10::/108\"],\"hijackCIDR\":[\"169.254.0.0/16\"],"
+	"\"serviceCIDR\":[\"10.233.0.0/18\",\"fd00:10::/108\"],\"hijackCIDR\":[\"169.254.0.0/"
+	"16\",\"169.254.20.10\"],"
 	"\"policyRoutes\":[{\"dst\":\"10.1.0.0/"
 	"16\",\"gw\":\"172.31.207.253\"}],\"podMACPrefix\":\"\","
 	"\"tunePodRoutes\":false,\"podDefaultRouteNIC\":\"net1\",\"vethLinkAddress\":\"169.254.100."
@@ -120,11 +121,12 @@ static void takes_the_agents_values(void **state)
 	(void)state;
 	assert_int_equal(c.mode, COORDINATOR_UNDERLAY);
 	assert_string_equal(c.default_route_nic, "net1");
-	assert_int_equal(c.n_hijack, 4);
+	assert_int_equal(c.n_hijack, 5);
 	assert_string_equal(cidr_str(c.hijack[0]).s, "10.233.64.0/18");
 	assert_string_equal(cidr_str(c.hijack[1]).s, "10.233.0.0/18");
 	assert_string_equal(cidr_str(c.hijack[2]).s, "fd00:10::/108");
 	assert_string_equal(cidr_str(c.hijack[3]).s, "169.254.0.0/16");
+	assert_string_equal(cidr_str(c.hijack[4]).s, "169.254.20.10/32");
 	assert_int_equal(c.n_policy, 1);
 	assert_false(c.tune_pod_routes);
 	assert_string_equal(ip_str(c.veth_address).s, "169.254.100.1");
@@ -197,10 +199,10 @@ static void refuses_bad_values(void **state)
 	        "and disabled");
 	refuses("{\"mode\":1}", NULL, "mode");
 	refuses("{\"serviceCIDR\":\"10.0.0.0/8\"}", NULL, "serviceCIDR");
-	refuses("{\"serviceCIDR\":[\"10.0.0.0\"]}", NULL, "serviceCIDR");
+	refuses("{\"serviceCIDR\":[\"10.0.0\"]}", NULL, "serviceCIDR");
 	refuses("{\"hijackCIDR\":[\"10.0.0.0/33\"]}", NULL, "hijackCIDR");
 	refuses("{}", "{\"hijackCIDR\":[\"x\"]}",
-	        "SpiderCoordinator, by way of the agent: hijackCIDR");
+	        "the agent (SpiderCoordinator, or an annotation of the pod): hijackCIDR");
 	refuses("{\"podDefaultCniNic\":\"a/b\"}", NULL, "podDefaultCniNic: \"a/b\"");
 	refuses("{}", "{\"podDefaultRouteNIC\":\"0123456789abcdef\"}", "podDefaultRouteNic");
 	refuses("{\"policyRoutes\":[{\"dst\":\"10.0.0.0/8\"}]}", NULL, "policyRoutes[0]: gw");

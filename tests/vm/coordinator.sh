@@ -799,7 +799,7 @@ options_part() {
 	same 'a broken file' "the agent's configuration file /var/run/spidernet/coordinator.json: not JSON: line 2 column 1: a member name is missing" \
 		"$(call ADD h eth0 "$short" | jq -r .msg)"
 	echo '{"mode":"none"}' >"$dir/coordinator.json"
-	same 'a wrong one' '7 SpiderCoordinator, by way of the agent: mode: "none" is not one of auto, underlay, overlay and disabled' \
+	same 'a wrong one' '7 the agent (SpiderCoordinator, or an annotation of the pod): mode: "none" is not one of auto, underlay, overlay and disabled' \
 		"$(call ADD h eth0 "$short" | jq -r '"\(.code) \(.msg)"')"
 	rm "$dir/coordinator.json"
 	echo '{"mode":"underlay","serviceCIDR":["10.97.0.0/16"]}' >"$work/elsewhere.json"
