@@ -13,6 +13,7 @@
 #   coordinator  the coordinator in every mode, and in kernels without conntrack and without nf_tables
 #   keeper    an agent that keeps what the plugins made, and all of them in a kernel without IPv6
 #   multus    pods with several networks, by the plugin multus and an agent over a directory
+#   proof     the whole chain: 200 pods at once, plugins killed at each step, each of their calls failing
 #   cluster   etcd, kube-apiserver, a kube-proxy and an agent per node, pods, services
 set -eu
 
@@ -26,7 +27,7 @@ run() {
 	mkdir -p "$VM_OUT"
 	case $1 in
 	cluster) mb=3000 seconds=600 ;;
-	coordinator) mb=768 seconds=900 ;;
+	coordinator | proof) mb=768 seconds=900 ;;
 	probe | datapath | keeper) mb=768 seconds=600 ;;
 	*) mb=768 seconds=400 ;;
 	esac
@@ -57,7 +58,7 @@ failed=0
 if [ $# -gt 0 ]; then
 	run "$1"
 else
-	for topic in net probe ifacer datapath coordinator keeper multus cluster; do
+	for topic in net probe ifacer datapath coordinator keeper multus proof cluster; do
 		run "$topic"
 	done
 fi
