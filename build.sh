@@ -231,7 +231,7 @@ suite_packages() {
 	api) echo openssl curl jq python3 libcmocka-dev libmnl-dev ;;
 	vm | demo) echo gcc libcmocka-dev libmnl-dev busybox-static iproute2 nftables iptables iputils-ping kmod curl conntrack tcpdump openssl jq python3 strace procps ;;
 	measure) echo gcc openssl curl jq libcmocka-dev libmnl-dev ;;
-	bench) echo gcc openssl curl jq libcmocka-dev libmnl-dev busybox-static iproute2 nftables iputils-ping iperf3 kmod conntrack strace util-linux ;;
+	bench) echo gcc openssl curl jq libcmocka-dev libmnl-dev busybox-static iproute2 nftables iputils-ping iperf3 kmod conntrack strace procps util-linux ;;
 	chaos) echo openssl curl python3 util-linux ;;
 	esac
 }
