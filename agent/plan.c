@@ -896,6 +896,10 @@ static void answer_late(struct ledger *l, struct ledger_request *r)
 		ledger_pend(l, r);
 		l->again = true;
 	} else {
+		/* what it freed is freed: who asks again finds nothing, and may not know whose it
+		 * was */
+		if (r->n_grants && *r->uid)
+			l->config.changed(l->config.ctx, ledger_grants(l, r->pod, r->uid));
 		ledger_answer(l, r, ERR_TIMEOUT, text);
 	}
 }

@@ -1053,6 +1053,35 @@ static void delete_waits_for_another_ones_write(void **state)
 	ledger_request_free(second);
 }
 
+/* Nobody waits for the DEL any more when its write is done, and it came without names: the pod's
+ * endpoint follows all the same. */
+static void late_delete_is_shown(void **state)
+{
+	struct ledger_request *d;
+
+	(void)state;
+	make_pool("a", "10.0.0.1-10.0.0.9", "");
+	tell("a");
+	add_gives("p", "c", "10.0.0.1/16");
+	hold(true);
+	d = ledger_request_new(LEDGER_DEL, "", "", "", "c", mono_in(20000), event);
+	submit(d);
+	await_patch();
+	assert_true(ledger_abandon(d, false)); /* the ledger's from here on */
+	hold(false);
+	for (struct mono until = soon();; mono_sleep_until(mono_in(1))) {
+		bool shown;
+
+		pthread_mutex_lock(&change_lock);
+		shown = streq(last_change, "default/p uid-p 0");
+		pthread_mutex_unlock(&change_lock);
+		if (shown)
+			break;
+		assert_false(mono_passed(until));
+	}
+	assert_int_equal(records("a"), 0);
+}
+
 /* A newer sandbox is about to take the record over, and then does not. */
 static void delete_waits_for_what_is_planned(void **state)
 {
@@ -1965,6 +1994,7 @@ int main(void)
 		TEST(reserved_and_excluded),
 		TEST(delete_stops_a_waiting_add),
 		TEST(delete_waits_for_an_unknown_outcome),
+		TEST(late_delete_is_shown),
 		TEST(delete_waits_for_another_ones_write),
 		TEST(delete_waits_for_what_is_planned),
 		TEST(abandoned_is_not_planned),
