@@ -247,6 +247,19 @@ static void sweep(const struct multus_work *w)
 	cni_cache_sweep(w->conf.cni_dir);
 }
 
+/* One that cannot be read is no reason to take its container for dead. */
+static int check_valid(const json *valid, struct err *e)
+{
+	const char *text;
+
+	json_each(o, valid)
+	{
+		if (json_str(o, "containerID", &text, e) < 0 || json_str(o, "ifname", &text, e) < 0)
+			return err_wrap(e, "cni.dev/valid-attachments");
+	}
+	return 0;
+}
+
 /* Is the container one of those that the runtime knows? */
 static bool is_valid(const json *valid, const char *container_id)
 {
@@ -260,12 +273,26 @@ static bool is_valid(const json *valid, const char *container_id)
 	return false;
 }
 
-/* Of the containers that are valid, every interface. */
+static bool is_known(const char *container_id, const struct cni_attachment *v, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (cni_attachment_is_of(&v[i], container_id))
+			return true;
+	return false;
+}
+
+/* Of the containers that are valid, every interface; of those that we know nothing of, what the
+ * runtime says. */
 static json *valid_of(const json *valid, const struct cni_attachment *v, size_t n,
                       const char *network)
 {
 	json *list = json_new_array();
 
+	json_each(o, valid)
+	{
+		if (!is_known(json_str_at(o, "containerID", NULL), v, n))
+			json_append(list, json_copy(o));
+	}
 	for (size_t i = 0; i < n; i++) {
 		json *o;
 
@@ -383,9 +410,13 @@ int multus_gc(struct cni_call *c, int *code, struct err *e)
 	struct cni_attachment *v = NULL;
 	size_t count = 0;
 
-	if (multus_read_conf(&w, e) < 0 ||
-	    json_opt_arr(c->conf, "cni.dev/valid-attachments", &valid, e) < 0)
+	if (multus_read_conf(&w, e) < 0)
 		return -1;
+	if (json_opt_arr(c->conf, "cni.dev/valid-attachments", &valid, e) < 0 ||
+	    check_valid(valid, e) < 0) {
+		*code = CNI_E_CONFIG;
+		return -1;
+	}
 	if (!valid)
 		return 0; /* nobody says what is still in use */
 	if (cni_attachments(w.conf.cni_dir, NULL, &v, &count, e) < 0)

@@ -1067,6 +1067,12 @@ static void status_and_garbage(void **state)
 		"%s\"cni.dev/valid-attachments\":[{\"containerID\":\"cid\",\"ifname\":\"eth0\"}],",
 		delegates);
 	AUTO_FREE char *none = xasprintf("%s\"cni.dev/valid-attachments\":[],", delegates);
+	AUTO_FREE char *other = xasprintf(
+		"%s\"cni.dev/valid-attachments\":[{\"containerID\":\"cid\",\"ifname\":\"eth0\"},"
+		"{\"containerID\":\"live\",\"ifname\":\"eth0\"}],",
+		delegates);
+	AUTO_FREE char *odd =
+		xasprintf("%s\"cni.dev/valid-attachments\":[{\"containerID\":1}],", delegates);
 
 	(void)state;
 	three_plugins();
@@ -1081,6 +1087,14 @@ static void status_and_garbage(void **state)
 	   "{\"cniVersion\":\"1.1.0\",\"name\":\"n1\",\"type\":\"p1\",\"cni.dev/"
 	   "valid-attachments\":[{\"containerID\":\"cid\",\"ifname\":\"net1\"}]}");
 	works("GC", "1.1.0", delegates);
+	assert_true(exists("cni/cid"));
+	/* one that another program made lives as well */
+	works("GC", "1.1.0", other);
+	is("in.p0",
+	   "{\"cniVersion\":\"1.1.0\",\"name\":\"n0\",\"type\":\"p0\",\"cni.dev/"
+	   "valid-attachments\":[{\"containerID\":\"live\",\"ifname\":\"eth0\"},"
+	   "{\"containerID\":\"cid\",\"ifname\":\"eth0\"}]}");
+	fails("GC", odd, 7, "cni.dev/valid-attachments: containerID: not a string");
 	assert_true(exists("cni/cid"));
 	forget("order");
 	works("GC", "1.1.0", none);
