@@ -313,11 +313,14 @@ renumber 172.31.199.183 172.31.199.188
 becomes 'and back' gateway_is 172.31.199.183
 becomes 'everything is as before' back a
 
-on master ip address del 172.31.199.183/20 dev eth0
-on master ip address add 172.31.199.183/20 dev eth0
-on master ip route replace default via 172.31.207.253
-on master ip route replace 172.31.192.0/20 dev eth0 table 1001
-on master ip route replace default via 172.31.207.253 dev eth0 table 1001
+# by one process: it is to be sooner than the agent looks
+on master ip -batch - <<-EOF
+	address del 172.31.199.183/20 dev eth0
+	address add 172.31.199.183/20 dev eth0
+	route replace default via 172.31.207.253
+	route replace 172.31.192.0/20 dev eth0 table 1001
+	route replace default via 172.31.207.253 dev eth0 table 1001
+EOF
 becomes 'an address that comes back at once changes nothing' back a
 
 echo '# while the agent is away'
@@ -339,8 +342,10 @@ repaired 'what was flushed meanwhile' a ip address del 10.56.0.1/24 dev eth1
 
 echo '# what is not ours'
 on master ip route add 10.1.2.3/32 dev eth1 table 500
-on master ip route del 172.31.199.185/32 table 500
-on master ip route add 172.31.199.185/32 dev eth1 table 500
+on master ip -batch - <<-EOF
+	route del 172.31.199.185/32 table 500
+	route add 172.31.199.185/32 dev eth1 table 500
+EOF
 becomes 'a route in the place of ours is told' says "on the node route to 172.31.199.185/32 in table 500: another program's route"
 on master ip rule del pref 1000
 becomes 'the rest is kept' on master sh -c 'ip rule | grep -q ^1000:'
