@@ -30,13 +30,15 @@
 #   outside COMMAND...   in the client's network: a machine of the internet, reached by the router
 #   spoofed              prints how many frames were dropped as spoofed so far
 #   fabric_allow PORT MAC ADDRESS   assigns one more address; PORT is like m-eth0, w-eth1
+#   fabric_ipv6          gives all of it IPv6, every frame of which is dropped before: vsw0 fd00:172::/64,
+#                        vsw1 fd00:192::/64, the client fd00:99::2/64; last groups like the last bytes above
 
 # /run and not /var/run: the latter is a link to the former, and mounts have one name only.
 fabric_dir=/run/fabric
 fabric_private='/run/spidernet /var/lib/spidernet /var/log/spidernet /var/lib/cni /opt/cni/bin /etc/cni'
 
 # shellcheck disable=SC2034 # for those who source this
-client_ip=10.99.0.2
+client_ip=10.99.0.2 client_ip6=fd00:99::2
 
 in_vpc() { ip netns exec fabric-vpc "$@"; }
 outside() { ip netns exec fabric-client "$@"; }
@@ -76,7 +78,10 @@ spoofed() {
 }
 
 fabric_allow() {
-	in_vpc nft add element bridge fabric assigned "{ \"$1\" . $2 . $3 }"
+	case $3 in
+	*:*) in_vpc nft add element bridge fabric assigned6 "{ \"$1\" . $2 . $3 }" ;;
+	*) in_vpc nft add element bridge fabric assigned "{ \"$1\" . $2 . $3 }" ;;
+	esac
 }
 
 # _card NODE DEVICE SWITCH MAC ADDRESS/LEN POOL: a network card and what the cloud assigned to it.
@@ -142,12 +147,17 @@ fabric_up() (
 				type ifname . ether_addr . ipv4_addr
 				flags interval
 			}
+			set assigned6 {
+				type ifname . ether_addr . ipv6_addr
+				flags interval
+			}
 			counter spoofed { }
 			counter ipv6 { }
 			chain prerouting {
 				type filter hook prerouting priority -300; policy accept;
 				ether type ip iifname . ether saddr . ip saddr @assigned accept
 				ether type arp iifname . arp saddr ether . arp saddr ip @assigned accept
+				ether type ip6 iifname . ether saddr . ip6 saddr @assigned6 accept
 				ether type ip6 counter name ipv6 drop comment "no IPv6 is assigned to these cards"
 				counter name spoofed drop
 			}
@@ -171,6 +181,44 @@ fabric_up() (
 	_card worker eth1 vsw1 00:16:3e:00:00:12 192.168.0.155/24 192.168.0.161-192.168.0.165
 	ip -n master route add default via 172.31.207.253
 	ip -n worker route add default via 172.31.207.253
+)
+
+# _card6 NODE DEVICE MAC ADDRESS NET POOL: _card's, of IPv6
+_card6() {
+	_port=$(echo "$1" | cut -c1)-$2
+	case $2 in eth0) _table=1001 ;; *) _table=1002 ;; esac
+	for _address in "$4" "$6" fe80::/10; do
+		fabric_allow "$_port" "$3" "$_address"
+	done
+	ip -6 -n "$1" -batch - <<-EOF
+		address add $4/64 dev $2 nodad
+		route add $5::/64 dev $2 table $_table
+		route add default via $5::fd dev $2 table $_table
+		rule add from $4 lookup $_table priority 1500
+	EOF
+}
+
+fabric_ipv6() (
+	set -e
+	in_vpc sysctl -qw net.ipv6.conf.all.forwarding=1
+	ip -6 -n fabric-vpc -batch - <<-EOF
+		address add fd00:172::fd/64 dev vsw0 nodad
+		address add fd00:192::fd/64 dev vsw1 nodad
+		address add fd00:99::1/64 dev internet nodad
+	EOF
+	ip -6 -n fabric-client -batch - <<-EOF
+		address add $client_ip6/64 dev eth0 nodad
+		route add default via fd00:99::1
+	EOF
+	for _name in master worker; do
+		ip netns exec "$_name" sysctl -qw net.ipv6.conf.all.forwarding=1
+	done
+	_card6 master eth0 00:16:3e:00:00:01 fd00:172::183 fd00:172 fd00:172::185-fd00:172::189
+	_card6 master eth1 00:16:3e:00:00:02 fd00:192::154 fd00:192 fd00:192::156-fd00:192::160
+	_card6 worker eth0 00:16:3e:00:00:11 fd00:172::184 fd00:172 fd00:172::190-fd00:172::194
+	_card6 worker eth1 00:16:3e:00:00:12 fd00:192::155 fd00:192 fd00:192::161-fd00:192::165
+	ip -6 -n master route add default via fd00:172::fd
+	ip -6 -n worker route add default via fd00:172::fd
 )
 
 fabric_down() {

@@ -14,6 +14,7 @@
 #   keeper    an agent that keeps what the plugins made, and all of them in a kernel without IPv6
 #   multus    pods with several networks, by the plugin multus and an agent over a directory
 #   proof     the whole chain: 200 pods at once, plugins killed at each step, each of their calls failing
+#   flows     etcd, kube-apiserver, kube-proxy in each mode and an agent per node: who reaches whom by which way
 #   cluster   etcd, kube-apiserver, a kube-proxy and an agent per node, pods, services
 set -eu
 
@@ -26,7 +27,7 @@ run() {
 	rm -rf "$VM_OUT"
 	mkdir -p "$VM_OUT"
 	case $1 in
-	cluster) mb=3000 seconds=600 ;;
+	cluster | flows) mb=3000 seconds=600 ;;
 	coordinator | proof) mb=768 seconds=900 ;;
 	probe | datapath | keeper) mb=768 seconds=600 ;;
 	*) mb=768 seconds=400 ;;
@@ -58,7 +59,7 @@ failed=0
 if [ $# -gt 0 ]; then
 	run "$1"
 else
-	for topic in net probe ifacer datapath coordinator keeper multus proof cluster; do
+	for topic in net probe ifacer datapath coordinator keeper multus proof flows cluster; do
 		run "$topic"
 	done
 fi

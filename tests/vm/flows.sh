@@ -1,0 +1,345 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
+# The flows topic of the vm suite (see run.sh), inside the guest: who reaches whom by which way, with
+# kube-proxy in each mode, between pods whose networks the agents' multus made, their nodes, services, an
+# overlay network and the world.  The tables are below; flows.py tells what their columns mean.
+#
+#   pod  node    interfaces
+#   a b  master  eth0 on the card eth0
+#   c    master  eth0 on the card eth1
+#   t    master  eth0 on the card eth0, net1 on the card eth1
+#   w    worker  eth0 on the card eth0
+#   x    worker  eth0 on the card eth1
+#   p    master  eth0 of another plugin: a bridge on each node, VXLAN between them
+#   o    worker  the same
+#
+# Service svc-POD has that pod alone behind it, svc-host the master; svc-w has external addresses as well.
+# On the master a virtual address on lo is the first of all, and a node-local DNS server listens.
+set -eu
+
+here=$(cd "$(dirname "$0")" && pwd)
+# shellcheck source=tests/vm/fabric.sh
+. "$here/fabric.sh"
+# shellcheck source=tests/api/lib.sh
+. "$here/../api/lib.sh"
+# shellcheck source=tests/tap.sh
+. "$here/../tap.sh"
+tap_topic="flows: "
+
+: "${SPIDERBOX:?}" "${SERVERS_DIR:?}" "${VM_OUT:?}"
+work=/run/flows
+mkdir -p "$work"
+tap_log=$work/check
+# shellcheck source=tests/vm/kube.sh
+. "$here/kube.sh"
+KUBE_IPV6=1 kube_on_master "$@"
+trap kube_stop EXIT
+
+# ---- the table
+
+# Both modes of kube-proxy.
+cat >"$work/table" <<'TABLE'
+# pods and nodes
+ 1 a pod -> its node                                 | tcp udp http ping 46 | a         | master       | master sees a      | a/veth0                    | same | a master
+ 1 a pod -> its node's other card                    | tcp udp ping 46      | a         | master@eth1  | master sees a      | a/veth0                    | same | a master
+ 1 a pod on the second card -> its node              | tcp udp ping 46      | c         | master       | master sees c      | c/veth0                    | same | c master
+ 2 a node -> its pod, as a kubelet asks              | tcp udp http ping 46 | master    | a            | a sees master      | a/veth0                    | same | a:mark master
+ 2 a node -> its pod on the second card              | tcp udp http ping 46 | master    | c            | c sees master@eth1 | c/veth0                    | same | c:mark master
+ 2 a node as its other card -> its pod               | tcp udp ping 46      | master@eth1 | a          | a sees master@eth1 | a/veth0                    | same | a:mark master
+ 2 a node as its virtual address -> its pod          | tcp udp ping 4       | master@vip | a           | a sees master@vip  | a/veth0                    | same | a:mark master
+ 3 a pod -> a pod of the same card                   | tcp udp ping 46      | a         | b            | b sees a           | a/eth0 b/eth0              | same | a b
+ 4 a pod -> a pod of the other node, same subnet     | tcp udp ping 46      | a         | w            | w sees a           | a/eth0 m-eth0 w-eth0 w/eth0 | same | a w
+ 5 a pod -> the other subnet, other node             | tcp udp ping 46      | a         | x            | x sees a           | a/eth0 m-eth0 router w-eth1 x/eth0 | same | a x
+ 5 a pod -> the other subnet, same node              | tcp udp ping 46      | a         | c            | c sees a           | a/eth0 m-eth0 router m-eth1 c/eth0 | same | a c
+ 6 a pod -> the other node                           | tcp udp http ping 46 | a         | worker       | worker sees a      | a/eth0 m-eth0 w-eth0       | same | a worker
+ 6 a pod -> the other node's other card              | tcp udp ping 46      | a         | worker@eth1  | worker sees a      | a/eth0 m-eth0 router w-eth1 | same | a worker
+ 6 a pod on the second card -> the other node        | tcp udp ping 46      | c         | worker       | worker sees c      | c/eth0 m-eth1 router w-eth0 | same | c worker
+# services
+ 7 a pod -> a service, backend on the other node     | tcp udp http 46      | a         | svc-w        | w sees master      | a/veth0 m-eth0 w-eth0 w/eth0 | same | a master:dnat+snat w
+ 7 the same from the other node                      | tcp udp 46           | w         | svc-a        | a sees worker      | w/veth0 w-eth0 m-eth0 a/eth0 | same | w worker:dnat+snat a
+ 7 a pod -> a service, backend in the other subnet   | tcp udp 46           | a         | svc-x        | x sees master@eth1 | a/veth0 m-eth1 w-eth1 x/eth0 | same | a master:dnat+snat x
+ 7 a pod on the second card -> a service             | tcp udp 46           | c         | svc-w        | w sees master      | c/veth0 m-eth0 w-eth0 w/eth0 | same | c master:dnat+snat w
+ 7 a pod -> a service, backend on its own card       | tcp udp 46           | a         | svc-b        | b sees master      | a/veth0 b/veth0            | same | a master:dnat+snat b:mark
+ 7 a pod -> a service, backend on its node's other card | tcp udp 46        | a         | svc-c        | c sees master@eth1 | a/veth0 c/veth0            | same | a master:dnat+snat c:mark
+ 7 a pod -> itself, by a service                     | tcp udp 46           | a         | svc-a        | a sees master      | a/veth0 a/veth0            | same | a master:dnat+snat a:mark
+ 7 a pod -> a service, backend is its node           | tcp udp 46           | a         | svc-host     | master sees a      | a/veth0                    | same | a master:dnat
+ 7 a pod -> a service, backend is the other node     | tcp udp 46           | w         | svc-host     | master sees worker | w/veth0 w-eth0 m-eth0      | same | w worker:dnat+snat master
+ 7 a node -> a service, its pod                      | tcp udp 46           | master    | svc-a        | a sees master      | a/veth0                    | same | a:mark master:dnat+snat
+ 7 a node -> a service, the other node's pod         | tcp udp 46           | master    | svc-w        | w sees master      | m-eth0 w-eth0 w/eth0       | same | master:dnat+snat w
+12 a pod -> the API server, on its node              | open 4               | a         | kubernetes:443 | -                | a/veth0                    | same | a master:dnat
+12 a pod -> the API server, on the other node        | open 4               | w         | kubernetes:443 | -                | w/veth0 w-eth0 m-eth0      | same | w worker:dnat+snat master
+13 a pod -> the node-local DNS server                | tcp udp 4            | a         | dns:53       | master sees a      | a/veth0                    | same | a
+13 a pod on the second card -> it                    | tcp udp 4            | c         | dns:53       | master sees c      | c/veth0                    | same | c
+14 a pod -> an external address of a service         | tcp udp 4            | a         | balancer:80  | client sees a      | a/eth0 m-eth0 internet     | same | a
+14 the same, which hijackCIDR names                  | tcp udp 4            | a         | hijacked     | w sees master      | a/veth0 m-eth0 w-eth0 w/eth0 | same | a master:dnat+snat w
+# from outside
+ 8 outside -> node port (Local)                      | tcp udp http 46      | client    | master:30011 | a sees client      | internet m-eth0 a/veth0    | same | master:dnat a:mark
+ 8 outside -> node port (Local), pod on the second card | tcp udp 46        | client    | master:30012 | c sees client      | internet m-eth0 c/veth0    | same | master:dnat c:mark
+ 8 the other node -> node port (Local)               | tcp udp 46           | worker    | master:30011 | a sees worker      | w-eth0 m-eth0 a/veth0      | same | worker master:dnat a:mark
+ 8 a pod of the other node -> node port (Local)      | tcp udp 46           | w         | master:30011 | a sees w           | w/eth0 w-eth0 m-eth0 a/veth0 | same | w master:dnat a:mark
+ 9 outside -> node port (Cluster), pod of that node  | tcp udp http 46      | client    | master:30001 | a sees master      | internet m-eth0 a/veth0    | same | master:dnat+snat a:mark
+ 9 outside -> node port (Cluster), pod of the other node | tcp udp 46       | client    | master:30004 | w sees master      | internet m-eth0 m-eth0 w-eth0 w/eth0 | same | master:dnat+snat w
+ 9 outside -> node port (Cluster), pod in the other subnet | tcp udp 46     | client    | master:30005 | x sees master@eth1 | internet m-eth0 m-eth1 w-eth1 x/eth0 | same | master:dnat+snat x
+ 9 a pod -> node port of its own node                | tcp udp 46           | a         | master:30004 | w sees master      | a/veth0 m-eth0 w-eth0 w/eth0 | same | a master:dnat+snat w
+ 9 a pod -> node port of the other node              | tcp udp 46           | a         | worker:30004 | w sees worker      | a/eth0 m-eth0 w-eth0 w/veth0 | same | a worker:dnat+snat w:mark
+10 outside -> a pod                                  | tcp udp ping 46      | client    | a            | a sees client      | internet m-eth0 a/eth0     | same | a
+10 outside -> a pod on the second card               | tcp udp ping 46      | client    | c            | c sees client      | internet m-eth1 c/eth0     | same | c
+10 the other node -> a pod                           | tcp udp ping 46      | worker    | a            | a sees worker      | w-eth0 m-eth0 a/eth0       | same | a worker
+11 a pod -> outside                                  | tcp udp http ping 46 | a         | client       | client sees a      | a/eth0 m-eth0 internet     | same | a
+11 a pod on the second card -> outside               | tcp udp ping 46      | c         | client       | client sees c      | c/eth0 m-eth1 internet     | same | c
+# a pod with two cards
+ 2 a node -> net1                                    | tcp udp http ping 46 | master    | t@net1       | t sees master@eth1 | t/veth0                    | same | t:mark master
+ 1 net1 -> its node                                  | tcp udp ping 46      | t@net1    | master       | master sees t@net1 | t/veth0                    | same | t master
+ 7 net1 -> a service                                 | tcp udp 46           | t@net1    | svc-w        | w sees master      | t/veth0 m-eth0 w-eth0 w/eth0 | same | t master:dnat+snat w
+ 7 the first interface -> a service                  | tcp udp 46           | t         | svc-w        | w sees master      | t/veth0 m-eth0 w-eth0 w/eth0 | same | t master:dnat+snat w
+ 4 net1 -> a pod of the other node, same subnet      | tcp udp ping 46      | t@net1    | x            | x sees t@net1      | t/net1 m-eth1 w-eth1 x/eth0 | same | t x
+ 5 net1 -> the other subnet                          | tcp udp ping 46      | t@net1    | w            | w sees t@net1      | t/net1 m-eth1 router w-eth0 w/eth0 | same | t w
+ 5 the other subnet -> net1                          | tcp udp ping 46      | w         | t@net1       | t sees w           | w/eth0 w-eth0 router m-eth1 t/net1 | same | t w
+11 net1 -> outside                                   | tcp udp ping 46      | t@net1    | client       | client sees t@net1 | t/net1 m-eth1 internet     | same | t
+11 the first interface -> outside                    | tcp udp ping 46      | t         | client       | client sees t      | t/eth0 m-eth0 internet     | same | t
+13 net1 -> the node-local DNS server                 | tcp udp 4            | t@net1    | dns:53       | master sees t@net1 | t/veth0                    | same | t
+# beside an overlay network
+15 a pod -> an overlay pod of its node               | tcp udp ping 4       | a         | p            | p sees a           | a/veth0 p/eth0             | same | a master
+15 an overlay pod -> a pod of its node               | tcp udp ping 4       | p         | a            | a sees p           | p/eth0 a/veth0             | same | a:mark master
+15 a pod -> an overlay pod of the other node         | tcp udp ping 4       | a         | o            | o sees a           | a/veth0 flannel.1 o/eth0   | o/eth0 w-eth0 m-eth0 a/eth0 | a master:half worker
+15 an overlay pod -> a pod of the other node         | ping 4               | o         | a            | a sees o           | o/eth0 w-eth0 m-eth0 a/eth0 | a/veth0 flannel.1 o/eth0 | a worker
+15 the same with data                                | tcp udp 4            | o         | a            | a sees o           | o/eth0 w-eth0 m-eth0 a/eth0 | a/veth0 flannel.1 o/eth0 | a master:half worker
+ 7 an overlay pod -> a service                       | tcp udp 4            | o         | svc-a        | a sees worker      | o/eth0 w-eth0 m-eth0 a/eth0 | same | a worker:dnat+snat
+TABLE
+
+# ---- what else there is
+
+# another plugin's network: 10.244.0.0/24 on the master, 10.244.1.0/24 on the worker
+overlay() {
+	n=0
+	for node in master worker; do
+		case $node in
+		master) peer=172.31.199.184 other=1 port=m-eth0 mac=00:16:3e:00:00:01 pod=p ;;
+		*) peer=172.31.199.183 other=0 port=w-eth0 mac=00:16:3e:00:00:11 pod=o ;;
+		esac
+		pod_new "$pod"
+		ip -n "$node" -batch - <<-EOF || return 1
+			link add cni0 type bridge forward_delay 0
+			link add flannel.1 type vxlan id 1 remote $peer dstport 8472 dev eth0
+			link add veth-overlay type veth peer name eth0 netns $pod
+			link set veth-overlay master cni0 up
+			link set cni0 up
+			link set flannel.1 up
+			address add 10.244.$n.1/24 dev cni0
+			address add 10.244.$n.0/32 dev flannel.1
+			route add 10.244.$other.0/24 via 10.244.$other.0 dev flannel.1 onlink
+		EOF
+		ip -n "$pod" -batch - <<-EOF || return 1
+			link set eth0 up
+			address add 10.244.$n.2/24 dev eth0
+			route add default via 10.244.$n.1
+		EOF
+		# what answers an underlay pod leaves the node as it is
+		fabric_allow "$port" "$mac" "10.244.$n.0/24" || return 1
+		n=$((n + 1))
+	done
+}
+
+# a node-local DNS server's address and the rules that it makes
+local_dns() {
+	ip -n master -batch - <<-'EOF' || return 1
+		link add nodelocaldns type dummy
+		link set nodelocaldns up
+		address add 169.254.20.10/32 dev nodelocaldns
+		address add 10.255.0.1/32 dev lo
+	EOF
+	{
+		echo '*raw'
+		for protocol in tcp udp; do
+			echo "-A PREROUTING -d 169.254.20.10/32 -p $protocol -m $protocol --dport 53 -j CT --notrack"
+			echo "-A OUTPUT -d 169.254.20.10/32 -p $protocol -m $protocol --dport 53 -j CT --notrack"
+			echo "-A OUTPUT -s 169.254.20.10/32 -p $protocol -m $protocol --sport 53 -j CT --notrack"
+		done
+		echo COMMIT
+	} | on master iptables-restore --noflush
+}
+
+pools() {
+	cat "$here/../data/walkthrough/20-ippools.yaml"
+	while read -r name net ips node card; do
+		cat <<-YAML
+			---
+			apiVersion: spiderpool.spidernet.io/v2beta1
+			kind: SpiderIPPool
+			metadata: {name: $name}
+			spec: {default: true, ipVersion: 6, subnet: "$net::/64", gateway: "$net::fd", ips: ["$ips"],
+			  nodeName: [$node], multusName: [kube-system/ipvlan-$card]}
+		YAML
+	done <<-'END'
+		master-172-6 fd00:172 fd00:172::185-fd00:172::189 master eth0
+		master-192-6 fd00:192 fd00:192::156-fd00:192::160 master eth1
+		worker-172-6 fd00:172 fd00:172::190-fd00:172::194 worker eth0
+		worker-192-6 fd00:192 fd00:192::161-fd00:192::165 worker eth1
+	END
+}
+
+# objects, namespaces and networks of the pods, as a runtime calls for them
+pods() {
+	second='{"v1.multus-cni.io/default-network": "kube-system/ipvlan-eth1"}'
+	cat >"$work/pods" <<-END
+		a master {}
+		b master {}
+		c master $second
+		t master {"k8s.v1.cni.cncf.io/networks": "kube-system/ipvlan-eth1"}
+		w worker {}
+		x worker $second
+	END
+	while read -r name node annotations; do
+		pod_json "$name" "$node" flows "$annotations"
+	done <"$work/pods" | api_create >"$work/objects" || return 1
+	while read -r name node annotations; do
+		jq -c --arg name "$name" 'select(.metadata.name == $name)' "$work/objects" >"$work/$name.object"
+		pod_new "$name"
+		# shellcheck disable=SC2016 # expanded by the inner shell
+		on "$node" env CNI_COMMAND=ADD CNI_IFNAME=eth0 CNI_PATH=/opt/cni/bin CNI_CONTAINERID="$(container_id "$name")" \
+			CNI_NETNS="$(pod_netns "$name")" CNI_ARGS="$(pod_args "$name")" \
+			sh -c 'exec /opt/cni/bin/multus </etc/cni/net.d/00-multus.conf' >"$work/$name.result" || {
+			cat "$work/$name.result"
+			return 1
+		}
+	done <"$work/pods"
+}
+
+# what flows.py reads
+names() {
+	cat <<-END
+		place fabric-vpc
+		master master 172.31.199.183 fd00:172::183
+		master@eth1 master 192.168.0.154 fd00:192::154
+		master@vip master 10.255.0.1
+		worker worker 172.31.199.184 fd00:172::184
+		worker@eth1 worker 192.168.0.155 fd00:192::155
+		client fabric-client $client_ip $client_ip6
+		balancer fabric-client 10.99.0.9
+		dns master 169.254.20.10
+		p p 10.244.0.2
+		o o 10.244.1.2
+		kubernetes - 10.233.0.1
+		hijacked - 10.98.0.9
+	END
+	for name in a b c t w x; do
+		echo "$name $name $(addresses "$name" eth0)"
+	done
+	echo "t@net1 t $(addresses t net1)"
+	n=1
+	for name in a b c w x host; do
+		echo "svc-$name - 10.233.1.$n fd00:10:233::$n"
+		n=$((n + 1))
+	done
+}
+addresses() {
+	ip -n "$1" -j address show dev "$2" scope global | jq -r '[.[].addr_info[].local] | sort | join(" ")'
+}
+address_of() {
+	awk -v name="$1" '$1 == name { print $3, $4 }' "$work/names"
+}
+
+# service NAME NUMBER NODE-PORT POLICY EXTERNAL NODE ADDRESS ADDRESS6: a service and its endpoints
+service() {
+	jq -n --arg name "$1" --arg n "$2" --argjson port "$3" --arg policy "$4" --argjson external "$5" --arg node "$6" --arg v4 "$7" --arg v6 "$8" '
+		{apiVersion: "v1", kind: "Service", metadata: {name: $name},
+		spec: {type: "NodePort", externalTrafficPolicy: $policy, externalIPs: $external,
+			clusterIPs: ["10.233.1.\($n)", "fd00:10:233::\($n)"], clusterIP: "10.233.1.\($n)", ipFamilyPolicy: "RequireDualStack",
+			ports: [("TCP", "UDP") | {name: ascii_downcase, protocol: ., port: 80, targetPort: 8080, nodePort: $port}]}},
+		(["IPv4", $v4], ["IPv6", $v6] | {apiVersion: "discovery.k8s.io/v1", kind: "EndpointSlice", addressType: .[0],
+			metadata: {name: "\($name)-\(.[0] | ascii_downcase)", namespace: "default", labels: {"kubernetes.io/service-name": $name}},
+			ports: [("TCP", "UDP") | {name: ascii_downcase, protocol: ., port: 8080}],
+			endpoints: [{addresses: [.[1]], nodeName: $node, conditions: {ready: true, serving: true}}]})'
+}
+services() {
+	n=1
+	{
+		for name in a b c w x; do
+			case $name in w | x) node=worker ;; *) node=master ;; esac
+			external='[]'
+			[ "$name" != w ] || external='["10.98.0.9", "10.99.0.9"]'
+			# shellcheck disable=SC2046 # two words
+			service "svc-$name" "$n" "3000$n" Cluster "$external" "$node" $(address_of "$name")
+			n=$((n + 1))
+		done
+		# shellcheck disable=SC2046 # two words
+		service svc-host 6 30006 Cluster '[]' master $(address_of master)
+		# shellcheck disable=SC2046 # two words
+		service local-a 11 30011 Local '[]' master $(address_of a)
+		# shellcheck disable=SC2046 # two words
+		service local-c 12 30012 Local '[]' master $(address_of c)
+	} | api_create
+}
+
+# flows HEADING TABLE [FLAG...]
+first_port=20000
+flows() {
+	heading=$1 table=$2
+	shift 2
+	"$here/flows.py" "$work/names" "$table" "$heading" "$first_port" "$@" || failed=1
+	first_port=$((first_port + 500))
+}
+# broken HEADING PATTERN: now the table's rows that fit the pattern go wrong, by TCP alone
+broken() {
+	sed -n "/$2/s/^\([^|]*\)|[^|]*|/\1| tcp 4 |/p" "$work/table" >"$work/broken"
+	[ -s "$work/broken" ] || not_ok "$1: there is no such row"
+	flows "$1" "$work/broken" --fails
+}
+
+check 'another plugin'\''s network' overlay
+check 'a node-local DNS server and a virtual address' local_dns
+ip -n fabric-client address add 10.99.0.9/32 dev lo
+in_vpc ip route add 10.99.0.9 via "$client_ip"
+check 'etcd, kube-apiserver, deploy/, nodes and networks' kube_api fd00:10:233::/112
+check 'an agent on each node' kube_agents --multus-conf-dir /etc/cni/net.d --overlay-pod-cidr 10.244.0.0/16 \
+	--hijack-cidr 169.254.0.0/16,10.98.0.0/24
+pools >"$work/pools"
+check 'pools of both families' kubectl apply -f "$work/pools"
+dropped=$(spoofed)
+check 'six pods, by multus' pods
+[ "$failed" = 0 ] || exit 1
+names >"$work/names"
+check 'services' services
+
+kube_proxies nftables --conntrack-tcp-be-liberal
+flows nftables "$work/table" --await svc-w
+check 'kube-proxy works in mode nftables' on master nft list table ip kube-proxy
+kube_proxies_stop
+for node in master worker; do
+	on "$node" sh -c 'nft delete table ip kube-proxy && nft delete table ip6 kube-proxy'
+done
+kube_proxies iptables --conntrack-tcp-be-liberal
+flows iptables "$work/table" --await svc-w
+check 'kube-proxy works in mode iptables' on master iptables -t nat -n -L KUBE-SERVICES
+check 'not in mode nftables as well' is '' "$(on master nft list tables | grep kube-proxy)"
+for pod in a w; do
+	check "the API server talks to pod $pod" in_pod "$pod" curl -sSf --max-time 10 --cacert "$API_DIR/ca.crt" https://10.233.0.1/version
+done
+check 'no frame was dropped as spoofed' is "$dropped" "$(spoofed)"
+
+# ---- what each flow needs: without it, it fails
+
+on master nft -f - <<-'NFT'
+	table ip strict {
+		chain forward { type filter hook forward priority 0; ct state invalid drop; }
+	}
+NFT
+broken 'as without --conntrack-tcp-be-liberal' '^15 a pod -> .*other node\|^15 the same with data'
+on master nft delete table ip strict
+for pod in a c; do
+	for cidr in 10.233.0.0/18 169.254.0.0/16 10.98.0.0/24; do
+		in_pod "$pod" ip route del "$cidr"
+	done
+done
+broken 'without the ways to services' '^ 7.*| [ac] *|\|^1[23].*| [ac] *|\|^14.*hijack'
+# an agent would make it again
+kube_agents_stop
+on master ip rule del pref 1000
+broken 'without the rule on the node' '^ [12] '
+on master ip rule add pref 1000 lookup 500
+for pod in a c; do
+	in_pod "$pod" nft delete table inet spiderbox
+done
+broken 'without marks' '^ 8\|^ 2.*virtual'
+[ "$failed" = 0 ]
