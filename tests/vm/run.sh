@@ -15,7 +15,7 @@
 #   multus    pods with several networks, by the plugin multus and an agent over a directory
 #   proof     the whole chain: 200 pods at once, plugins killed at each step, each of their calls failing
 #   flows     etcd, kube-apiserver, kube-proxy in each mode and an agent per node: who reaches whom by which way
-#   cluster   etcd, kube-apiserver, a kube-proxy and an agent per node, pods, services
+#   cluster   etcd, kube-apiserver and an agent per node: pods, pools, and what goes wrong
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
