@@ -27,7 +27,7 @@ TABLE: rows of columns separated by "|"; "#" begins a comment:
                  lo, flannel.1     out of that device of a node
   back         the same of the answer; "same": the other way round
   connections  SPACE[:FLAG+FLAG...]: what nodes and pods have of it in conntrack: dnat, snat;
-               mark (bit 0x1); half (no answer seen).  The places not named have none
+               mark (bit 0x1); half (no answer seen).  The places not named have none; "none": no place
 
 Everything happens in this process: it opens its sockets in the namespaces, serves and asks.  A
 packet socket in each namespace sees what crosses each of its interfaces, and when.
@@ -412,8 +412,9 @@ class Runner:
     def exchange(self, question, seconds):
         end = time.monotonic() + seconds
         fd = question.socket.fileno()
+        self.poll.register(fd, question.wants())
         while not question.done and time.monotonic() < end:
-            self.poll.register(fd, question.wants())
+            self.poll.modify(fd, question.wants())
             for ready, _ in self.poll.poll(max(0, (end - time.monotonic()) * 1000)):
                 if ready == fd:
                     question.step()
@@ -459,7 +460,7 @@ class Runner:
             family = socket.AF_INET if digit == "4" else socket.AF_INET6
             for kind in kinds:
                 got, wrong = self.once(kind, family, sender, to, seconds)
-                want = [answer, there, back, " ".join(sorted(conns.split()))]
+                want = [answer, there, back, "" if conns == "none" else " ".join(sorted(conns.split()))]
                 if kind in ("ping", "open") and answer != "none" or answer == "-":
                     want[0] = "-"
                 if answer == "-":
@@ -489,15 +490,15 @@ def main():
     runner = Runner(names, int(sys.argv[4]))
     failed = False
     if "--await" in sys.argv[5:]:
-        failed = not runner.wait_for(sys.argv[6])
-        print(f"{'not ok' if failed else 'ok'} - flows: {heading}: {sys.argv[6]} answers in both families", flush=True)
+        if not runner.wait_for(sys.argv[6]):
+            sys.exit(f"not ok - flows: {heading}: {sys.argv[6]} does not answer")
     for columns in rows(table):
         problems = runner.row(columns, 0.7, ("answer", "there", "back")) if fails else runner.row(columns, 3)
         good = bool(problems) == fails
         failed = failed or not good
         print(f"{'ok' if good else 'not ok'} - flows: {heading}: {columns[0]} ({columns[1]})", flush=True)
         if not good:
-            for text in problems or ["nothing was wrong with it"]:
+            for text in problems[:12] or ["nothing was wrong with it"]:
                 print(f"#   {text}")
     sys.exit(1 if failed else 0)
 

@@ -13,6 +13,7 @@
 #   x    worker  eth0 on the card eth1
 #   p    master  eth0 of another plugin: a bridge on each node, VXLAN between them
 #   o    worker  the same
+#   v    master  the same, and net1 on the card eth1
 #
 # Service svc-POD has that pod alone behind it, svc-host the master; svc-w has external addresses as well.
 # On the master a virtual address on lo is the first of all, and a node-local DNS server listens.
@@ -106,6 +107,13 @@ cat >"$work/table" <<'TABLE'
 15 an overlay pod -> a pod of the other node         | ping 4               | o         | a            | a sees o           | o/eth0 w-eth0 m-eth0 a/eth0 | a/veth0 flannel.1 o/eth0 | a worker
 15 the same with data                                | tcp udp 4            | o         | a            | a sees o           | o/eth0 w-eth0 m-eth0 a/eth0 | a/veth0 flannel.1 o/eth0 | a master:half worker
  7 an overlay pod -> a service                       | tcp udp 4            | o         | svc-a        | a sees worker      | o/eth0 w-eth0 m-eth0 a/eth0 | same | a worker:dnat+snat
+ 2 a node -> net1 of an overlay pod                  | tcp udp http ping 46 | master    | v@net1       | v sees master@eth1 | v/eth0                     | same | master
+ 1 net1 of an overlay pod -> its node                | tcp udp ping 46      | v@net1    | master       | master sees v@net1 | v/eth0                     | same | master
+ 7 net1 of an overlay pod -> a service               | tcp udp 46           | v@net1    | svc-w        | w sees master      | v/eth0 m-eth0 w-eth0 w/eth0 | same | master:dnat+snat w
+ 7 an overlay pod with net1 -> a service             | tcp udp 4            | v         | svc-w        | w sees master      | v/eth0 m-eth0 w-eth0 w/eth0 | same | master:dnat+snat w
+ 4 net1 of an overlay pod -> a pod, same subnet      | tcp udp ping 46      | v@net1    | x            | x sees v@net1      | v/net1 m-eth1 w-eth1 x/eth0 | same | x
+10 outside -> net1 of an overlay pod                 | tcp udp ping 46      | client    | v@net1       | v sees client      | internet m-eth1 v/net1     | same | none
+11 net1 of an overlay pod -> outside                 | tcp udp ping 46      | v@net1    | client       | client sees v@net1 | v/net1 m-eth1 internet     | same | none
 TABLE
 
 # ---- what else there is
@@ -115,30 +123,41 @@ overlay() {
 	n=0
 	for node in master worker; do
 		case $node in
-		master) peer=172.31.199.184 other=1 port=m-eth0 mac=00:16:3e:00:00:01 pod=p ;;
-		*) peer=172.31.199.183 other=0 port=w-eth0 mac=00:16:3e:00:00:11 pod=o ;;
+		master) peer=172.31.199.184 other=1 port=m-eth0 mac=00:16:3e:00:00:01 ;;
+		*) peer=172.31.199.183 other=0 port=w-eth0 mac=00:16:3e:00:00:11 ;;
 		esac
-		pod_new "$pod"
 		ip -n "$node" -batch - <<-EOF || return 1
 			link add cni0 type bridge forward_delay 0
 			link add flannel.1 type vxlan id 1 remote $peer dstport 8472 dev eth0
-			link add veth-overlay type veth peer name eth0 netns $pod
-			link set veth-overlay master cni0 up
 			link set cni0 up
 			link set flannel.1 up
 			address add 10.244.$n.1/24 dev cni0
 			address add 10.244.$n.0/32 dev flannel.1
 			route add 10.244.$other.0/24 via 10.244.$other.0 dev flannel.1 onlink
 		EOF
-		ip -n "$pod" -batch - <<-EOF || return 1
-			link set eth0 up
-			address add 10.244.$n.2/24 dev eth0
-			route add default via 10.244.$n.1
-		EOF
 		# what answers an underlay pod leaves the node as it is
 		fabric_allow "$port" "$mac" "10.244.$n.0/24" || return 1
+		plugin >"$(node_dir "$node" /opt/cni/bin/other)"
+		chmod +x "$(node_dir "$node" /opt/cni/bin/other)"
 		n=$((n + 1))
 	done
+}
+plugin() {
+	cat <<-'SH'
+		#!/bin/sh
+		[ "$CNI_COMMAND" = ADD ] || exit 0
+		pod=${CNI_NETNS##*/}
+		case $pod in p) address=10.244.0.2 ;; v) address=10.244.0.3 ;; o) address=10.244.1.2 ;; esac
+		ip link add "veth-$pod" type veth peer name "$CNI_IFNAME" netns "$pod" || exit 1
+		ip link set "veth-$pod" master cni0 up
+		ip -n "$pod" -batch - <<-EOF || exit 1
+			link set $CNI_IFNAME up
+			address add $address/24 dev $CNI_IFNAME
+			route add default via ${address%.*}.1
+		EOF
+		echo '{"cniVersion": "0.3.1", "interfaces": [{"name": "'"$CNI_IFNAME"'", "sandbox": "'"$CNI_NETNS"'"}],
+			"ips": [{"version": "4", "interface": 0, "address": "'"$address/24"'"}]}'
+	SH
 }
 
 # a node-local DNS server's address and the rules that it makes
@@ -181,29 +200,28 @@ pools() {
 
 # objects, namespaces and networks of the pods, as a runtime calls for them
 pods() {
-	second='{"v1.multus-cni.io/default-network": "kube-system/ipvlan-eth1"}'
-	cat >"$work/pods" <<-END
-		a master {}
-		b master {}
-		c master $second
-		t master {"k8s.v1.cni.cncf.io/networks": "kube-system/ipvlan-eth1"}
-		w worker {}
-		x worker $second
-	END
-	while read -r name node annotations; do
-		pod_json "$name" "$node" flows "$annotations"
-	done <"$work/pods" | api_create >"$work/objects" || return 1
-	while read -r name node annotations; do
-		jq -c --arg name "$name" 'select(.metadata.name == $name)' "$work/objects" >"$work/$name.object"
+	jq -nc '{apiVersion: "k8s.cni.cncf.io/v1", kind: "NetworkAttachmentDefinition", metadata: {name: "other", namespace: "kube-system"},
+			spec: {config: "{\"cniVersion\": \"0.3.1\", \"name\": \"other\", \"type\": \"other\"}"}},
+		(["a", "master"], ["b", "master"], ["c", "master", "ipvlan-eth1"], ["t", "master", null, "ipvlan-eth1"],
+			["w", "worker"], ["x", "worker", "ipvlan-eth1"],
+			["p", "master", "other"], ["o", "worker", "other"], ["v", "master", "other", "ipvlan-eth1"]
+		| {apiVersion: "v1", kind: "Pod", metadata: {name: .[0], annotations: (
+				(if .[2] then {"v1.multus-cni.io/default-network": "kube-system/\(.[2])"} else {} end)
+				+ (if .[3] then {"k8s.v1.cni.cncf.io/networks": "kube-system/\(.[3])"} else {} end))},
+			spec: {nodeName: .[1], automountServiceAccountToken: false, containers: [{name: "c", image: "none"}]}})' |
+		api_create >"$work/objects" || return 1
+	jq -r 'select(.kind == "Pod") | "\(.metadata.name) \(.spec.nodeName) \(.metadata.uid)"' "$work/objects" >"$work/pods"
+	while read -r name node uid; do
 		pod_new "$name"
 		# shellcheck disable=SC2016 # expanded by the inner shell
-		on "$node" env CNI_COMMAND=ADD CNI_IFNAME=eth0 CNI_PATH=/opt/cni/bin CNI_CONTAINERID="$(container_id "$name")" \
-			CNI_NETNS="$(pod_netns "$name")" CNI_ARGS="$(pod_args "$name")" \
+		on "$node" env CNI_COMMAND=ADD CNI_IFNAME=eth0 CNI_PATH=/opt/cni/bin CNI_CONTAINERID="pod-$uid" CNI_NETNS="$(pod_netns "$name")" \
+			CNI_ARGS="IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=$name;K8S_POD_UID=$uid" \
 			sh -c 'exec /opt/cni/bin/multus </etc/cni/net.d/00-multus.conf' >"$work/$name.result" || {
 			cat "$work/$name.result"
 			return 1
 		}
 	done <"$work/pods"
+	[ "$(wc -l <"$work/pods")" = 9 ]
 }
 
 # what flows.py reads
@@ -218,58 +236,37 @@ names() {
 		client fabric-client $client_ip $client_ip6
 		balancer fabric-client 10.99.0.9
 		dns master 169.254.20.10
-		p p 10.244.0.2
-		o o 10.244.1.2
 		kubernetes - 10.233.0.1
 		hijacked - 10.98.0.9
 	END
-	for name in a b c t w x; do
-		echo "$name $name $(addresses "$name" eth0)"
+	for name in a b c t w x p o v; do
+		ip -n "$name" -o address show scope global | awk -v pod="$name" '
+			$2 ~ /^(eth0|net1)/ { split($4, a, "/"); of[$2] = of[$2] " " a[1] }
+			END { for (nic in of) print pod (nic == "eth0" ? "" : "@" nic), pod of[nic] }'
 	done
-	echo "t@net1 t $(addresses t net1)"
 	n=1
 	for name in a b c w x host; do
 		echo "svc-$name - 10.233.1.$n fd00:10:233::$n"
 		n=$((n + 1))
 	done
 }
-addresses() {
-	ip -n "$1" -j address show dev "$2" scope global | jq -r '[.[].addr_info[].local] | sort | join(" ")'
-}
-address_of() {
-	awk -v name="$1" '$1 == name { print $3, $4 }' "$work/names"
-}
-
-# service NAME NUMBER NODE-PORT POLICY EXTERNAL NODE ADDRESS ADDRESS6: a service and its endpoints
-service() {
-	jq -n --arg name "$1" --arg n "$2" --argjson port "$3" --arg policy "$4" --argjson external "$5" --arg node "$6" --arg v4 "$7" --arg v6 "$8" '
-		{apiVersion: "v1", kind: "Service", metadata: {name: $name},
-		spec: {type: "NodePort", externalTrafficPolicy: $policy, externalIPs: $external,
-			clusterIPs: ["10.233.1.\($n)", "fd00:10:233::\($n)"], clusterIP: "10.233.1.\($n)", ipFamilyPolicy: "RequireDualStack",
-			ports: [("TCP", "UDP") | {name: ascii_downcase, protocol: ., port: 80, targetPort: 8080, nodePort: $port}]}},
-		(["IPv4", $v4], ["IPv6", $v6] | {apiVersion: "discovery.k8s.io/v1", kind: "EndpointSlice", addressType: .[0],
-			metadata: {name: "\($name)-\(.[0] | ascii_downcase)", namespace: "default", labels: {"kubernetes.io/service-name": $name}},
-			ports: [("TCP", "UDP") | {name: ascii_downcase, protocol: ., port: 8080}],
-			endpoints: [{addresses: [.[1]], nodeName: $node, conditions: {ready: true, serving: true}}]})'
-}
+# services and their endpoints
 services() {
-	n=1
-	{
-		for name in a b c w x; do
-			case $name in w | x) node=worker ;; *) node=master ;; esac
-			external='[]'
-			[ "$name" != w ] || external='["10.98.0.9", "10.99.0.9"]'
-			# shellcheck disable=SC2046 # two words
-			service "svc-$name" "$n" "3000$n" Cluster "$external" "$node" $(address_of "$name")
-			n=$((n + 1))
-		done
-		# shellcheck disable=SC2046 # two words
-		service svc-host 6 30006 Cluster '[]' master $(address_of master)
-		# shellcheck disable=SC2046 # two words
-		service local-a 11 30011 Local '[]' master $(address_of a)
-		# shellcheck disable=SC2046 # two words
-		service local-c 12 30012 Local '[]' master $(address_of c)
-	} | api_create
+	jq -nc --rawfile names "$work/names" '
+		[$names / "\n" | .[] / " " | select(length > 1) | {(.[0]): .[2:]}] | add as $addresses
+		| ["svc-a", 1, "a", "master"], ["svc-b", 2, "b", "master"], ["svc-c", 3, "c", "master"], ["svc-w", 4, "w", "worker"],
+			["svc-x", 5, "x", "worker"], ["svc-host", 6, "master", "master"], ["local-a", 11, "a", "master"], ["local-c", 12, "c", "master"]
+		| . as [$name, $n, $backend, $node]
+		| {apiVersion: "v1", kind: "Service", metadata: {name: $name},
+			spec: {type: "NodePort", externalTrafficPolicy: (if $n > 10 then "Local" else "Cluster" end),
+				externalIPs: (if $name == "svc-w" then ["10.98.0.9", "10.99.0.9"] else [] end),
+				clusterIPs: ["10.233.1.\($n)", "fd00:10:233::\($n)"], clusterIP: "10.233.1.\($n)", ipFamilyPolicy: "RequireDualStack",
+				ports: ["TCP", "UDP" | {name: ascii_downcase, protocol: ., port: 80, targetPort: 8080, nodePort: (30000 + $n)}]}},
+		([0, "IPv4"], [1, "IPv6"] | {apiVersion: "discovery.k8s.io/v1", kind: "EndpointSlice", addressType: .[1],
+			metadata: {name: "\($name)-\(.[0])", namespace: "default", labels: {"kubernetes.io/service-name": $name}},
+			ports: ["TCP", "UDP" | {name: ascii_downcase, protocol: ., port: 8080}],
+			endpoints: [{addresses: [$addresses[$backend][.[0]]], nodeName: $node, conditions: {ready: true, serving: true}}]})' |
+		api_create
 }
 
 # flows HEADING TABLE [FLAG...]
@@ -287,20 +284,21 @@ broken() {
 	flows "$1" "$work/broken" --fails
 }
 
-check 'another plugin'\''s network' overlay
 check 'a node-local DNS server and a virtual address' local_dns
 ip -n fabric-client address add 10.99.0.9/32 dev lo
 in_vpc ip route add 10.99.0.9 via "$client_ip"
 check 'etcd, kube-apiserver, deploy/, nodes and networks' kube_api fd00:10:233::/112
+check 'another plugin'\''s network' overlay
 check 'an agent on each node' kube_agents --multus-conf-dir /etc/cni/net.d --overlay-pod-cidr 10.244.0.0/16 \
 	--hijack-cidr 169.254.0.0/16,10.98.0.0/24
 pools >"$work/pools"
 check 'pools of both families' kubectl apply -f "$work/pools"
 dropped=$(spoofed)
-check 'six pods, by multus' pods
+check 'nine pods, by multus' pods
 [ "$failed" = 0 ] || exit 1
 names >"$work/names"
 check 'services' services
+[ "$failed" = 0 ] || exit 1
 
 kube_proxies nftables --conntrack-tcp-be-liberal
 flows nftables "$work/table" --await svc-w
