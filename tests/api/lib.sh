@@ -18,13 +18,13 @@
 # (--unsafe-no-fsync: nobody will want the data after a power cut), API_SECONDS (180) for it
 # to become ready: in a simulated machine it takes ten times as long as the five seconds of a real one.
 
-# wait_until SECONDS COMMAND...: polls
+# wait_until SECONDS COMMAND...: polls, with pauses of WAIT_STEP (0.1) seconds
 wait_until() {
 	_end=$(($(date +%s) + $1))
 	shift
 	until "$@"; do
 		[ "$(date +%s)" -lt "$_end" ] || return 1
-		sleep 0.1
+		sleep "${WAIT_STEP:-0.1}"
 	done
 }
 

@@ -6,7 +6,7 @@ Runs the flows of TABLE between network namespaces and compares, for each of the
 whom, the links that request and answer crossed, and the connections that were then known where.
 Prints a line of TAP for each row; with --fails answer or ways must be wrong in each of them.
 FIRST-PORT: each question comes from a port of its own, and no two runs should share one.
---await: first, pods a and w ask SERVICE in each family until it answers, a minute at most.
+--await: first, pods a and w ask SERVICE in each family until it answers, 150 s at most.
 
 NAMES: lines of NAME SPACE ADDRESS [IPv6-ADDRESS]: what rows call an address, and the namespace
 (below /run/netns) that has it; "-" for one that only netfilter knows.  Of several names of an
@@ -280,19 +280,19 @@ def drain(spaces, keep=True):
     return seen
 
 
-def ways(seen, number, ports, ident):
+def ways(seen, number, ours, ports):
     """The links of the first packet of each direction, and of all others of it."""
     first, rest = ([], []), (set(), set())
     for _, name, packet in seen:
         if packet.number != number:
             continue
         if number == 1:
-            if packet.ident != ident:
+            if packet.ident not in ours:
                 continue
             back = not packet.request
-        elif packet.dport in ports:
+        elif packet.sport in ours and packet.dport in ports:
             back = False
-        elif packet.sport in ports:
+        elif packet.dport in ours and packet.sport in ports:
             back = True
         else:
             continue
@@ -339,28 +339,30 @@ def connections(space):
             at += (size + 3) & ~3
 
 
-def remembered(spaces, number, ports, ident):
-    """What each of them knows of the flow, as in the column."""
-    found = []
+def remembered(spaces, number, ident, ports):
+    """
+    What each of them knows of the flow that began with the port (of a ping: the identifier) ident, as in the
+    column; and all the ports that its client got by translation.
+    """
+    new = []
     for space in spaces:
-        if space.name.startswith("fabric-"):
+        if not space.name.startswith("fabric-"):
+            known = {connection[:2]: (space.name, *connection) for connection in connections(space)}
+            new += [known[key] for key in known.keys() - space.known]
+            space.known = known.keys()
+    ours = {ident} | {reply[4] for _, original, reply, _, _ in new if original[0] == number and original[2] == ident}
+    found = []
+    for name, original, reply, status, mark in new:
+        if number == 1:
+            if original[0] not in (1, 58) or original[5] != ident:
+                continue
+        elif original[0] != number or not ours & {original[2], original[4]} or \
+                not ports & {original[2], original[4], reply[2], reply[4]}:
             continue
-        known = set()
-        for original, reply, status, mark in connections(space):
-            key = (original, reply)
-            known.add(key)
-            if key in space.known:
-                continue
-            if number == 1:
-                if original[0] not in (1, 58) or original[5] != ident:
-                    continue
-            elif original[0] != number or not ports & {original[2], original[4], reply[2], reply[4]}:
-                continue
-            words = [word for word, on in (("dnat", status & 0x20), ("snat", status & 0x10), ("mark", mark & 1),
-                                           ("half", not status & 2)) if on]
-            found.append(space.name + (":" + "+".join(words) if words else ""))
-        space.known = known
-    return " ".join(sorted(found))
+        words = [word for word, on in (("dnat", status & 0x20), ("snat", status & 0x10), ("mark", mark & 1),
+                                       ("half", not status & 2)) if on]
+        found.append(name + (":" + "+".join(words) if words else ""))
+    return " ".join(sorted(found)), ours
 
 
 # --- the table
@@ -406,7 +408,7 @@ class Runner:
         for name, space in self.spaces.items():
             if name != "fabric-vpc":
                 space.serve(self.poll)
-        remembered(self.spaces.values(), 0, set(), 0)
+        remembered(self.spaces.values(), 0, 0, set())
         self.number = first_port
 
     def exchange(self, question, seconds):
@@ -437,17 +439,17 @@ class Runner:
         question = Question(kind, family, self.number, source, address, port)
         self.exchange(question, seconds)
         number, ports = NUMBERS[kind], {port, API if kind == "open" else port if port in PORTS and port != SERVICE else SERVED}
-        first, rest = ways(drain(spaces), number, ports, self.number)
+        known, ours = remembered(spaces, number, self.number, ports)
+        first, rest = ways(drain(spaces), number, ours, ports)
         if question.answer is None:
             answer = "none"
         else:
             answer, _, peer = question.answer.rpartition(" ")
             answer = f"{answer} {names.name.get(peer, peer)}" if answer else "-"
         wrong = [] if answer != "none" or not question.error else [question.error]
-        if kind != "open":  # others talk to the API server as well
-            for direction, links, others in zip(("request", "answer"), first, rest):
-                wrong += [f"more of the {direction} crossed {other}" for other in sorted(others - set(links))]
-        return [answer, " ".join(first[0]), " ".join(first[1]), remembered(spaces, number, ports, self.number)], wrong
+        for direction, links, others in zip(("request", "answer"), first, rest):
+            wrong += [f"more of the {direction} crossed {other}" for other in sorted(others - set(links))]
+        return [answer, " ".join(first[0]), " ".join(first[1]), known], wrong
 
     def row(self, columns, seconds, what=("answer", "there", "back", "connections")):
         """Lines about what is not as it should be."""
@@ -474,7 +476,7 @@ class Runner:
 
 
     def wait_for(self, service):
-        end = time.monotonic() + 60
+        end = time.monotonic() + 150
         for sender in "aw":
             for family in (socket.AF_INET, socket.AF_INET6):
                 while self.once("udp", family, sender, service, 0.5)[0][0] == "none":

@@ -288,6 +288,7 @@ check 'a node-local DNS server and a virtual address' local_dns
 ip -n fabric-client address add 10.99.0.9/32 dev lo
 in_vpc ip route add 10.99.0.9 via "$client_ip"
 check 'etcd, kube-apiserver, deploy/, nodes and networks' kube_api fd00:10:233::/112
+[ "$failed" = 0 ] || exit 1
 check 'another plugin'\''s network' overlay
 check 'an agent on each node' kube_agents --multus-conf-dir /etc/cni/net.d --overlay-pod-cidr 10.244.0.0/16 \
 	--hijack-cidr 169.254.0.0/16,10.98.0.0/24
@@ -325,6 +326,13 @@ on master nft -f - <<-'NFT'
 NFT
 broken 'as without --conntrack-tcp-be-liberal' '^15 a pod -> .*other node\|^15 the same with data'
 on master nft delete table ip strict
+on master nft -f - <<-'NFT'
+	table ip unmasked {
+		chain post { type filter hook postrouting priority srcnat - 1; meta mark set meta mark & 0xffffbfff; }
+	}
+NFT
+broken 'as without --masquerade-all' '^ 7 a pod -> a service, backend \(on the other node\|in the other subnet\)'
+on master nft delete table ip unmasked
 for pod in a c; do
 	for cidr in 10.233.0.0/18 169.254.0.0/16 10.98.0.0/24; do
 		in_pod "$pod" ip route del "$cidr"

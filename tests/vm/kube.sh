@@ -68,7 +68,10 @@ _kube_network() {
 
 kube_api() {
 	API_BIND=0.0.0.0 API_HOST=172.31.199.183 API_PORT=6443 API_SANS=IP:10.233.0.1 API_FLAGS="--service-cluster-ip-range 10.233.0.0/18${1:+,$1}"
+	# each look at it takes the time from it: the guest has one CPU
+	WAIT_STEP=0.5 API_SECONDS=300
 	api_start "$work/api" || return 1
+	WAIT_STEP=0.1
 	kubectl apply -f "$here/../data/nad-crd.yaml" -f "$here/../../deploy/" || return 1
 	for kind in k8s.cni.cncf.io/v1/network-attachment-definitions spiderpool.spidernet.io/v2beta1/spiderippools \
 		spiderpool.spidernet.io/v2beta1/spiderendpoints; do

@@ -27,7 +27,8 @@ run() {
 	rm -rf "$VM_OUT"
 	mkdir -p "$VM_OUT"
 	case $1 in
-	cluster | flows) mb=3000 seconds=600 ;;
+	cluster) mb=3000 seconds=600 ;;
+	flows) mb=3000 seconds=900 ;;
 	coordinator | proof) mb=768 seconds=900 ;;
 	probe | datapath | keeper) mb=768 seconds=600 ;;
 	*) mb=768 seconds=400 ;;
