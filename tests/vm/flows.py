@@ -6,7 +6,7 @@ Runs the flows of TABLE between network namespaces and compares, for each of the
 whom, the links that request and answer crossed, and the connections that were then known where.
 Prints a line of TAP for each row; with --fails answer or ways must be wrong in each of them.
 FIRST-PORT: each question comes from a port of its own, and no two runs should share one.
---await: first, pods a and w ask SERVICE in each family until it answers, 150 s at most.
+--await: first, pods a and w ask SERVICE in each family until it answers, 400 s at most.
 
 NAMES: lines of NAME SPACE ADDRESS [IPv6-ADDRESS]: what rows call an address, and the namespace
 (below /run/netns) that has it; "-" for one that only netfilter knows.  Of several names of an
@@ -476,13 +476,13 @@ class Runner:
 
 
     def wait_for(self, service):
-        end = time.monotonic() + 150
+        end = time.monotonic() + 400
         for sender in "aw":
             for family in (socket.AF_INET, socket.AF_INET6):
                 while self.once("udp", family, sender, service, 0.5)[0][0] == "none":
                     if time.monotonic() > end:
                         return False
-                    time.sleep(0.2)
+                    time.sleep(0.5)
         return True
 
 

@@ -4,11 +4,11 @@
 #
 # kube.sh - Kubernetes for the two nodes of fabric.sh (sourced, after fabric.sh and tests/api/lib.sh):
 # etcd and kube-apiserver on the master, a kube-proxy and an agent on each node, all of it real.
-# Kubelets and controllers are missing: nodes, pods' states and EndpointSlices are written by the
-# tests.  Needs SPIDERBOX, SERVERS_DIR, VM_OUT (logs go there), $work (a folder) and $here.
+# Kubelets and controllers are missing: nodes and EndpointSlices are written by the tests.
+# Needs SPIDERBOX, SERVERS_DIR, VM_OUT (logs go there), $work (a folder) and $here.
 #
 #   kube_on_master "$@"     first of all: makes the fabric and runs the script again on the master,
-#                           where the API server listens; there it returns
+#                           where the API server listens; there it returns.  KUBE_IPV6: fabric_ipv6 as well
 #   kube_api [CIDR]         etcd, API server, deploy/, both nodes, networks ipvlan-eth0 and -eth1; CIDR: services of
 #                           IPv6, and then nodes have the addresses of fabric_ipv6
 #   kube_proxies MODE [FLAG]...    starts one on each node: iptables or nftables; does not wait for it
