@@ -374,6 +374,7 @@ static int start_cniconf(struct agent *a, struct err *e)
 		.socket = a->config.socket,
 		.host = env("KUBERNETES_SERVICE_HOST"),
 		.port = env("KUBERNETES_SERVICE_PORT"),
+		.members = a->config.settings ? a->config.settings->multus : NULL,
 	};
 
 	if (!c.dir)

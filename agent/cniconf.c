@@ -203,6 +203,7 @@ static void conf_text(const struct cniconf_config *c, const char *network, const
 	json_set(o, "systemNamespaces", json_new_array());
 	json_set_str(o, "kubeconfig", kubeconfig);
 	json_set_str(o, MULTUS_MARK, c->socket);
+	json_each(m, c->members) json_set(o, json_name(m), json_copy(m));
 	json_print_pretty(o, out);
 }
 

@@ -14,6 +14,7 @@
 #include <stdbool.h>
 
 #include "base/err.h"
+#include "json/json.h"
 
 /* Borrowed. */
 struct cniconf_config {
@@ -24,6 +25,7 @@ struct cniconf_config {
 	const char *kubeconfig;  /* a file to name instead of ours; NULL: ours */
 	const char *account;     /* the service account's folder, for ours; NULL: no API server */
 	const char *host, *port; /* of the API server, for ours */
+	const json *members;     /* of 00-multus.conf, besides or instead of ours; NULL: none */
 };
 
 struct cniconf;

@@ -29,7 +29,7 @@ const struct settings settings_default = {
 static const char foreign[] = FOREIGN;
 static const char known[] =
 	"enableIPv4 enableIPv6 enableStatefulSet enableKubevirtStaticIP enableIPConflictDetection "
-	"enableGatewayDetection tuneSysctlConfig ipamUnixSocketPath " FOREIGN;
+	"enableGatewayDetection tuneSysctlConfig ipamUnixSocketPath multusConf " FOREIGN;
 
 /* Sections, the member of each that switches its part on, or of a section in it, and all members.
  */
@@ -80,10 +80,24 @@ static void tell(const char *path, const json *root)
 		log_info("%s: nothing is done here for %s", path, wanted.data);
 }
 
+/* What follows from the node and from us is not to be said here. */
+static int check_multus(const json *o, struct err *e)
+{
+	json_each(m, o)
+	{
+		if (json_is_known(
+			    "type name confDir clusterNetwork delegates kubeconfig agentSocket",
+			    json_name(m)))
+			return err_set(e, ERR_CONFIG, "multusConf: %s cannot be set", json_name(m));
+	}
+	return 0;
+}
+
 static int read_keys(const json *root, struct settings *out, struct err *e)
 {
 	struct settings s = settings_default;
 	const char *socket = "";
+	const json *multus = NULL;
 
 	if (json_opt_bool(root, "enableIPv4", &s.ipv4, e) < 0 ||
 	    json_opt_bool(root, "enableIPv6", &s.ipv6, e) < 0 ||
@@ -92,7 +106,8 @@ static int read_keys(const json *root, struct settings *out, struct err *e)
 	    json_opt_bool(root, "enableIPConflictDetection", &s.conflict_detection, e) < 0 ||
 	    json_opt_bool(root, "enableGatewayDetection", &s.gateway_detection, e) < 0 ||
 	    json_opt_bool(root, "tuneSysctlConfig", &s.tune_sysctls, e) < 0 ||
-	    json_opt_str(root, "ipamUnixSocketPath", &socket, e) < 0)
+	    json_opt_str(root, "ipamUnixSocketPath", &socket, e) < 0 ||
+	    json_opt_obj(root, "multusConf", &multus, e) < 0 || check_multus(multus, e) < 0)
 		return -1;
 	if (!s.ipv4 && !s.ipv6)
 		return err_set(
@@ -102,6 +117,7 @@ static int read_keys(const json *root, struct settings *out, struct err *e)
 		return err_set(e, ERR_CONFIG, "ipamUnixSocketPath: \"%s\" is not an absolute path",
 		               socket);
 	s.socket = xstrdup(*socket ? socket : SETTINGS_SOCKET);
+	s.multus = json_first(multus) ? json_copy(multus) : NULL;
 	*out = s;
 	return 0;
 }
@@ -192,6 +208,8 @@ void settings_release(struct settings *s)
 {
 	free(s->socket);
 	free(s->cluster_network);
+	json_free(s->multus);
+	s->multus = NULL;
 	s->socket = NULL;
 	s->cluster_network = NULL;
 }

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 
 #include "base/err.h"
+#include "json/json.h"
 
 #define SETTINGS_SOCKET "/var/run/spidernet/spiderpool.sock"
 #define SETTINGS_MAX (256 * 1024) /* bytes of conf.yml */
@@ -20,6 +21,7 @@ struct settings {
 	bool gateway_detection;  /* enableGatewayDetection */
 	bool tune_sysctls;       /* tuneSysctlConfig */
 	char *socket;            /* ipamUnixSocketPath; owned */
+	json *multus;            /* multusConf: members of 00-multus.conf; owned, NULL: none */
 	char *cluster_network;   /* clusterNetwork, a file beside conf.yml; owned, NULL: none */
 };
 

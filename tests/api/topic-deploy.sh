@@ -24,6 +24,7 @@ conf_keys() {
 		echo enableKubevirtStaticIP
 		echo enableStatefulSet
 		echo ipamUnixSocketPath
+		echo multusConf
 		echo tuneSysctlConfig
 	} >"$conf/keys"
 	sed -n 's/^\([A-Za-z0-9]*\): .*/\1/p' "$conf/conf.yml" | LC_ALL=C sort | diff "$conf/keys" - || return 1

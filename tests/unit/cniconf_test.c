@@ -104,6 +104,27 @@ static void is(const char *path, const char *want)
 	assert_string_equal(got, want);
 }
 
+/* What the user adds, and what he changes. */
+static void members_of_the_users(void **state)
+{
+	static const char text[] = "{\"cniVersion\":\"1.1.0\",\"globalNamespaces\":\"a,b\"}";
+	struct cniconf_config c = config();
+	AUTO_JSON *members = NULL;
+	AUTO_JSON *conf = NULL;
+	AUTO_FREE char *got = NULL;
+
+	(void)state;
+	assert_int_equal(json_parse(text, sizeof(text) - 1, 0, &members, NULL), 0);
+	c.members = members;
+	write_account("t0ken\n");
+	rounds(&c);
+	got = contents(conf_path);
+	assert_int_equal(json_parse(got, strlen(got), 0, &conf, NULL), 0);
+	assert_string_equal(json_str_at(conf, "cniVersion", NULL), "1.1.0");
+	assert_string_equal(json_str_at(conf, "globalNamespaces", NULL), "a,b");
+	assert_string_equal(json_str_at(conf, "type", NULL), "multus");
+}
+
 static void what_stands_in_them(void **state)
 {
 	struct cniconf_config c = config();
@@ -386,6 +407,7 @@ static void temporary_files(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(members_of_the_users, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_stands_in_them, setup, teardown),
 		cmocka_unit_test_setup_teardown(which_network, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_is_not_ours, setup, teardown),

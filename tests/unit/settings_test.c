@@ -134,6 +134,13 @@ static void every_key(void **state)
 	assert_int_equal(read_text("ipamUnixSocketPath: /run/x.sock", &s, &log, &e), 0);
 	assert_string_equal(s.socket, "/run/x.sock");
 	settings_release(&s);
+	assert_int_equal(read_text("multusConf: {namespaceIsolation: true}", &s, &log, &e), 0);
+	assert_true(json_truth(json_get(s.multus, "namespaceIsolation")));
+	settings_release(&s);
+	assert_int_equal(read_text("multusConf: {agentSocket: /x}", &s, &log, &e), -1);
+	assert_non_null(strstr(e.msg, "multusConf: agentSocket cannot be set"));
+	assert_int_equal(read_text("multusConf: [1]", &s, &log, &e), -1);
+	assert_int_equal(e.kind, ERR_CONFIG);
 }
 
 static void log_ends(const char *text, const char *want)
