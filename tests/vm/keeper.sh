@@ -39,8 +39,7 @@ trap 'exit 130' INT TERM
 
 # agent_start [COMMAND...]: on master, by way of the command
 agent_start() {
-	# no function: its process would not be the agent's
-	nsenter --net=/run/netns/master "--mount=$fabric_dir/master.mnt" "--uts=$fabric_dir/master.uts" -- "$@" \
+	exec_on master "$@" \
 		"$SPIDERBOX" agent --config-path "$work/conf.yml" --store "dir:$work/store" --node master --health-addr '' \
 		--service-cidr 10.233.0.0/18 >>"$log" 2>&1 &
 	agent=$!
