@@ -6,9 +6,11 @@
 #include <linux/fib_rules.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "net/nl.h"
 #include "net/notices.h"
 
 #define RECEIVE_BYTES 8192 /* the kernel cuts what is longer, and the rest tells nothing new */
@@ -43,6 +45,21 @@ static const void *header(const struct nlmsghdr *m, size_t len)
 	return m->nlmsg_len >= NLMSG_LENGTH(len) ? NLMSG_DATA(m) : NULL;
 }
 
+/* A number among the attributes behind a family header of that length. */
+static uint32_t number(const struct nlmsghdr *m, size_t header_len, uint16_t type,
+                       uint32_t otherwise)
+{
+	size_t start = NLMSG_SPACE(header_len);
+	const void *v = NULL;
+
+	if (m->nlmsg_len > start)
+		v = nl_attr_in((const char *)m + start, m->nlmsg_len - start, type,
+		               sizeof(otherwise), NULL);
+	if (v)
+		memcpy(&otherwise, v, sizeof(otherwise));
+	return otherwise;
+}
+
 static struct notice parse(const struct nlmsghdr *m)
 {
 	struct notice n = { .type = m->nlmsg_type };
@@ -64,10 +81,14 @@ static struct notice parse(const struct nlmsghdr *m)
 		break;
 	case RTM_NEWROUTE:
 	case RTM_DELROUTE:
-	case RTM_NEWRULE: /* struct fib_rule_hdr has the table at the same place */
+	case RTM_NEWRULE: /* struct fib_rule_hdr has the table at the same place, as FRA_TABLE is */
 	case RTM_DELRULE:
 		route = header(m, sizeof(*route));
-		n.table = route ? route->rtm_table : 0;
+		if (!route)
+			break;
+		n.table = number(m, sizeof(*route), RTA_TABLE, route->rtm_table);
+		if (m->nlmsg_type == RTM_NEWROUTE || m->nlmsg_type == RTM_DELROUTE)
+			n.index = (int)number(m, sizeof(*route), RTA_OIF, 0);
 		break;
 	case RTM_NEWNEIGH:
 	case RTM_DELNEIGH:
@@ -90,10 +111,13 @@ bool notices_take(int fd, notices_pick pick, void *arg)
 		ssize_t got = recv(fd, buf, sizeof(buf), 0);
 		size_t left = got > 0 ? (size_t)got : 0;
 
-		if (got < 0 && errno == ENOBUFS)
+		if (got < 0 && errno == ENOBUFS) {
 			any = true;
-		else if (got == 0 || (got < 0 && errno != EINTR))
+			if (pick)
+				pick(&(const struct notice){ .type = NLMSG_OVERRUN }, arg);
+		} else if (got == 0 || (got < 0 && errno != EINTR)) {
 			return any;
+		}
 		for (const struct nlmsghdr *m = (const void *)buf; left >= sizeof(*m);) {
 			size_t step = NLMSG_ALIGN(m->nlmsg_len);
 			struct notice n;

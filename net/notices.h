@@ -20,9 +20,9 @@ enum notices_of {
 };
 
 struct notice {
-	uint16_t type;  /* RTM_NEWLINK, RTM_DELROUTE, ... */
-	int index;      /* interface of a link, an address or a neighbour, else 0 */
-	uint8_t table;  /* of a route or a rule; RT_TABLE_COMPAT for those above 255 */
+	uint16_t type;  /* RTM_NEWLINK, RTM_DELROUTE, ...; NLMSG_OVERRUN: some were lost */
+	int index;      /* interface, 0: none, of a rule, or a route with several nexthops */
+	uint32_t table; /* of a route or a rule */
 	uint16_t state; /* of a neighbour: NUD_* */
 };
 
@@ -30,7 +30,8 @@ struct notice {
 int notices_open(enum notices_of groups, int *fd, struct err *e) MUST_USE;
 
 typedef bool (*notices_pick)(const struct notice *n, void *arg);
-/* Takes all that wait in fd.  Did pick (NULL: always yes) say yes to one, or were some lost? */
+/* Takes all that wait in fd.  Did pick (NULL: always yes) say yes to one, or were some lost?  Of
+ * that pick is told as well, whatever it says. */
 bool notices_take(int fd, notices_pick pick, void *arg);
 
 #endif
