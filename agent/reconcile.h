@@ -4,9 +4,10 @@
  * on the node the rule, the routes, the neighbours and the host ends; in the pods what leads to the
  * node's addresses, when these change.  docs/datapath.md.
  *
- * Changes are heard of by netlink, and made good a moment later; once a minute everything is looked
- * at.  Only what is ours is touched (datapath/keep.h).  Records whose namespace is gone are
- * removed, and with the last of them the node's rule.
+ * Changes are heard of by netlink, and what concerns a pod is made good a moment later by looking
+ * at that pod alone; once a minute everything is looked at.  Only what is ours is touched
+ * (datapath/keep.h).  Records whose namespace is gone are removed, and with the last of them the
+ * node's rule.
  */
 #ifndef AGENT_RECONCILE_H
 #define AGENT_RECONCILE_H

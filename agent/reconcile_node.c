@@ -8,7 +8,13 @@
 #include "agent/reconcile_work.h"
 #include "agent/sysctls.h"
 #include "base/log.h"
+#include "net/netns.h"
 #include "net/sysctl.h"
+
+int reconcile_node_open(struct node *n, struct err *e)
+{
+	return netns_open_self(&n->ns, e) < 0 || nl_open(NETLINK_ROUTE, &n->nl, e) < 0 ? -1 : 0;
+}
 
 void reconcile_node_release(struct node *n)
 {
@@ -45,7 +51,7 @@ struct link *reconcile_host_end(const struct node *n, const struct datapath_reco
 	return l;
 }
 
-bool reconcile_is_host_end(const struct reconcile *k, int index)
+static bool is_host_end(const struct reconcile *k, int index)
 {
 	for (size_t i = 0; i < k->n_kept; i++)
 		if (k->kept[i].host_index == index)
@@ -54,7 +60,7 @@ bool reconcile_is_host_end(const struct reconcile *k, int index)
 }
 
 /* Of the coordinator's making.  On a node with many pods these have most of its addresses. */
-static bool is_pairs_end(const struct reconcile *k, int index)
+bool reconcile_is_pairs_end(const struct reconcile *k, int index)
 {
 	for (size_t i = 0; i < k->n_kept; i++)
 		if (k->kept[i].host_index == index)
@@ -62,12 +68,13 @@ static bool is_pairs_end(const struct reconcile *k, int index)
 	return false;
 }
 
+/* Of those that are looked at. */
 static bool uses(const struct reconcile *k, uint8_t family)
 {
 	for (size_t i = 0; i < k->n_kept; i++)
-		for (size_t j = 0; j < k->kept[i].r.n_pod_ips; j++)
-			if (k->kept[i].r.pod_ips[j].family == family)
-				return true;
+		if (k->kept[i].look &&
+		    ip_first_of(k->kept[i].r.pod_ips, k->kept[i].r.n_pod_ips, family))
+			return true;
 	return false;
 }
 
@@ -95,10 +102,10 @@ static int list_family(struct reconcile *k, struct node *n, int family, struct e
 	for (size_t i = 0; i < k->n_kept; i++) {
 		uint32_t table = k->kept[i].r.host_table;
 		struct route *routes;
-		bool had = false;
+		bool had = !k->kept[i].look;
 
 		for (size_t j = 0; j < i && !had; j++)
-			had = k->kept[j].r.host_table == table;
+			had = k->kept[j].look && k->kept[j].r.host_table == table;
 		if (had)
 			continue;
 		if (route_list(n->nl, family, table, &routes, &count, e) < 0)
@@ -108,25 +115,192 @@ static int list_family(struct reconcile *k, struct node *n, int family, struct e
 	return 0;
 }
 
-int reconcile_look_at_node(struct reconcile *k, struct node *n, struct err *e)
+/* A copy with room for one more. */
+static void *copy(const void *v, size_t n, size_t size)
+{
+	void *to = xcalloc(n + 1, size);
+
+	if (n)
+		memcpy(to, v, n * size);
+	return to;
+}
+
+static struct link *link_of(struct link *v, size_t n, int index)
+{
+	for (size_t i = 0; i < n; i++)
+		if (v[i].index == index)
+			return &v[i];
+	return NULL;
+}
+
+static void add_link(struct link **v, size_t *n, const struct link *l)
+{
+	*v = xrealloc(*v, (*n + 1) * sizeof(**v));
+	(*v)[(*n)++] = *l;
+}
+
+int reconcile_find_end(struct node *n, const struct datapath_record *r, struct err *e)
+{
+	struct link l;
+	struct err mine;
+
+	if (link_named(n, r->host_link))
+		return 0;
+	if (link_get(n->nl, r->host_link, &l, &mine) == 0)
+		add_link(&n->links, &n->n_links, &l);
+	else if (mine.kind != ERR_NOT_FOUND)
+		return err_copy(e, &mine);
+	return 0;
+}
+
+int reconcile_find_ends(struct reconcile *k, struct node *n, struct err *e)
+{
+	for (size_t i = 0; i < k->n_kept; i++) {
+		struct kept *p = &k->kept[i];
+		const struct link *l;
+
+		if (!p->look)
+			continue;
+		if (reconcile_find_end(n, &p->r, e) < 0)
+			return -1;
+		l = reconcile_host_end(n, &p->r);
+		p->host_index = l ? l->index : 0;
+	}
+	return 0;
+}
+
+/* Those that are on no pair are remembered, as long as nothing is heard of others. */
+static void remember(struct reconcile *k, const struct addr *v, size_t count)
+{
+	struct addr *addrs = xcalloc(count + 1, sizeof(*addrs));
+	size_t n = 0;
+
+	for (size_t i = 0; i < count; i++)
+		if (!reconcile_is_pairs_end(k, v[i].index))
+			addrs[n++] = v[i];
+	free(k->addrs);
+	k->addrs = addrs;
+	k->n_addrs = n;
+}
+
+/* Of a pod in the making: the node's addresses, and link-local ones.  They change nothing. */
+static bool has_same(const struct addr *v, size_t n, const struct addr *a, bool anywhere)
+{
+	for (size_t i = 0; i < n; i++)
+		if (ip_equal(v[i].local.ip, a->local.ip) &&
+		    (anywhere || (v[i].index == a->index && v[i].local.len == a->local.len &&
+		                  v[i].flags == a->flags)))
+			return true;
+	return ip_is_link_local(a->local.ip);
+}
+
+int reconcile_node_changed(struct reconcile *k, struct node *n, bool *changed, struct err *e)
+{
+	AUTO_FREE struct addr *before = NULL;
+	struct addr *v;
+	size_t n_before = k->n_addrs, count;
+	bool others = false;
+
+	for (size_t i = 0; i < k->heard.n_indexes && !others; i++)
+		others = !reconcile_is_pairs_end(k, k->heard.indexes[i]);
+	if (!others)
+		return 0;
+	if (addr_list(n->nl, 0, 0, &v, &count, e) < 0)
+		return -1;
+	before = take_ptr(&k->addrs);
+	remember(k, v, count);
+	free(v);
+	for (size_t i = 0; i < n_before && !*changed; i++)
+		*changed = !has_same(k->addrs, k->n_addrs, &before[i], false);
+	for (size_t i = 0; i < k->n_addrs && !*changed; i++)
+		*changed = !has_same(before, n_before, &k->addrs[i], true);
+	return 0;
+}
+
+/* Interfaces of addresses that a pod may go by. */
+static int link_cards(struct reconcile *k, struct node *n, struct err *e)
+{
+	for (size_t i = 0; i < k->n_addrs; i++) {
+		int index = k->addrs[i].index;
+		struct link l;
+		struct err mine;
+
+		if (ip_is_link_local(k->addrs[i].local.ip) || link_of(k->links, k->n_links, index))
+			continue;
+		if (link_get_index(n->nl, index, &l, &mine) == 0)
+			add_link(&k->links, &k->n_links, &l);
+		else if (mine.kind != ERR_NOT_FOUND)
+			return err_copy(e, &mine);
+	}
+	n->links =
+		reconcile_join(n->links, &n->n_links, copy(k->links, k->n_links, sizeof(*k->links)),
+	                       k->n_links, sizeof(*k->links));
+	return 0;
+}
+
+/* What else there is on the ends of those that are looked at. */
+static int look_at_ends(struct reconcile *k, struct node *n, struct err *e)
+{
+	n->addrs = copy(k->addrs, k->n_addrs, sizeof(*k->addrs));
+	n->n_addrs = k->n_addrs;
+	for (size_t i = 0; i < k->n_kept; i++) {
+		int index = k->kept[i].look ? k->kept[i].host_index : 0;
+		struct neigh *neighs;
+		struct addr *addrs;
+		size_t count, left = 0;
+
+		for (size_t j = 0; j < i && index; j++)
+			if (k->kept[j].look && k->kept[j].host_index == index)
+				index = 0;
+		if (!index)
+			continue;
+		if (neigh_list(n->nl, 0, index, &neighs, &count, e) < 0)
+			return -1;
+		n->neighs = reconcile_join(n->neighs, &n->n_neighs, neighs, count, sizeof(*neighs));
+		if (addr_list(n->nl, 0, index, &addrs, &count, e) < 0)
+			return -1;
+		/* another plugin's are remembered */
+		for (size_t j = 0; j < n->n_addrs; j++)
+			if (n->addrs[j].index != index)
+				n->addrs[left++] = n->addrs[j];
+		n->n_addrs = left;
+		n->addrs = reconcile_join(n->addrs, &n->n_addrs, addrs, count, sizeof(*addrs));
+	}
+	return link_cards(k, n, e);
+}
+
+static int look_at_everything(struct reconcile *k, struct node *n, struct err *e)
 {
 	if (addr_list(n->nl, 0, 0, &n->addrs, &n->n_addrs, e) < 0 ||
 	    neigh_list(n->nl, 0, 0, &n->neighs, &n->n_neighs, e) < 0)
 		return -1;
+	remember(k, n->addrs, n->n_addrs);
+	free(k->links);
+	k->links = NULL;
+	k->n_links = 0;
+	for (size_t i = 0; i < k->n_addrs; i++) {
+		const struct link *l = link_of(n->links, n->n_links, k->addrs[i].index);
+
+		if (l && !ip_is_link_local(k->addrs[i].local.ip) &&
+		    !link_of(k->links, k->n_links, l->index))
+			add_link(&k->links, &k->n_links, l);
+	}
+	return 0;
+}
+
+int reconcile_look_at_node(struct reconcile *k, struct node *n, bool all, struct err *e)
+{
+	if ((all ? look_at_everything(k, n, e) : look_at_ends(k, n, e)) < 0)
+		return -1;
 	for (uint8_t family = 4; family <= 6; family += 2)
 		if (uses(k, family) && list_family(k, n, family, e) < 0)
 			return -1;
-	for (size_t i = 0; i < k->n_kept; i++) {
-		const struct link *l = reconcile_host_end(n, &k->kept[i].r);
-
-		k->kept[i].host_index = l ? l->index : 0;
-	}
 	n->local = xcalloc(n->n_addrs + 1, sizeof(*n->local));
 	n->cards = xcalloc(n->n_addrs + 1, sizeof(*n->cards));
 	for (size_t i = 0; i < n->n_addrs; i++) {
-		if (!reconcile_is_host_end(k, n->addrs[i].index))
+		if (!is_host_end(k, n->addrs[i].index))
 			n->local[n->n_local++] = n->addrs[i].local.ip;
-		if (!is_pairs_end(k, n->addrs[i].index))
+		if (!reconcile_is_pairs_end(k, n->addrs[i].index))
 			n->cards[n->n_cards++] = n->addrs[i];
 	}
 	return 0;

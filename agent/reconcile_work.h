@@ -2,10 +2,12 @@
 /*
  * reconcile_work.h - one round of the reconciler and what it works with; for its own files.
  *
- *   reconcile.c       the thread, its rounds, and the records
- *   reconcile_node.c  the node
- *   reconcile_pod.c   a pod, and its record
- *   reconcile_make.c  changes, and words
+ *   reconcile.c          the thread and its rounds
+ *   reconcile_hear.c     what it hears of changes
+ *   reconcile_records.c  the records
+ *   reconcile_node.c     the node
+ *   reconcile_pod.c      a pod, and its record
+ *   reconcile_make.c     changes, and words
  */
 #ifndef AGENT_RECONCILE_WORK_H
 #define AGENT_RECONCILE_WORK_H
@@ -19,9 +21,24 @@
 struct kept {
 	struct datapath_record r;
 	int host_index;                   /* of the host end, 0: not there */
+	bool look;                        /* in this round, or the next one */
 	bool settled;                     /* the pod has what the record says */
 	bool there;                       /* in the next round as well */
 	char *node_trouble, *pod_trouble; /* told last, or NULL */
+};
+
+/*
+ * What there was since the last round.  Of interfaces that are a pod's end it is the pod that is
+ * marked; these are others that got or lost an address: the node's, or those of a pod whose record
+ * is not read yet.
+ */
+#define HEARD_INDEXES 16
+#define HEARD_FILES 32
+struct heard {
+	bool all; /* everything is to be looked at: some was lost, or it concerns all, or is much */
+	int indexes[HEARD_INDEXES];
+	char *files[HEARD_FILES]; /* names of records that came, went or changed; owned */
+	size_t n_indexes, n_files;
 };
 
 struct reconcile {
@@ -29,6 +46,12 @@ struct reconcile {
 	int notices, inotify, stop;
 	struct kept *kept;
 	size_t n_kept;
+	struct heard heard;
+	/* as seen last: the addresses that are on no pair, and interfaces of these; NULL: not yet
+	 */
+	struct addr *addrs;
+	struct link *links;
+	size_t n_addrs, n_links;
 	bool began;           /* the first round is over */
 	bool powerless;       /* told that rights are missing */
 	uint32_t told;        /* by sysctls_tune */
@@ -36,7 +59,7 @@ struct reconcile {
 	pthread_t thread;
 };
 
-/* What the node is like in this round.  Arrays are owned. */
+/* What the node is like in this round, for the pods that are looked at.  Arrays are owned. */
 struct node {
 	struct nl *nl;
 	int ns;
@@ -51,7 +74,20 @@ struct node {
 };
 
 #define AUTO_NODE __attribute__((cleanup(reconcile_node_release))) struct node
+int reconcile_node_open(struct node *n, struct err *e) MUST_USE;
 void reconcile_node_release(struct node *n);
+
+/* Takes what waits, and marks pods.  False: it is of no concern. */
+bool reconcile_hear(struct reconcile *k);
+void reconcile_heard_clear(struct reconcile *k);
+
+void reconcile_kept_free(struct reconcile *k);
+/* All records, with the node's interfaces; those are forgotten that are gone.  All are marked. */
+int reconcile_list_records(struct reconcile *k, struct node *n, struct err *e) MUST_USE;
+/* Those that were heard of; they are marked.  *all: that cannot be done one by one. */
+int reconcile_read_heard(struct reconcile *k, struct node *n, bool *all, struct err *e) MUST_USE;
+/* Marked ones whose namespace and pair are gone. */
+void reconcile_bury(struct reconcile *k, const struct node *n);
 
 /* The pod as people know it; owned. */
 char *reconcile_name_of(const struct reconcile *k, const struct kept *p);
@@ -70,8 +106,17 @@ enum evidence reconcile_namespace_of(const struct reconcile *k, const struct dat
 
 /* The end of this pod's pair, or NULL. */
 struct link *reconcile_host_end(const struct node *n, const struct datapath_record *r);
-bool reconcile_is_host_end(const struct reconcile *k, int index);
-int reconcile_look_at_node(struct reconcile *k, struct node *n, struct err *e) MUST_USE;
+/* An end of the coordinator's making. */
+bool reconcile_is_pairs_end(const struct reconcile *k, int index);
+/* Asks for that end.  One that is not there is no error. */
+int reconcile_find_end(struct node *n, const struct datapath_record *r, struct err *e) MUST_USE;
+/* The ends of all that are marked. */
+int reconcile_find_ends(struct reconcile *k, struct node *n, struct err *e) MUST_USE;
+/* Has the node got or lost addresses, as was heard of others' interfaces? */
+int reconcile_node_changed(struct reconcile *k, struct node *n, bool *changed,
+                           struct err *e) MUST_USE;
+/* all: of every interface; else what concerns those that are marked. */
+int reconcile_look_at_node(struct reconcile *k, struct node *n, bool all, struct err *e) MUST_USE;
 /* As keep_node_ips; owned array. */
 void reconcile_find_node_ips(const struct node *n, const struct datapath_record *r, struct ip **out,
                              size_t *count);

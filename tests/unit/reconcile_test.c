@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* links: agent/reconcile.c agent/reconcile_node.c agent/reconcile_pod.c agent/reconcile_make.c */
+/* links: agent/reconcile.c agent/reconcile_hear.c agent/reconcile_records.c agent/reconcile_node.c */
+/* links: agent/reconcile_pod.c agent/reconcile_make.c */
 /* links: agent/sysctls.c agent/metrics.c agent/thread.c datapath/ cni/record.c */
 /* links: cni/state.c cni/check.c net/ json/json.c base/ */
 /* libs: cjson mnl */
-/* flags: -Wl,--wrap=netns_nl */
+/* flags: -Wl,--wrap=netns_nl,--wrap=netns_open,--wrap=file_read_regular */
+/* flags: -Wl,--wrap=link_list,--wrap=addr_list,--wrap=neigh_list */
 /* tsan */
 /*
  * reconcile_test.c - what the agent does when somebody flushes what joins a pod and its node, or
  * the node gets other addresses: in two network namespaces of the test's own.  At the moment when
- * it enters the pod, by netns_nl, something else can be made to happen.
+ * it enters the pod, by netns_nl, something else can be made to happen.  What it looks at is
+ * counted.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -17,6 +20,7 @@
 #include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -67,6 +71,55 @@ int __wrap_netns_nl(int fd, int protocol, struct nl **out, struct err *why)
 	if (then)
 		then();
 	return __real_netns_nl(fd, protocol, out, why);
+}
+
+/* Records read, namespaces opened, and lists of what all interfaces have. */
+static atomic_uint files_read, namespaces_opened, lists;
+
+int __real_file_read_regular(const char *path, size_t max, struct str *out, struct err *why);
+int __wrap_file_read_regular(const char *path, size_t max, struct str *out, struct err *why);
+int __wrap_file_read_regular(const char *path, size_t max, struct str *out, struct err *why)
+{
+	files_read += strstr(path, "/datapath/") != NULL;
+	return __real_file_read_regular(path, max, out, why);
+}
+
+int __real_netns_open(const char *path, int *out, struct err *why);
+int __wrap_netns_open(const char *path, int *out, struct err *why);
+int __wrap_netns_open(const char *path, int *out, struct err *why)
+{
+	namespaces_opened++;
+	return __real_netns_open(path, out, why);
+}
+
+int __real_link_list(struct nl *nl, struct link **out, size_t *count, struct err *why);
+int __wrap_link_list(struct nl *nl, struct link **out, size_t *count, struct err *why);
+int __wrap_link_list(struct nl *nl, struct link **out, size_t *count, struct err *why)
+{
+	lists++;
+	return __real_link_list(nl, out, count, why);
+}
+
+int __real_addr_list(struct nl *nl, int family, int index, struct addr **out, size_t *count,
+                     struct err *why);
+int __wrap_addr_list(struct nl *nl, int family, int index, struct addr **out, size_t *count,
+                     struct err *why);
+int __wrap_addr_list(struct nl *nl, int family, int index, struct addr **out, size_t *count,
+                     struct err *why)
+{
+	lists += !index;
+	return __real_addr_list(nl, family, index, out, count, why);
+}
+
+int __real_neigh_list(struct nl *nl, int family, int index, struct neigh **out, size_t *count,
+                      struct err *why);
+int __wrap_neigh_list(struct nl *nl, int family, int index, struct neigh **out, size_t *count,
+                      struct err *why);
+int __wrap_neigh_list(struct nl *nl, int family, int index, struct neigh **out, size_t *count,
+                      struct err *why)
+{
+	lists += !index;
+	return __real_neigh_list(nl, family, index, out, count, why);
 }
 
 static int group_setup(void **state)
@@ -435,6 +488,96 @@ static void what_is_flushed_comes_back(void **state)
 		WAIT_FOR(all_is_whole());
 	}
 	assert_int_equal(said("on the node interface " END " was down: set up"), 1);
+	assert_int_equal(said(" warn"), 0);
+}
+
+/* Further pods, in the same namespace. */
+#define OTHERS 20
+
+static void add_other(unsigned int i, struct link *out)
+{
+	AUTO_FREE char *id = xasprintf("other%02u", i);
+	AUTO_FREE char *peer = xasprintf("peer%02u", i);
+	AUTO_FREE char *link = xasprintf("veth%s", id);
+	AUTO_FREE char *address = xasprintf("172.31.1.%u", i);
+	struct veth_spec pair = { .name = peer,
+		                  .peer = link,
+		                  .mac = veth0.mac,
+		                  .peer_mac = end.mac,
+		                  .peer_ns = host_ns };
+	struct ip other_ip = ip(address);
+	struct datapath_record other = record;
+
+	OK(link_add_veth(pod, &pair, &e));
+	up(host, link, out);
+	other.container_id = id;
+	snprintf(other.host_link, sizeof(other.host_link), "%s", link);
+	other.host_index = out->index;
+	other.pod_ips = &other_ip;
+	other.n_pod_ips = other.n_node_ips = 1;
+	OK(datapath_record_write(folder, &other, &e));
+}
+
+static bool other_is_whole(unsigned int i, const struct link *l)
+{
+	AUTO_FREE char *dst = xasprintf("172.31.1.%u", i);
+	AUTO_FREE char *net = xasprintf("%s/32", dst);
+
+	return route_to(host, net, TABLE) && has_neigh(host, l->index, dst, veth0.mac);
+}
+
+static void nothing_more_happens(void)
+{
+	unsigned int before;
+
+	do {
+		before = files_read + namespaces_opened + lists;
+		nap(4 * RECONCILE_SETTLE_MS);
+	} while (before != files_read + namespaces_opened + lists);
+	files_read = namespaces_opened = lists = 0;
+}
+
+#define LOOKED_AT(n_files, n_namespaces, n_lists)                                                  \
+	do {                                                                                       \
+		nap(4 * RECONCILE_SETTLE_MS);                                                      \
+		assert_in_range(files_read, 0, n_files);                                           \
+		assert_in_range(namespaces_opened, 0, n_namespaces);                               \
+		assert_in_range(lists, 0, n_lists);                                                \
+		nothing_more_happens();                                                            \
+	} while (0)
+
+/* Whatever the number of the others: a list of addresses is allowed for a pair that was not known
+ * yet. */
+static void other_pods_are_not_looked_at(void **state)
+{
+	struct link ends[OTHERS + 1];
+
+	(void)state;
+	for (unsigned int i = 0; i < OTHERS; i++)
+		add_other(i + 1, &ends[i]);
+	start();
+	WAIT_FOR(node_is_whole() && other_is_whole(OTHERS, &ends[OTHERS - 1]));
+	nothing_more_happens();
+	add_other(OTHERS + 1, &ends[OTHERS]);
+	WAIT_FOR(other_is_whole(OTHERS + 1, &ends[OTHERS]));
+	LOOKED_AT(2, 0, 1);
+	flush_neighs();
+	WAIT_FOR(node_is_whole());
+	LOOKED_AT(0, 0, 0);
+	flush_routes();
+	WAIT_FOR(node_is_whole());
+	LOOKED_AT(0, 0, 0);
+	set_down();
+	WAIT_FOR(node_is_whole());
+	LOOKED_AT(0, 0, 0);
+	OK(link_del(host, ends[OTHERS].index, &e));
+	OK(datapath_record_remove(folder, "other21", "eth0", &e));
+	LOOKED_AT(2, 1, 1);
+	/* what the node is like is still known */
+	OK(addr_add(host, card.index, cidr("10.9.0.1/24"), &e));
+	WAIT_FOR(pod_reaches("10.9.0.1"));
+	for (unsigned int i = 0; i < OTHERS; i++)
+		assert_true(other_is_whole(i + 1, &ends[i]));
 	assert_int_equal(said(" warn"), 0);
 }
 
@@ -915,6 +1058,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(what_is_missing_at_the_start_is_made),
 		TEST(what_is_flushed_comes_back),
+		TEST(other_pods_are_not_looked_at),
 		TEST(other_programs_routes_stay),
 		TEST(new_addresses_reach_the_pod),
 		TEST(the_gateway_may_go),
