@@ -9,6 +9,8 @@
 #include "agent/wants.h"
 #include "base/log.h"
 
+#define NETWORK_MAX (253 + 1 + 253) /* bytes of NAMESPACE/NAME */
+
 static int check_pod(const struct agent *a, const struct pod_facts *f, const char *pod,
                      struct err *e)
 {
@@ -99,6 +101,37 @@ static int fill_from(struct agent *a, const struct identity *id, const json *bod
 	return choose_pools(id, body, f, ns, r, e);
 }
 
+/* "" when the body does not say. */
+static int told_network(const json *body, const char **out, struct err *e)
+{
+	const char *name, *full = "";
+
+	if (json_opt_str(body, "network", &full, e) < 0)
+		return -1;
+	name = strchr(full, '/');
+	if (*full && (!name || name == full || !name[1] || strchr(name + 1, '/') ||
+	              strlen(full) > NETWORK_MAX || strpbrk(full, " \t\r\n\"\\")))
+		return err_set(e, ERR_PROTO, "network: \"%.*s\" is not NAMESPACE/NAME", NETWORK_MAX,
+		               full);
+	*out = full;
+	return 0;
+}
+
+static int find_network(const struct agent *a, const struct identity *id, const json *body,
+                        const struct pod_facts *f, struct ledger_request *r, struct err *e)
+{
+	const char *told;
+
+	if (told_network(body, &told, e) < 0)
+		return -1;
+	if (*told)
+		r->network = xstrdup(told);
+	else
+		r->network = pod_network(f, id->nic, a->config.default_network, id->ns,
+		                         a->config.agent_namespace, &r->network_error);
+	return 0;
+}
+
 int wants_fill(struct agent *a, const struct identity *id, const json *body,
                struct ledger_request *r, struct err *e)
 {
@@ -112,13 +145,13 @@ int wants_fill(struct agent *a, const struct identity *id, const json *body,
 	/* nobody to be found again by but the container */
 	r->uid = xstrdup(*f.uid ? f.uid : id->cid);
 	r->ns = xstrdup(id->ns);
-	r->network = pod_network(&f, id->nic, a->config.default_network, id->ns,
-	                         a->config.agent_namespace, &r->network_error);
 	r->enabled[V4] = a->config.settings->ipv4;
 	r->enabled[V6] = a->config.settings->ipv6;
 	r->more_nics = network_place(f.networks, id->nic) < network_count(f.networks);
 	find_keeper(a, id, &f, r);
-	rc = fill_from(a, id, body, &f, &ns, r, e);
+	rc = find_network(a, id, body, &f, r, e);
+	if (rc == 0)
+		rc = fill_from(a, id, body, &f, &ns, r, e);
 	namespace_facts_release(&ns);
 	pod_facts_release(&f);
 	return rc;

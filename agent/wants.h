@@ -17,6 +17,10 @@ struct identity {
  * Completes r, which has its deadline: the pod's uid, its network, the pools it asks for, and what
  * these may select by.  Reads objects of the store where memory does not do.  ERR_CONFIG: the
  * annotations or the configuration are wrong; ERR_NOT_FOUND: no such pod, or one that gets nothing.
+ *
+ * The body may say "network": "NAMESPACE/NAME", of the NetworkAttachmentDefinition that the NIC is
+ * made by; it counts more than the pod's annotations, by which net1, net2, ... are numbered as if
+ * the node's configuration had no networks of its own before them.
  */
 int wants_fill(struct agent *a, const struct identity *id, const json *body,
                struct ledger_request *r, struct err *e) MUST_USE;

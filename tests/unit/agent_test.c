@@ -403,6 +403,18 @@ static void right_pool(void **state)
 		"is not for node worker; worker-172 is not for network kube-system/other; "
 		"worker-192 is not for network kube-system/other]\"");
 
+	/* who asks knows better: networks of the node's come before the pod's */
+	add_fails(&worker, "c", "cc", "net1", ",\"network\":\"ipvlan-eth1\"",
+	          "\"network: \\\"ipvlan-eth1\\\" is not NAMESPACE/NAME\"");
+	add_fails(&worker, "c", "cc", "net1", ",\"network\":\"a/b/c\"",
+	          "\"network: \\\"a/b/c\\\" is not NAMESPACE/NAME\"");
+	add_fails(&worker, "c", "cc", "net1", ",\"network\":1", "\"network: not a string\"");
+	doc = add(&worker, "c", "uid-c", "cc", "net3", ",\"network\":\"kube-system/ipvlan-eth1\"");
+	assert_string_equal(json_str_at(json_first(json_get(doc, "ips")), "ipPool", NULL),
+	                    "worker-192");
+	json_free(doc);
+	del(&worker, "c", "cc", "net3");
+
 	/* the whole answer */
 	doc = add(&worker, "b", "uid-b", "cb", "eth0", "");
 	json_print(doc, &text);
