@@ -39,6 +39,22 @@ static bool mark_troubled(struct reconcile *k)
 	return any;
 }
 
+/* Others on such an interface are the kernel's own, which come and go by themselves. */
+static bool mark_neigh(struct reconcile *k, int index, struct ip ip)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < k->n_kept; i++) {
+		struct kept *p = &k->kept[i];
+
+		if (p->host_index != index || !ip_among(p->r.pod_ips, p->r.n_pod_ips, ip))
+			continue;
+		p->look = true;
+		any = true;
+	}
+	return any;
+}
+
 static bool is_ours(const struct reconcile *k, uint32_t table)
 {
 	for (size_t i = 0; i < k->n_kept; i++)
@@ -104,7 +120,7 @@ static bool matters(const struct notice *n, void *arg)
 		forget_link(k, n->index);
 		return mark(k, n->index);
 	case RTM_DELNEIGH: /* which comes also before a neighbour of another kind */
-		return mark(k, n->index);
+		return mark_neigh(k, n->index, n->ip);
 	default:
 		return false;
 	}

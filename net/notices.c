@@ -45,19 +45,44 @@ static const void *header(const struct nlmsghdr *m, size_t len)
 	return m->nlmsg_len >= NLMSG_LENGTH(len) ? NLMSG_DATA(m) : NULL;
 }
 
-/* A number among the attributes behind a family header of that length. */
+/* The attribute behind a family header of that length, or NULL. */
+static const void *attribute(const struct nlmsghdr *m, size_t header_len, uint16_t type, size_t len)
+{
+	size_t start = NLMSG_SPACE(header_len);
+
+	if (m->nlmsg_len <= start)
+		return NULL;
+	return nl_attr_in((const char *)m + start, m->nlmsg_len - start, type, len, NULL);
+}
+
 static uint32_t number(const struct nlmsghdr *m, size_t header_len, uint16_t type,
                        uint32_t otherwise)
 {
-	size_t start = NLMSG_SPACE(header_len);
-	const void *v = NULL;
+	const void *v = attribute(m, header_len, type, sizeof(otherwise));
 
-	if (m->nlmsg_len > start)
-		v = nl_attr_in((const char *)m + start, m->nlmsg_len - start, type,
-		               sizeof(otherwise), NULL);
 	if (v)
 		memcpy(&otherwise, v, sizeof(otherwise));
 	return otherwise;
+}
+
+static struct notice parse_neigh(const struct nlmsghdr *m)
+{
+	const struct ndmsg *h = header(m, sizeof(*h));
+	struct notice n = { .type = m->nlmsg_type };
+	struct ip ip = { .family = 0 };
+	const void *v;
+
+	if (!h)
+		return n;
+	n.index = h->ndm_ifindex;
+	n.state = h->ndm_state;
+	ip.family = h->ndm_family == AF_INET ? 4 : h->ndm_family == AF_INET6 ? 6 : 0;
+	v = ip.family ? attribute(m, sizeof(*h), NDA_DST, ip_bytes(ip)) : NULL;
+	if (v) {
+		memcpy(ip.bytes, v, ip_bytes(ip));
+		n.ip = ip;
+	}
+	return n;
 }
 
 static struct notice parse(const struct nlmsghdr *m)
@@ -66,7 +91,6 @@ static struct notice parse(const struct nlmsghdr *m)
 	const struct ifinfomsg *link;
 	const struct ifaddrmsg *addr;
 	const struct rtmsg *route;
-	const struct ndmsg *neigh;
 
 	switch (m->nlmsg_type) {
 	case RTM_NEWLINK:
@@ -92,10 +116,7 @@ static struct notice parse(const struct nlmsghdr *m)
 		break;
 	case RTM_NEWNEIGH:
 	case RTM_DELNEIGH:
-		neigh = header(m, sizeof(*neigh));
-		n.index = neigh ? neigh->ndm_ifindex : 0;
-		n.state = neigh ? neigh->ndm_state : 0;
-		break;
+		return parse_neigh(m);
 	default:
 		break;
 	}

@@ -64,7 +64,7 @@ static bool is_same(const struct notice *n, void *arg)
 	const struct notice *want = arg;
 
 	return n->type == want->type && n->index == want->index && n->table == want->table &&
-	       n->state == want->state;
+	       n->state == want->state && ip_equal(n->ip, want->ip);
 }
 
 #define TOLD(...)                                                                                  \
@@ -98,9 +98,9 @@ static void tells_of_routes_rules_and_neighbours(void **state)
 	OK(rule_del(nl, &rule, &e));
 	TOLD(.type = RTM_DELRULE, .table = 500);
 	OK(neigh_replace(nl, &n, &e));
-	TOLD(.type = RTM_NEWNEIGH, .index = a.index, .state = NUD_PERMANENT);
+	TOLD(.type = RTM_NEWNEIGH, .index = a.index, .state = NUD_PERMANENT, .ip = n.ip);
 	OK(neigh_del(nl, a.index, n.ip, &e));
-	TOLD(.type = RTM_DELNEIGH, .index = a.index, .state = NUD_FAILED);
+	TOLD(.type = RTM_DELNEIGH, .index = a.index, .state = NUD_FAILED, .ip = n.ip);
 	assert_false(notices_take(fd, NULL, NULL));
 }
 
