@@ -20,6 +20,7 @@
 
 struct ownips {
 	struct ledger *ledger;
+	struct nl *nl; /* NULL: to be opened anew */
 	int notices, stop;
 	pthread_t thread;
 };
@@ -27,12 +28,16 @@ struct ownips {
 static int tell(struct ownips *o, struct err *e)
 {
 	struct ip_set set = IP_SET_INIT;
-	AUTO_NL *nl = NULL;
 	struct addr *v;
 	size_t n;
 
-	if (nl_open(NETLINK_ROUTE, &nl, e) < 0 || addr_list(nl, 0, 0, &v, &n, e) < 0)
+	if ((!o->nl && nl_open(NETLINK_ROUTE, &o->nl, e) < 0) ||
+	    addr_list(o->nl, 0, 0, &v, &n, e) < 0) {
+		/* there may be an answer in it that nobody has read */
+		nl_close(o->nl);
+		o->nl = NULL;
 		return err_wrap(e, "this node's addresses");
+	}
 	for (size_t i = 0; i < n; i++)
 		ip_set_add(&set, cidr_range(cidr_host(v[i].local.ip)));
 	free(v);
@@ -64,6 +69,7 @@ static void ownips_free(struct ownips *o)
 		close(o->notices);
 	if (o->stop >= 0)
 		close(o->stop);
+	nl_close(o->nl);
 	free(o);
 }
 

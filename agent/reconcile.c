@@ -79,7 +79,7 @@ static int look_at_all(struct reconcile *k, bool whole, struct err *e)
 {
 	AUTO_NODE n = { .ns = -1 };
 
-	if (reconcile_node_open(&n, e) < 0 || reconcile_list_records(k, &n, e) < 0)
+	if (reconcile_node_open(k, &n, e) < 0 || reconcile_list_records(k, &n, e) < 0)
 		return -1;
 	reconcile_bury(k, &n);
 	if (keep_marked(k, &n, true, whole, e) < 0)
@@ -93,7 +93,7 @@ static int look_at_some(struct reconcile *k, bool *all, struct err *e)
 {
 	AUTO_NODE n = { .ns = -1 };
 
-	if (reconcile_node_open(&n, e) < 0 || reconcile_read_heard(k, &n, all, e) < 0)
+	if (reconcile_node_open(k, &n, e) < 0 || reconcile_read_heard(k, &n, all, e) < 0)
 		return -1;
 	*all = *all || marked(k) > MARKED_FEW;
 	if (*all)
@@ -106,13 +106,22 @@ static int look_at_some(struct reconcile *k, bool *all, struct err *e)
 	return *all ? 0 : keep_marked(k, &n, false, false, e);
 }
 
+/* After an error there may be an answer in it that nobody has read. */
+static void forget_socket(struct reconcile *k)
+{
+	nl_close(k->nl);
+	k->nl = NULL;
+}
+
 static int look(struct reconcile *k, bool whole, struct err *e)
 {
 	bool all = whole || k->heard.all || !k->addrs;
 
 	/* what fails when an interface goes this moment works for all together */
-	if (!all && look_at_some(k, &all, e) < 0)
+	if (!all && look_at_some(k, &all, e) < 0) {
+		forget_socket(k);
 		all = true;
+	}
 	return all ? look_at_all(k, whole, e) : 0;
 }
 
@@ -125,8 +134,10 @@ static void round_of(struct reconcile *k, bool whole)
 	if (whole && k->config.tune)
 		sysctls_tune(k->config.ipv4, k->config.ipv6, &k->told);
 	rc = look(k, whole, &e);
-	if (rc < 0)
+	if (rc < 0) {
 		log_warn_err(&e, "what joins pods and node is not looked at");
+		forget_socket(k);
+	}
 	reconcile_heard_clear(k);
 	/* the next notice does not tell of what this one missed */
 	k->heard.all = rc < 0;
@@ -182,6 +193,8 @@ static void reconcile_free(struct reconcile *k)
 	mem_cleanup_fd(&k->notices);
 	mem_cleanup_fd(&k->inotify);
 	mem_cleanup_fd(&k->stop);
+	mem_cleanup_fd(&k->ns);
+	nl_close(k->nl);
 	reconcile_heard_clear(k);
 	reconcile_kept_free(k);
 	free(k->addrs);
@@ -212,7 +225,7 @@ int reconcile_start(const struct reconcile_config *config, struct reconcile **ou
 	struct reconcile *k = xcalloc(1, sizeof(*k));
 
 	k->config = *config;
-	k->notices = -1;
+	k->notices = k->ns = -1;
 	k->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 	k->stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (begin(k, e) < 0) {

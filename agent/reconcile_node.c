@@ -11,15 +11,19 @@
 #include "net/netns.h"
 #include "net/sysctl.h"
 
-int reconcile_node_open(struct node *n, struct err *e)
+int reconcile_node_open(struct reconcile *k, struct node *n, struct err *e)
 {
-	return netns_open_self(&n->ns, e) < 0 || nl_open(NETLINK_ROUTE, &n->nl, e) < 0 ? -1 : 0;
+	if (k->ns < 0 && netns_open_self(&k->ns, e) < 0)
+		return -1;
+	if (!k->nl && nl_open(NETLINK_ROUTE, &k->nl, e) < 0)
+		return -1;
+	n->nl = k->nl;
+	n->ns = k->ns;
+	return 0;
 }
 
 void reconcile_node_release(struct node *n)
 {
-	nl_close(n->nl);
-	mem_cleanup_fd(&n->ns);
 	free(n->links);
 	free(n->addrs);
 	free(n->routes);

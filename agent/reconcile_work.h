@@ -44,6 +44,8 @@ struct heard {
 struct reconcile {
 	struct reconcile_config config;
 	int notices, inotify, stop;
+	struct nl *nl; /* of the node, NULL: to be opened anew */
+	int ns;        /* likewise, -1 */
 	struct kept *kept;
 	size_t n_kept;
 	struct heard heard;
@@ -61,7 +63,7 @@ struct reconcile {
 
 /* What the node is like in this round, for the pods that are looked at.  Arrays are owned. */
 struct node {
-	struct nl *nl;
+	struct nl *nl; /* these two are borrowed from struct reconcile */
 	int ns;
 	struct link *links;
 	struct addr *addrs;
@@ -74,7 +76,7 @@ struct node {
 };
 
 #define AUTO_NODE __attribute__((cleanup(reconcile_node_release))) struct node
-int reconcile_node_open(struct node *n, struct err *e) MUST_USE;
+int reconcile_node_open(struct reconcile *k, struct node *n, struct err *e) MUST_USE;
 void reconcile_node_release(struct node *n);
 
 /* Takes what waits, and marks pods.  False: it is of no concern. */
