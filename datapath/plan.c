@@ -66,12 +66,55 @@ static bool of_containers(const char *name)
 	return streq(name, "lo");
 }
 
-static const char *name_of(const struct link *links, size_t n, int index)
+static const struct link *find_link(const struct link *links, size_t n, int index)
 {
 	for (size_t i = 0; i < n; i++)
 		if (links[i].index == index)
-			return links[i].name;
-	return "lo"; /* gone since: as good as none */
+			return &links[i];
+	return NULL;
+}
+
+/* Is it known, and the node's own?  One that has gone since is as good as none. */
+static bool of_node(const struct link *links, size_t n, int index)
+{
+	const struct link *l = find_link(links, n, index);
+
+	return l && !of_containers(l->name);
+}
+
+/* Of a family of the pod, and not its own. */
+static bool is_candidate(const struct addr *a, const struct ip *pod, size_t n_pod)
+{
+	return ip_first_of(pod, n_pod, a->local.ip.family) && !ip_among(pod, n_pod, a->local.ip) &&
+	       !(a->flags & IFA_F_TENTATIVE) && reachable(a->local.ip);
+}
+
+static bool is_on_node(const struct link *links, size_t n_links, const struct addr *addrs,
+                       size_t n_addrs, struct ip a)
+{
+	for (size_t i = 0; i < n_addrs; i++)
+		if (ip_equal(addrs[i].local.ip, a) && !(addrs[i].flags & IFA_F_TENTATIVE) &&
+		    of_node(links, n_links, addrs[i].index))
+			return true;
+	return false;
+}
+
+int coordinator_unknown_link(const struct ip *preferred, size_t n_preferred,
+                             const struct link *links, size_t n_links, const struct addr *addrs,
+                             size_t n_addrs, const struct ip *pod, size_t n_pod)
+{
+	int lowest = 0;
+
+	for (size_t i = 0; i < n_addrs; i++) {
+		const struct addr *a = &addrs[i];
+
+		if ((!lowest || a->index < lowest) && is_candidate(a, pod, n_pod) &&
+		    !ip_among(preferred, n_preferred, a->local.ip) &&
+		    !find_link(links, n_links, a->index) &&
+		    !is_on_node(links, n_links, addrs, n_addrs, a->local.ip))
+			lowest = a->index;
+	}
+	return lowest;
 }
 
 void coordinator_node_ips(const struct ip *preferred, size_t n_preferred, const struct link *links,
@@ -83,14 +126,9 @@ void coordinator_node_ips(const struct ip *preferred, size_t n_preferred, const 
 	for (size_t i = 0; i < n_preferred; i++)
 		if (!ip_among(pod, n_pod, preferred[i]))
 			push(&all, preferred[i]);
-	for (size_t i = 0; i < n_addrs; i++) {
-		struct ip a = addrs[i].local.ip;
-
-		if (ip_first_of(pod, n_pod, a.family) && !ip_among(pod, n_pod, a) &&
-		    !(addrs[i].flags & IFA_F_TENTATIVE) &&
-		    !of_containers(name_of(links, n_links, addrs[i].index)))
-			push(&all, a);
-	}
+	for (size_t i = 0; i < n_addrs; i++)
+		if (is_candidate(&addrs[i], pod, n_pod) && of_node(links, n_links, addrs[i].index))
+			push(&all, addrs[i].local.ip);
 	*out = all.v;
 	*n = all.n;
 }

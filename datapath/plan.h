@@ -44,6 +44,15 @@ void coordinator_node_ips(const struct ip *preferred, size_t n_preferred, const 
                           size_t n_links, const struct addr *addrs, size_t n_addrs,
                           const struct ip *pod, size_t n_pod, struct ip **out, size_t *n);
 
+/*
+ * For who asks for interfaces one by one: the index of the next one that coordinator_node_ips has
+ * to find in links, with these addresses; 0: none.  The lowest comes first: an address that a card
+ * is known to have needs no names of the many pairs that have it, too.
+ */
+int coordinator_unknown_link(const struct ip *preferred, size_t n_preferred,
+                             const struct link *links, size_t n_links, const struct addr *addrs,
+                             size_t n_addrs, const struct ip *pod, size_t n_pod);
+
 struct coordinator_facts {
 	int nic, veth;            /* indexes in the pod; veth: veth0, or the overlay pod's eth0 */
 	int host_veth;            /* index on the node: its peer */

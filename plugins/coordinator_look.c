@@ -23,7 +23,6 @@ void work_release(struct work *w)
 	mem_cleanup_fd(&w->pod_ns);
 	mem_cleanup_fd(&w->host_ns);
 	free(w->pod_links);
-	free(w->host_links);
 	free(w->pod_addrs);
 	free(w->host_addrs);
 	free(w->pod_ips);
@@ -95,6 +94,12 @@ bool work_has_family(const struct work *w, uint8_t family)
 	return false;
 }
 
+/* The one that the pod has; 0 for both. */
+static int only_family(const struct work *w)
+{
+	return !work_has_family(w, 6) ? 4 : !work_has_family(w, 4) ? 6 : 0;
+}
+
 /* What is there, on both sides. */
 static int list(struct work *w, struct err *e)
 {
@@ -103,9 +108,6 @@ static int list(struct work *w, struct err *e)
 	if (link_list(w->pod, &w->pod_links, &w->n_pod_links, e) < 0 ||
 	    addr_list(w->pod, 0, 0, &w->pod_addrs, &w->n_pod_addrs, e) < 0)
 		return err_wrap(e, "in the pod");
-	if (link_list(w->host, &w->host_links, &w->n_host_links, e) < 0 ||
-	    addr_list(w->host, 0, 0, &w->host_addrs, &w->n_host_addrs, e) < 0)
-		return err_wrap(e, "on the node");
 	nic = work_pod_link(w, w->call->ifname);
 	if (!nic)
 		return err_set(e, ERR_NOT_FOUND, "there is no interface %s in the pod",
@@ -114,6 +116,8 @@ static int list(struct work *w, struct err *e)
 	coordinator_pod_ips(w->pod_addrs, w->n_pod_addrs, nic->index, &w->pod_ips, &w->n_pod_ips);
 	if (!w->n_pod_ips)
 		return err_set(e, ERR_CONFIG, "interface %s in the pod has no address", nic->name);
+	if (addr_list(w->host, only_family(w), 0, &w->host_addrs, &w->n_host_addrs, e) < 0)
+		return err_wrap(e, "on the node");
 	return 0;
 }
 
@@ -241,11 +245,32 @@ int work_look(struct work *w, bool existing, struct err *e)
 	return check_conf(w, e);
 }
 
+/* The interfaces that matter: all of a node may be many, and most of them other pods'. */
+static int find_links(struct work *w, const struct ip *preferred, size_t n_preferred,
+                      struct link **out, size_t *n, struct err *e)
+{
+	size_t cap = 0;
+	struct err mine;
+	int index;
+
+	while ((index = coordinator_unknown_link(preferred, n_preferred, *out, *n, w->host_addrs,
+	                                         w->n_host_addrs, w->pod_ips, w->n_pod_ips))) {
+		*out = xgrow(*out, &cap, *n + 1, sizeof(**out));
+		(*out)[*n] = (struct link){ .index = index, .name = "lo" }; /* as good as none */
+		if (link_get_index(w->host, index, &(*out)[*n], &mine) < 0 &&
+		    mine.kind != ERR_NOT_FOUND)
+			return err_copy(e, &mine);
+		(*n)++;
+	}
+	return 0;
+}
+
 /* What the node itself would use to talk to the pod's addresses; no route is no harm. */
-static void find_node_ips(struct work *w)
+static int find_node_ips(struct work *w, struct err *e)
 {
 	AUTO_FREE struct ip *preferred = xcalloc(w->n_pod_ips, sizeof(*preferred));
-	size_t n = 0;
+	AUTO_FREE struct link *links = NULL;
+	size_t n = 0, n_links = 0;
 
 	for (size_t i = 0; i < w->n_pod_ips; i++) {
 		struct route r;
@@ -253,9 +278,11 @@ static void find_node_ips(struct work *w)
 		if (route_get(w->host, w->pod_ips[i], &r, NULL) == 0 && r.prefsrc.family)
 			preferred[n++] = r.prefsrc;
 	}
-	coordinator_node_ips(preferred, n, w->host_links, w->n_host_links, w->host_addrs,
-	                     w->n_host_addrs, w->pod_ips, w->n_pod_ips, &w->node_ips,
-	                     &w->n_node_ips);
+	if (find_links(w, preferred, n, &links, &n_links, e) < 0)
+		return err_wrap(e, "on the node");
+	coordinator_node_ips(preferred, n, links, n_links, w->host_addrs, w->n_host_addrs,
+	                     w->pod_ips, w->n_pod_ips, &w->node_ips, &w->n_node_ips);
+	return 0;
 }
 
 /* Does another interface of the pod, but for the pair's end, have an address of that family? */
@@ -369,7 +396,8 @@ int work_plan(struct work *w, struct err *e)
 	size_t n_ips;
 	bool further = w->overlay || !w->first;
 
-	find_node_ips(w);
+	if (find_node_ips(w, e) < 0)
+		return -1;
 	first_ips(w, &ips, &n_ips);
 	if (further && list_tables(w, e) < 0)
 		return -1;

@@ -25,9 +25,9 @@ struct work {
 	uint64_t netns_inode;
 	int pod_ns, host_ns;
 	struct nl *pod, *host;
-	struct link *pod_links, *host_links;
-	struct addr *pod_addrs, *host_addrs;
-	size_t n_pod_links, n_host_links, n_pod_addrs, n_host_addrs;
+	struct link *pod_links;
+	struct addr *pod_addrs, *host_addrs; /* of the node: the pod's families */
+	size_t n_pod_links, n_pod_addrs, n_host_addrs;
 	struct link nic;
 	struct ip *pod_ips, *node_ips; /* of the nic; of the node, the gateways first */
 	size_t n_pod_ips, n_node_ips;

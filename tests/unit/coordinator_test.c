@@ -345,6 +345,44 @@ static void lists_the_families_of_the_pod(void **state)
 	assert_null(out);
 }
 
+/* Interfaces that are asked for one by one give the same list, and few of them are asked for. */
+static void asks_for_few_interfaces(void **state)
+{
+	struct ip pod[] = { ip("172.31.199.187"), ip("fd00::187") };
+	struct ip preferred[] = { ip("172.31.199.183") };
+	struct link known[ARRAY_LEN(links) + 1];
+	struct addr addrs[32];
+	AUTO_FREE struct ip *out = NULL;
+	size_t n_addrs = node_addrs(addrs), n, asked = 0;
+	AUTO_STR order = STR_INIT;
+	int index;
+
+	(void)state;
+	/* pods' pairs have the second card's address; some kernels tell them first */
+	memmove(addrs + 10, addrs, n_addrs * sizeof(*addrs));
+	for (int i = 0; i < 10; i++)
+		addrs[i] = (struct addr){ .index = 20 + i, .local = cidr("192.168.0.154/32") };
+	n_addrs += 10;
+	while ((index = coordinator_unknown_link(preferred, 1, known, asked, addrs, n_addrs, pod,
+	                                         2))) {
+		assert_in_range(asked, 0, ARRAY_LEN(links));
+		str_addf(&order, "%d ", index);
+		known[asked] = (struct link){ .index = index, .name = "lo" };
+		for (size_t i = 0; i < ARRAY_LEN(links); i++)
+			if (links[i].index == index)
+				known[asked] = links[i];
+		asked++;
+	}
+	/* 2: its address is preferred; 9: it has gone */
+	assert_string_equal(order.data, "1 3 4 5 6 7 9 ");
+	coordinator_node_ips(preferred, 1, known, asked, addrs, n_addrs, pod, 2, &out, &n);
+	assert_int_equal(n, 3);
+	assert_string_equal(ip_str(out[0]).s, "172.31.199.183");
+	assert_string_equal(ip_str(out[1]).s, "192.168.0.154");
+	assert_string_equal(ip_str(out[2]).s, "fd00::154");
+	assert_int_equal(coordinator_unknown_link(NULL, 0, NULL, 0, NULL, 0, pod, 2), 0);
+}
+
 static void lists_the_pods_addresses(void **state)
 {
 	struct addr addrs[] = {
@@ -618,6 +656,7 @@ int main(void)
 		cmocka_unit_test(names_the_nodes_end),
 		cmocka_unit_test(lists_the_nodes_addresses),
 		cmocka_unit_test(lists_the_families_of_the_pod),
+		cmocka_unit_test(asks_for_few_interfaces),
 		cmocka_unit_test(lists_the_pods_addresses),
 		cmocka_unit_test(plans_the_guides_pod),
 		cmocka_unit_test(plans_both_families),
