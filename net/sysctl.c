@@ -41,14 +41,20 @@ int sysctl_write(int ns, const char *key, const char *value, struct err *e)
 	return open_key(ns, key, O_WRONLY, &fd, e) < 0 ? -1 : write_value(fd, key, value, e);
 }
 
+int sysctl_set_fd(int fd, const char *key, const char *value, struct str *old, struct err *e)
+{
+	size_t start = old->len;
+
+	if (read_value(fd, key, old, e) < 0)
+		return -1;
+	return streq(old->data + start, value) ? 0 : write_value(fd, key, value, e);
+}
+
 int sysctl_set(int ns, const char *key, const char *value, struct str *old, struct err *e)
 {
 	AUTO_FD int fd = -1;
-	size_t start = old->len;
 
-	if (open_key(ns, key, O_RDWR, &fd, e) < 0 || read_value(fd, key, old, e) < 0)
-		return -1;
-	return streq(old->data + start, value) ? 0 : write_value(fd, key, value, e);
+	return open_key(ns, key, O_RDWR, &fd, e) < 0 ? -1 : sysctl_set_fd(fd, key, value, old, e);
 }
 
 int sysctl_read(int ns, const char *key, struct str *out, struct err *e)

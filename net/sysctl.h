@@ -12,6 +12,9 @@
 int sysctl_write(int ns, const char *key, const char *value, struct err *e) MUST_USE;
 /* Writes unless it has that value; what it had is appended to old. */
 int sysctl_set(int ns, const char *key, const char *value, struct str *old, struct err *e) MUST_USE;
+/* The same by the key's file, open for both; the key is for messages. */
+int sysctl_set_fd(int fd, const char *key, const char *value, struct str *old,
+                  struct err *e) MUST_USE;
 /* Trailing newline removed; appended to out. */
 int sysctl_read(int ns, const char *key, struct str *out, struct err *e) MUST_USE;
 

@@ -24,7 +24,7 @@ static int pod_sysctl(struct work *w, const char *family, const char *name, cons
 /*
  * The filter would drop a client's packet on veth0, since the way to the client is another.  The
  * larger of "all" and the interface's own value counts, and a new namespace has the node's
- * defaults: each has to be set, "default" before the pair is made.
+ * defaults: each has to be set, "default" before the pair is made, which then has it.
  */
 static int set_rp_filter(struct work *w, const char *name, struct err *e)
 {
@@ -140,7 +140,7 @@ static int make_pair(struct work *w, struct err *e)
 	return 0;
 }
 
-/* The node's end: what nobody has in other kernels is not missed. */
+/* The node's end: what other kernels do not have is not missed. */
 static void host_sysctl(struct work *w, const char *key)
 {
 	AUTO_FREE char *path = xasprintf("ipv6/conf/%s/%s", w->peer.name, key);
@@ -158,8 +158,6 @@ static int raise_pair(struct work *w, struct err *e)
 	host_sysctl(w, "accept_ra");
 	if (work_has_family(w, 6))
 		host_sysctl(w, "disable_ipv6");
-	if (set_rp_filter(w, w->link.name, e) < 0)
-		return -1;
 	if (a.family && work_has_family(w, a.family) &&
 	    addr_add(w->pod, w->link.index, cidr_host(a), e) < 0)
 		return err_wrap(e, "vethLinkAddress");

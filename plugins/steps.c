@@ -3,11 +3,14 @@
  * steps.c - see steps.h.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "datapath/rule.h"
+#include "net/netns.h"
 #include "net/sysctl.h"
 #include "plugins/steps.h"
 
@@ -111,6 +114,9 @@ void steps_release(struct steps *s)
 			free(s->v[i].sysctl.value);
 		}
 	free(s->v);
+	for (size_t i = 0; i < ARRAY_LEN(s->folders); i++)
+		if (s->folders[i].open)
+			close(s->folders[i].fd);
 	*s = (struct steps){ .v = NULL };
 }
 
@@ -119,12 +125,47 @@ void step_made_link(struct steps *s, struct nl *nl, const char *name)
 	push(s, MADE_LINK, nl, 0)->name = name;
 }
 
+/*
+ * What is opened from a folder that was opened in a namespace is that namespace's, too: so one is
+ * entered once for all interfaces.
+ */
+static int open_sysctl(struct steps *s, int ns, const char *key, int *out, struct err *e)
+{
+	static const char folders[][11] = { "ipv4/conf/", "ipv6/conf/" };
+	size_t n = sizeof(folders[0]) - 1;
+	AUTO_FREE char *path = xasprintf("/proc/sys/net/%s", key);
+	struct err mine;
+
+	for (size_t i = 0; i < ARRAY_LEN(folders); i++) {
+		struct steps_folder *f = &s->folders[i];
+
+		if (!str_starts(key, folders[i]) || (f->open && f->ns != ns))
+			continue;
+		if (!f->open) {
+			AUTO_FREE char *folder = xasprintf("/proc/sys/net/%s", folders[i]);
+
+			if (netns_open_at(ns, folder, O_PATH | O_DIRECTORY, &f->fd, &mine) < 0) {
+				if (mine.kind != ERR_NOT_FOUND)
+					return err_copy(e, &mine);
+				continue;
+			}
+			f->ns = ns;
+			f->open = true;
+		}
+		*out = openat(f->fd, key + n, O_RDWR | O_CLOEXEC);
+		if (*out >= 0)
+			return 0;
+	}
+	return netns_open_at(ns, path, O_RDWR, out, e);
+}
+
 int step_sysctl(struct steps *s, int ns, const char *key, const char *value, struct err *e)
 {
 	AUTO_STR old = STR_INIT;
+	AUTO_FD int fd = -1;
 	struct step *t;
 
-	if (sysctl_set(ns, key, value, &old, e) < 0)
+	if (open_sysctl(s, ns, key, &fd, e) < 0 || sysctl_set_fd(fd, key, value, &old, e) < 0)
 		return -1;
 	if (streq(old.data, value))
 		return 0;

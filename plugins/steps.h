@@ -13,9 +13,15 @@
 #include "net/route.h"
 
 struct step;
+/* A folder below /proc/sys/net as one namespace has it, left open: see steps.c. */
+struct steps_folder {
+	bool open;
+	int ns, fd;
+};
 struct steps {
 	struct step *v;
 	size_t n, cap;
+	struct steps_folder folders[2];
 };
 
 /* In reverse order, best effort: the error that led to it is the one to report. */

@@ -17,6 +17,7 @@
 
 #include <cmocka.h>
 
+#include "net/netns.h"
 #include "net/sysctl.h"
 #include "plugins/steps.h"
 #include "tests/unit/sandbox.h"
@@ -100,6 +101,41 @@ static void interfaces_and_sysctls(void **state)
 	step_made_link(&steps, nl, "a0");
 	steps_undo(&steps);
 	assert_int_equal(link_get(nl, "a0", &l, &e), -1);
+}
+
+/* Each is the namespace's that was named, whichever one the caller is in. */
+static void sysctls_of_two_namespaces(void **state)
+{
+	static const char key[] = "ipv4/conf/a0/rp_filter", both[] = "ipv4/conf/all/rp_filter";
+	AUTO_FD int there = -1;
+	AUTO_FD int here = -1;
+	AUTO_STR text = STR_INIT;
+
+	(void)state;
+	OK(netns_open_self(&there, &e));
+	assert_int_equal(unshare(CLONE_NEWNET), 0);
+	OK(netns_open_self(&here, &e));
+	OK(sysctl_write(there, both, "0", &e));
+	OK(sysctl_write(here, both, "0", &e));
+	OK(step_sysctl(&steps, there, both, "2", &e));
+	OK(step_sysctl(&steps, there, key, "1", &e));
+	OK(step_sysctl(&steps, there, "ipv6/conf/a0/accept_ra", "0", &e));
+	OK(step_sysctl(&steps, there, "ipv4/tcp_fwmark_accept", "1", &e));
+	OK(step_sysctl(&steps, here, both, "1", &e));
+	assert_int_equal(step_sysctl(&steps, here, key, "1", &e), -1);
+	assert_int_equal(e.kind, ERR_NOT_FOUND);
+	assert_int_equal(step_sysctl(&steps, there, "ipv4/conf/none/rp_filter", "1", &e), -1);
+	assert_int_equal(e.kind, ERR_NOT_FOUND);
+	assert_non_null(strstr(e.msg, "open /proc/sys/net/ipv4/conf/none/rp_filter: "));
+	assert_int_equal(steps.n, 5);
+	OK(sysctl_read(there, both, &text, &e));
+	OK(sysctl_read(there, key, &text, &e));
+	OK(sysctl_read(here, both, &text, &e));
+	assert_string_equal(text.data, "211");
+	steps_undo(&steps);
+	OK(sysctl_read(there, both, &text, &e));
+	OK(sysctl_read(here, both, &text, &e));
+	assert_string_equal(text.data, "21100");
 }
 
 static void addresses_and_neighbours(void **state)
@@ -225,6 +261,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(interfaces_and_sysctls),
+		T(sysctls_of_two_namespaces),
 		T(addresses_and_neighbours),
 		T(rules),
 		T(routes),
