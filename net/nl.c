@@ -11,6 +11,7 @@
  * A dump is read to its end even when its visitor has stopped: the kernel starts no other one on
  * the same socket before.
  */
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,6 +35,13 @@ struct nl {
 	unsigned int requests;
 	size_t limit;
 	char *buf;
+	struct held *held; /* NULL: requests are sent */
+};
+
+/* Requests to be sent at once. */
+struct held {
+	struct str out;
+	size_t n;
 };
 
 struct nl *nl_from_fd(int fd, int silence_ms)
@@ -73,6 +81,7 @@ void nl_close(struct nl *nl)
 	if (!nl)
 		return;
 	close(nl->fd);
+	nl_forget(nl);
 	free(nl->buf);
 	free(nl);
 }
@@ -276,6 +285,7 @@ struct conversation {
 	size_t limit, heard; /* bytes; limit 0: none */
 	nl_visit visit;
 	void *arg;
+	bool *refused; /* for each request, when those may be refused; the last one is answered */
 	bool interrupted;
 	bool stopped; /* by the visitor: its error stands, what comes is passed over */
 };
@@ -303,6 +313,10 @@ static int take(struct conversation *c, const struct nlmsghdr *h, struct err *e)
 		return 0;
 	if (h->nlmsg_flags & NLM_F_DUMP_INTR)
 		c->interrupted = true;
+	if (h->nlmsg_type == NLMSG_ERROR && c->refused) {
+		c->refused[at] = read_error(h, NULL) < 0;
+		return at == c->count - 1;
+	}
 	if (h->nlmsg_type == NLMSG_ERROR) {
 		if (read_error(h, e) < 0) {
 			c->failed = at;
@@ -395,10 +409,61 @@ static int send_request(struct nl *nl, struct nl_req *r, struct conversation *c,
 	return send_all(nl, r->h, r->h->nlmsg_len, e);
 }
 
+void nl_gather(struct nl *nl)
+{
+	nl_forget(nl);
+	nl->held = xmalloc(sizeof(*nl->held));
+	*nl->held = (struct held){ .out = STR_INIT };
+}
+
+void nl_forget(struct nl *nl)
+{
+	if (!nl->held)
+		return;
+	str_release(&nl->held->out);
+	free(nl->held);
+	nl->held = NULL;
+}
+
+/* Errors are answered anyway, so that one acknowledgement will do: the last one's. */
+static int send_held(struct nl *nl, struct str *out, struct conversation *c, struct err *e)
+{
+	struct nlmsghdr h;
+
+	c->seq = nl->seq + 1;
+	for (size_t at = 0; at < out->len; at += h.nlmsg_len) {
+		memcpy(&h, out->data + at, sizeof(h));
+		h.nlmsg_seq = ++nl->seq;
+		if (h.nlmsg_seq - c->seq == c->count - 1)
+			h.nlmsg_flags |= NLM_F_ACK;
+		memcpy(out->data + at, &h, sizeof(h));
+	}
+	return send_all(nl, out->data, out->len, e);
+}
+
+int nl_flush(struct nl *nl, bool *failed, size_t count, struct err *e)
+{
+	struct conversation c = { .refused = failed, .count = (uint32_t)count };
+	int rc;
+
+	assert(nl->held && nl->held->n == count);
+	for (size_t i = 0; i < count; i++)
+		failed[i] = false;
+	rc = count && (send_held(nl, &nl->held->out, &c, e) < 0 || converse(nl, &c, e) < 0) ? -1
+	                                                                                    : 0;
+	nl_forget(nl);
+	return rc;
+}
+
 int nl_ack(struct nl *nl, struct nl_req *r, struct err *e)
 {
 	struct conversation c = { .visit = NULL };
 
+	if (nl->held && !r->overflow) {
+		str_addn(&nl->held->out, r->h, r->h->nlmsg_len);
+		nl->held->n++;
+		return 0;
+	}
 	r->h->nlmsg_flags |= NLM_F_ACK;
 	return send_request(nl, r, &c, e) < 0 ? -1 : converse(nl, &c, e);
 }

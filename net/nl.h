@@ -99,6 +99,19 @@ int nl_query(struct nl *nl, struct nl_req *r, size_t header_len, nl_visit visit,
              void (*restart)(void *arg), void *arg, struct err *e) MUST_USE;
 
 /*
+ * From here on nl_ack() keeps requests instead of sending them, and says 0.  nl_flush() sends all
+ * of them at once.  The kernel goes through them in order, also when it refuses some: failed, an
+ * array of count, says which (the first that was kept is 0).  -1: it is not known what was done,
+ * most likely nothing.
+ *
+ * No more than NL_GATHER_MAX: as many refusals surely fit in the socket's buffer.
+ */
+#define NL_GATHER_MAX 32
+void nl_gather(struct nl *nl);
+int nl_flush(struct nl *nl, bool *failed, size_t count, struct err *e) MUST_USE;
+void nl_forget(struct nl *nl); /* what was kept is not sent */
+
+/*
  * Several requests in one send; for nf_tables with batch begin and end around.  Those with
  * NLM_F_ACK are waited for.  The first error is returned, with the index of the request that it
  * is about in *failed (may be NULL; untouched when it is about none).

@@ -152,17 +152,17 @@ static int raise_pair(struct work *w, struct err *e)
 {
 	struct ip a = w->conf.veth_address;
 
-	/* first of all: a DEL goes by it */
-	if (link_set_alias(w->host, w->peer.index, w->call->container_id, e) < 0)
-		return err_wrap(e, "on the node");
 	host_sysctl(w, "accept_ra");
 	if (work_has_family(w, 6))
 		host_sysctl(w, "disable_ipv6");
+	/* before all else: a DEL goes by it */
+	steps_begin(&w->steps, w->host);
+	if (step_alias(&w->steps, w->host, w->peer.index, w->call->container_id, e) < 0 ||
+	    step_up(&w->steps, w->host, &w->peer, e) < 0 || steps_commit(&w->steps, e) < 0)
+		return err_wrap(e, "on the node");
 	if (a.family && work_has_family(w, a.family) &&
 	    addr_add(w->pod, w->link.index, cidr_host(a), e) < 0)
 		return err_wrap(e, "vethLinkAddress");
-	if (link_set_up(w->host, w->peer.index, e) < 0 || link_set_up(w->pod, w->link.index, e) < 0)
-		return -1;
 	return 0;
 }
 
@@ -188,6 +188,9 @@ static int set_up_pod(struct work *w, struct err *e)
 	 */
 	const int mine[] = { w->link.index, w->nic.index, 0 }, pair[] = { w->link.index, 0 };
 
+	steps_begin(&w->steps, w->pod);
+	if (w->fresh && step_up(&w->steps, w->pod, &w->link, e) < 0)
+		return -1;
 	if (set_neighs(w, w->pod, w->link.index, p->pod_neighs, p->n_pod_neighs, e) < 0)
 		return -1;
 	for (size_t i = 0; i < p->n_pod_routes; i++)
@@ -198,10 +201,10 @@ static int set_up_pod(struct work *w, struct err *e)
 	for (size_t i = 0; i < p->n_pod_rules; i++)
 		if (step_rule(&w->steps, w->pod, &p->pod_rules[i], e) < 0)
 			return -1;
-	return 0;
+	return steps_commit(&w->steps, e);
 }
 
-static int add_host_routes(struct work *w, struct err *e)
+static int change_host(struct work *w, struct err *e)
 {
 	const struct coordinator_plan *p = &w->plan;
 	bool made;
@@ -210,28 +213,28 @@ static int add_host_routes(struct work *w, struct err *e)
 	for (size_t i = 0; i < p->n_host_rules; i++)
 		if (datapath_rule_add_node(w->host, &p->host_rules[i], &made, e) < 0)
 			return -1;
-	/* an older route to this address is of a pod that is gone */
-	for (size_t i = 0; i < p->n_host_routes; i++)
-		if (step_route(&w->steps, w->host, &p->host_routes[i], NULL, e) < 0)
-			return -1;
-	return 0;
-}
-
-static int set_up_host(struct work *w, struct err *e)
-{
-	const struct coordinator_plan *p = &w->plan;
-	int rc;
-
+	steps_begin(&w->steps, w->host);
 	for (size_t i = 0; i < p->n_host_addrs; i++)
 		if (step_addr(&w->steps, w->host, p->host_addrs[i].index,
 		              cidr_host(p->host_addrs[i].ip), e) < 0)
 			return -1;
 	if (set_neighs(w, w->host, w->peer.index, p->host_neighs, p->n_host_neighs, e) < 0)
 		return -1;
+	/* an older route to this address is of a pod that is gone */
+	for (size_t i = 0; i < p->n_host_routes; i++)
+		if (step_route(&w->steps, w->host, &p->host_routes[i], NULL, e) < 0)
+			return -1;
+	return steps_commit(&w->steps, e);
+}
+
+static int set_up_host(struct work *w, struct err *e)
+{
+	int rc;
+
 	/* shared with other pods; a DEL must not come between the rule and our route */
 	if (netns_lock(w->host_ns, false, e) < 0)
 		return -1;
-	rc = add_host_routes(w, e);
+	rc = change_host(w, e);
 	netns_unlock(w->host_ns);
 	return rc < 0 ? err_wrap(e, "on the node") : 0;
 }
@@ -257,10 +260,13 @@ static int make_moves(struct work *w, struct err *e)
 	const struct link *first = work_pod_link(w, w->conf.default_nic);
 	const int mine[] = { w->link.index, w->nic.index, first ? first->index : 0, 0 };
 
+	if (!w->moves.n)
+		return 0;
+	steps_begin(&w->steps, w->pod);
 	for (size_t i = 0; i < w->moves.n; i++)
 		if (make_move(w, &w->moves.v[i], mine, e) < 0)
 			return err_wrap(e, "tunePodRoutes");
-	return 0;
+	return steps_commit(&w->steps, e) < 0 ? err_wrap(e, "tunePodRoutes") : 0;
 }
 
 /* The kernel can answer by a packet's own mark: TCP, and what it says by itself. */

@@ -19,6 +19,7 @@
 enum what {
 	MADE_LINK,
 	SET_SYSCTL,
+	SET_ALIAS,
 	SET_UP,
 	SET_MAC,
 	SET_TXQLEN,
@@ -45,9 +46,15 @@ struct step {
 		struct mac mac;
 		uint32_t txqlen;
 		struct cidr addr;
-		struct neigh neigh;
+		struct {
+			struct neigh neigh, old;
+		};
 		struct rule rule;
-		struct route route;
+		struct {
+			struct route route;
+			const int *mine; /* borrowed */
+			bool prepend;
+		};
 	};
 };
 
@@ -73,6 +80,8 @@ static int undo(const struct step *t)
 		return undo_link(t);
 	case SET_SYSCTL:
 		return sysctl_write(t->index, t->sysctl.key, t->sysctl.value, NULL);
+	case SET_ALIAS:
+		break;
 	case SET_UP:
 		return link_set_down(t->nl, t->index, NULL);
 	case SET_MAC:
@@ -84,7 +93,7 @@ static int undo(const struct step *t)
 	case ADDED_NEIGH:
 		return neigh_del(t->nl, t->index, t->neigh.ip, NULL);
 	case CHANGED_NEIGH:
-		return neigh_replace(t->nl, &t->neigh, NULL);
+		return neigh_replace(t->nl, &t->old, NULL);
 	case ADDED_RULE:
 		return rule_del(t->nl, &t->rule, NULL);
 	case ADDED_ROUTE:
@@ -99,8 +108,19 @@ static int undo(const struct step *t)
 	return 0;
 }
 
+/* What was not made yet. */
+static void forget_gathered(struct steps *s)
+{
+	if (!s->gathers)
+		return;
+	nl_forget(s->gathers);
+	s->gathers = NULL;
+	s->n = s->from;
+}
+
 void steps_undo(struct steps *s)
 {
+	forget_gathered(s);
 	for (size_t i = s->n; i > 0; i--)
 		IGNORE(undo(&s->v[i - 1]));
 	steps_release(s);
@@ -108,6 +128,7 @@ void steps_undo(struct steps *s)
 
 void steps_release(struct steps *s)
 {
+	forget_gathered(s);
 	for (size_t i = 0; i < s->n; i++)
 		if (s->v[i].what == SET_SYSCTL) {
 			free(s->v[i].sysctl.key);
@@ -118,6 +139,92 @@ void steps_release(struct steps *s)
 		if (s->folders[i].open)
 			close(s->folders[i].fd);
 	*s = (struct steps){ .v = NULL };
+}
+
+void steps_begin(struct steps *s, struct nl *nl)
+{
+	nl_gather(nl);
+	s->gathers = nl;
+	s->from = s->n;
+}
+
+/* One that was refused. */
+static int again(struct steps *s, const struct step *t, struct err *e)
+{
+	switch (t->what) {
+	case SET_ALIAS:
+		return step_alias(s, t->nl, t->index, t->name, e);
+	case SET_UP:
+		return step_up(s, t->nl, &(struct link){ .index = t->index }, e);
+	case ADDED_ADDR:
+		return step_addr(s, t->nl, t->index, t->addr, e);
+	case ADDED_NEIGH:
+	case CHANGED_NEIGH:
+		return step_neigh(s, t->nl, &t->neigh, &t->old, t->what == CHANGED_NEIGH, e);
+	case ADDED_RULE:
+		return step_rule(s, t->nl, &t->rule, e);
+	case ADDED_ROUTE:
+		return t->prepend ? step_route_prepend(s, t->nl, &t->route, e)
+		                  : step_route(s, t->nl, &t->route, t->mine, e);
+	default:
+		return step_route_del(s, t->nl, &t->route, t->what == DELETED_LAST_ROUTE, e);
+	}
+}
+
+/* What they would have said had they been sent one by one. */
+static int name_first(const struct step *t, struct err *e)
+{
+	switch (t->what) {
+	case SET_ALIAS:
+	case SET_UP:
+		return err_wrap(e, "set up interface %d", t->index);
+	case ADDED_ADDR:
+		return err_wrap(e, "add address %s", cidr_str(t->addr).s);
+	case ADDED_NEIGH:
+	case CHANGED_NEIGH:
+		return err_wrap(e, "set neighbour %s", ip_str(t->neigh.ip).s);
+	case ADDED_RULE:
+		return err_wrap(e, "add rule %u to table %u", t->rule.priority, t->rule.table);
+	default:
+		return err_wrap(e, "change route to %s in table %u", cidr_str(t->route.dst).s,
+		                t->route.table);
+	}
+}
+
+int steps_commit(struct steps *s, struct err *e)
+{
+	struct step refused[NL_GATHER_MAX];
+	bool failed[NL_GATHER_MAX];
+	size_t n = s->n - s->from, n_refused = 0;
+	struct nl *nl = s->gathers;
+
+	s->gathers = NULL;
+	s->n = s->from;
+	if (nl_flush(nl, failed, n, e) < 0)
+		return name_first(&s->v[s->from], e);
+	for (size_t i = 0; i < n; i++) {
+		if (failed[i])
+			refused[n_refused++] = s->v[s->from + i];
+		else
+			s->v[s->n++] = s->v[s->from + i];
+	}
+	for (size_t i = 0; i < n_refused; i++)
+		if (again(s, &refused[i], e) < 0)
+			return -1;
+	return 0;
+}
+
+/* For one more step. */
+static int make_room(struct steps *s, struct err *e)
+{
+	struct nl *nl = s->gathers;
+
+	if (!nl || s->n - s->from < NL_GATHER_MAX)
+		return 0;
+	if (steps_commit(s, e) < 0)
+		return -1;
+	steps_begin(s, nl);
+	return 0;
 }
 
 void step_made_link(struct steps *s, struct nl *nl, const char *name)
@@ -175,11 +282,19 @@ int step_sysctl(struct steps *s, int ns, const char *key, const char *value, str
 	return 0;
 }
 
+int step_alias(struct steps *s, struct nl *nl, int index, const char *alias, struct err *e)
+{
+	if (make_room(s, e) < 0 || link_set_alias(nl, index, alias, e) < 0)
+		return -1;
+	push(s, SET_ALIAS, nl, index)->name = alias;
+	return 0;
+}
+
 int step_up(struct steps *s, struct nl *nl, const struct link *l, struct err *e)
 {
 	if (l->flags & IFF_UP)
 		return 0;
-	if (link_set_up(nl, l->index, e) < 0)
+	if (make_room(s, e) < 0 || link_set_up(nl, l->index, e) < 0)
 		return -1;
 	push(s, SET_UP, nl, l->index);
 	return 0;
@@ -212,6 +327,8 @@ int step_addr(struct steps *s, struct nl *nl, int index, struct cidr a, struct e
 
 	if (!e)
 		e = &mine;
+	if (make_room(s, e) < 0)
+		return -1;
 	if (addr_add(nl, index, a, e) == 0)
 		push(s, ADDED_ADDR, nl, index)->addr = a;
 	else if (e->sys != EEXIST) /* that is said of the same prefix only */
@@ -230,13 +347,15 @@ int step_neigh(struct steps *s, struct nl *nl, const struct neigh *n, const stru
 			old = &there[i];
 	if (old && old->state == n->state && memcmp(&old->mac, &n->mac, sizeof(n->mac)) == 0)
 		return 0;
-	if (neigh_replace(nl, n, e) < 0)
+	if (make_room(s, e) < 0 || neigh_replace(nl, n, e) < 0)
 		return -1;
 	/* what the kernel learnt it learns again */
 	if (old && !(old->state & (NUD_PERMANENT | NUD_NOARP)))
 		old = NULL;
 	t = push(s, old ? CHANGED_NEIGH : ADDED_NEIGH, nl, n->index);
-	t->neigh = old ? *old : *n;
+	t->neigh = *n;
+	if (old)
+		t->old = *old;
 	return 0;
 }
 
@@ -244,7 +363,7 @@ int step_rule(struct steps *s, struct nl *nl, const struct rule *r, struct err *
 {
 	bool made;
 
-	if (datapath_rule_add(nl, r, &made, e) < 0)
+	if (make_room(s, e) < 0 || datapath_rule_add(nl, r, &made, e) < 0)
 		return -1;
 	if (made)
 		push(s, ADDED_RULE, nl, 0)->rule = *r;
@@ -292,12 +411,17 @@ int step_route(struct steps *s, struct nl *nl, const struct route *r, const int 
 	AUTO_FREE struct route *all = NULL;
 	const struct route *old = NULL;
 	struct err mine_e;
+	struct step *t;
 	size_t count;
 
 	if (!e)
 		e = &mine_e;
+	if (make_room(s, e) < 0)
+		return -1;
 	if (route_add(nl, r, ROUTE_CREATE, e) == 0) {
-		push(s, ADDED_ROUTE, nl, 0)->route = *r;
+		t = push(s, ADDED_ROUTE, nl, 0);
+		t->route = *r;
+		t->mine = mine;
 		return 0;
 	}
 	if (e->sys != EEXIST)
@@ -324,19 +448,25 @@ int step_route(struct steps *s, struct nl *nl, const struct route *r, const int 
 int step_route_prepend(struct steps *s, struct nl *nl, const struct route *r, struct err *e)
 {
 	struct err mine;
+	struct step *t;
 
 	if (!e)
 		e = &mine;
-	if (route_add(nl, r, ROUTE_PREPEND, e) == 0)
-		push(s, ADDED_ROUTE, nl, 0)->route = *r;
-	else if (e->sys != EEXIST) /* said of the very same */
+	if (make_room(s, e) < 0)
 		return -1;
+	if (route_add(nl, r, ROUTE_PREPEND, e) == 0) {
+		t = push(s, ADDED_ROUTE, nl, 0);
+		t->route = *r;
+		t->prepend = true;
+	} else if (e->sys != EEXIST) { /* said of the very same */
+		return -1;
+	}
 	return 0;
 }
 
 int step_route_del(struct steps *s, struct nl *nl, const struct route *r, bool last, struct err *e)
 {
-	if (route_del(nl, r, e) < 0)
+	if (make_room(s, e) < 0 || route_del(nl, r, e) < 0)
 		return -1;
 	push(s, last ? DELETED_LAST_ROUTE : DELETED_ROUTE, nl, 0)->route = *r;
 	return 0;

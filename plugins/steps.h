@@ -5,6 +5,10 @@
  * or refused.
  *
  * "nl" and "ns" are borrowed until the list is released.
+ *
+ * Between steps_begin and steps_commit steps by nl are only gathered, those of interfaces (up,
+ * alias), addresses, neighbours, rules and routes: they are made in one request to the kernel, each
+ * that it refuses then by itself, as if it had not been gathered.
  */
 #ifndef PLUGINS_STEPS_H
 #define PLUGINS_STEPS_H
@@ -22,11 +26,17 @@ struct steps {
 	struct step *v;
 	size_t n, cap;
 	struct steps_folder folders[2];
+	struct nl *gathers; /* the steps from "from" on wait for steps_commit */
+	size_t from;
 };
 
 /* In reverse order, best effort: the error that led to it is the one to report. */
 void steps_undo(struct steps *s);
 void steps_release(struct steps *s); /* forgets */
+
+void steps_begin(struct steps *s, struct nl *nl);
+/* A step that fails does not keep those behind it from being made: all are to be taken back. */
+int steps_commit(struct steps *s, struct err *e) MUST_USE;
 
 /* An interface that was just made: to be deleted, by a name that is a literal. */
 void step_made_link(struct steps *s, struct nl *nl, const char *name);
@@ -34,6 +44,9 @@ void step_made_link(struct steps *s, struct nl *nl, const char *name);
 /* Nothing happens when it has the value.  ERR_NOT_FOUND: no such key. */
 int step_sysctl(struct steps *s, int ns, const char *key, const char *value,
                 struct err *e) MUST_USE;
+/* Of an interface that was just made, and goes when all is taken back; borrowed. */
+int step_alias(struct steps *s, struct nl *nl, int index, const char *alias,
+               struct err *e) MUST_USE;
 int step_up(struct steps *s, struct nl *nl, const struct link *l, struct err *e) MUST_USE;
 int step_mac(struct steps *s, struct nl *nl, const struct link *l, struct mac mac,
              struct err *e) MUST_USE;
@@ -50,8 +63,9 @@ int step_neigh(struct steps *s, struct nl *nl, const struct neigh *n, const stru
 int step_rule(struct steps *s, struct nl *nl, const struct rule *r, struct err *e) MUST_USE;
 
 /*
- * mine: interfaces, ended by 0; a route of another table than main that is over none of them is
- * somebody's and refused, as is a subnet of main.  NULL: replaced, whosever it is.
+ * mine: interfaces, ended by 0, borrowed until steps_commit; a route of another table than main
+ * that is over none of them is somebody's and refused, as is a subnet of main.  NULL: replaced,
+ * whosever it is.
  */
 int step_route(struct steps *s, struct nl *nl, const struct route *r, const int *mine,
                struct err *e) MUST_USE;

@@ -661,6 +661,69 @@ static void a_full_request_is_never_sent(void **state)
 	nl_nest_end(&r, nest);
 }
 
+static void gathered_requests_are_sent_at_once(void **state)
+{
+	const struct neigh n = { .index = 5,
+		                 .ip = { .family = 4, .bytes = { 10, 0, 0, 9 } },
+		                 .state = NUD_PERMANENT };
+	bool failed[NL_GATHER_MAX];
+	struct nlmsghdr sent[3];
+	char buf[1024];
+	size_t at = 0;
+	ssize_t len;
+
+	(void)state;
+	nl_gather(nl);
+	assert_int_equal(link_set_up(nl, 5, &e), 0);
+	assert_int_equal(neigh_replace(nl, &n, &e), 0);
+	assert_int_equal(neigh_del(nl, 5, n.ip, &e), 0);
+	assert_string_equal(heard(), "");
+	/* the second is refused, and others' answers are passed over; all goes on to the last */
+	refuse(77, ENOENT);
+	refuse(2, EEXIST);
+	acknowledge(3);
+	assert_int_equal(nl_flush(nl, failed, 3, &e), 0);
+	assert_false(failed[0]);
+	assert_true(failed[1]);
+	assert_false(failed[2]);
+	len = recv(kernel, buf, sizeof(buf), MSG_DONTWAIT);
+	for (size_t i = 0; i < 3; i++) {
+		memcpy(&sent[i], buf + at, sizeof(sent[i]));
+		assert_int_equal(sent[i].nlmsg_seq, i + 1);
+		assert_int_equal(sent[i].nlmsg_flags & NLM_F_ACK, i == 2 ? NLM_F_ACK : 0);
+		at += sent[i].nlmsg_len;
+	}
+	assert_int_equal(at, len);
+
+	/* then each by itself, as ever */
+	acknowledge(4);
+	assert_int_equal(link_set_up(nl, 5, &e), 0);
+	assert_string_not_equal(heard(), "");
+
+	/* the last one may be refused, too */
+	nl_gather(nl);
+	assert_int_equal(link_set_up(nl, 5, &e), 0);
+	refuse(5, ENODEV);
+	assert_int_equal(nl_flush(nl, failed, 1, &e), 0);
+	assert_true(failed[0]);
+	assert_string_not_equal(heard(), "");
+
+	/* silence */
+	nl_gather(nl);
+	assert_int_equal(link_set_up(nl, 5, &e), 0);
+	assert_int_equal(nl_flush(nl, failed, 1, &e), -1);
+	assert_int_equal(e.kind, ERR_TIMEOUT);
+	assert_string_not_equal(heard(), "");
+
+	/* nothing, and what is forgotten, is not sent */
+	nl_gather(nl);
+	assert_int_equal(nl_flush(nl, failed, 0, &e), 0);
+	nl_gather(nl);
+	assert_int_equal(link_set_up(nl, 5, &e), 0);
+	nl_forget(nl);
+	assert_string_equal(heard(), "");
+}
+
 static void batches_name_the_request_that_failed(void **state)
 {
 	struct nl_req r[3];
@@ -1473,6 +1536,7 @@ int main(void)
 		T(prefixes_longer_than_an_address_are_passed_over),
 		T(nobody_needs_to_care),
 		T(a_full_request_is_never_sent),
+		T(gathered_requests_are_sent_at_once),
 		T(batches_name_the_request_that_failed),
 		T(attributes_are_read_within_bounds),
 		T(broken_attribute_lengths_end_the_search),

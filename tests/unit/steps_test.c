@@ -255,6 +255,128 @@ static void routes(void **state)
 	assert_string_equal(after6, before6);
 }
 
+/* All that a step can find is found when they are gathered, too. */
+static void gathered(void **state)
+{
+	const int mine[] = { a0.index, 0 }, nobody[] = { 1, 0 };
+	struct route def = { .dst = cidr("0.0.0.0/0"), .gw = ip("10.0.0.254"), .oif = a0.index };
+	struct route own = def, bad = def, second = def;
+	const struct rule rule = { .family = 4, .priority = 1000, .table = 500 };
+	struct neigh n = { .index = a0.index,
+		           .ip = ip("10.0.0.9"),
+		           .mac = mac("0a:00:00:00:00:09"),
+		           .state = NUD_PERMANENT };
+	AUTO_FREE char *before = NULL, *after = NULL;
+	AUTO_FREE struct rule *rules_before = NULL, *rules_after = NULL;
+	AUTO_FREE struct neigh *there = NULL, *left = NULL;
+	size_t n_rules, n_rules_after, n_there, n_left;
+	unsigned int requests;
+	struct link l;
+
+	(void)state;
+	own.table = 101;
+	second.gw = ip("10.0.0.253");
+	bad.dst = cidr("10.9.0.0/16");
+	bad.gw = ip("10.99.0.1");
+	OK(route_add(nl, &def, ROUTE_CREATE, &e));
+	OK(route_add(nl, &own, ROUTE_CREATE, &e));
+	OK(neigh_replace(nl, &n, &e));
+	OK(neigh_list(nl, 4, a0.index, &there, &n_there, &e));
+	OK(rule_list(nl, 4, &rules_before, &n_rules, &e));
+	before = routes_text(4);
+
+	/* one request for what is not there, whatever it is */
+	requests = nl_requests(nl);
+	steps_begin(&steps, nl);
+	OK(step_alias(&steps, nl, a0.index, "gathered", &e));
+	OK(step_addr(&steps, nl, a0.index, cidr("10.0.0.2/32"), &e));
+	n.mac = mac("0a:00:00:00:00:08");
+	OK(step_neigh(&steps, nl, &n, there, n_there, &e));
+	n.ip = ip("10.0.0.8");
+	OK(step_neigh(&steps, nl, &n, there, n_there, &e));
+	OK(step_rule(&steps, nl, &rule, &e));
+	OK(step_route_prepend(&steps, nl, &second, &e));
+	OK(step_route_del(&steps, nl, &def, true, &e));
+	own.dst = cidr("10.8.0.0/16");
+	OK(step_route(&steps, nl, &own, mine, &e));
+	OK(steps_commit(&steps, &e));
+	assert_int_equal(nl_requests(nl), requests + 1);
+	assert_int_equal(steps.n, 8);
+	OK(link_get(nl, "a0", &l, &e));
+	assert_string_equal(l.alias, "gathered");
+
+	/* what is there, and the same, is no change; what is there and other is replaced */
+	steps_begin(&steps, nl);
+	OK(step_addr(&steps, nl, a0.index, cidr("10.0.0.2/32"), &e));
+	OK(step_rule(&steps, nl, &rule, &e));
+	OK(step_route_prepend(&steps, nl, &second, &e));
+	OK(step_route(&steps, nl, &own, mine, &e));
+	own.gw = ip("10.0.0.77");
+	OK(step_route(&steps, nl, &own, mine, &e));
+	OK(steps_commit(&steps, &e));
+	assert_int_equal(steps.n, 9);
+
+	/* or refused, in the words of the step, and what came behind it is taken back as well */
+	steps_begin(&steps, nl);
+	own.gw = ip("10.0.0.78");
+	OK(step_route(&steps, nl, &own, nobody, &e));
+	own.dst = cidr("10.7.0.0/16");
+	OK(step_route(&steps, nl, &own, mine, &e));
+	assert_int_equal(steps_commit(&steps, &e), -1);
+	assert_int_equal(e.kind, ERR_EXISTS);
+	assert_int_equal(steps.n, 10);
+	steps_begin(&steps, nl);
+	own.dst = cidr("10.6.0.0/16");
+	OK(step_route(&steps, nl, &own, mine, &e));
+	OK(step_route(&steps, nl, &bad, mine, &e));
+	own.dst = cidr("10.5.0.0/16");
+	OK(step_route(&steps, nl, &own, mine, &e));
+	assert_int_equal(steps_commit(&steps, &e), -1);
+	assert_non_null(strstr(e.msg, "add route to 10.9.0.0/16 via 10.99.0.1 in table 254: "));
+	assert_int_equal(steps.n, 12);
+
+	/* what was not committed is not made */
+	steps_begin(&steps, nl);
+	own.dst = cidr("10.4.0.0/16");
+	OK(step_route(&steps, nl, &own, mine, &e));
+	steps_undo(&steps);
+	after = routes_text(4);
+	assert_string_equal(after, before);
+	OK(rule_list(nl, 4, &rules_after, &n_rules_after, &e));
+	assert_int_equal(n_rules_after, n_rules);
+	OK(neigh_list(nl, 4, a0.index, &left, &n_left, &e));
+	assert_int_equal(n_left, n_there);
+	assert_memory_equal(left, there, sizeof(*there));
+}
+
+static void more_than_fit(void **state)
+{
+	const int mine[] = { a0.index, 0 };
+	struct route r = { .dst = cidr("10.9.0.0/32"), .oif = a0.index, .table = 101 };
+	AUTO_FREE char *before = routes_text(4), *after = NULL;
+	AUTO_FREE struct route *all = NULL;
+	unsigned int requests = nl_requests(nl);
+	size_t n;
+
+	(void)state;
+	for (int turn = 0; turn < 2; turn++) {
+		steps_begin(&steps, nl);
+		for (uint8_t i = 0; i < 3 * NL_GATHER_MAX; i++) {
+			r.dst.ip.bytes[3] = i;
+			OK(step_route(&steps, nl, &r, mine, &e));
+		}
+		OK(steps_commit(&steps, &e));
+		assert_int_equal(steps.n, 3 * NL_GATHER_MAX);
+		if (!turn)
+			assert_int_equal(nl_requests(nl), requests + 3);
+	}
+	OK(route_list(nl, 4, 101, &all, &n, &e));
+	assert_int_equal(n, 3 * NL_GATHER_MAX);
+	steps_undo(&steps);
+	after = routes_text(4);
+	assert_string_equal(after, before);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -265,6 +387,8 @@ int main(void)
 		T(addresses_and_neighbours),
 		T(rules),
 		T(routes),
+		T(gathered),
+		T(more_than_fit),
 	};
 
 	return cmocka_run_group_tests(tests, group_setup, NULL);
