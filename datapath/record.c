@@ -23,9 +23,12 @@ void datapath_record_release(struct datapath_record *r)
 	free(r->pod_ips);
 	free(r->node_ips);
 	free(r->hijack);
+	free(r->policy);
+	free(r->policy_gws);
 	r->pod_ips = r->node_ips = NULL;
-	r->hijack = NULL;
-	r->n_pod_ips = r->n_node_ips = r->n_hijack = 0;
+	r->policy_gws = NULL;
+	r->hijack = r->policy = NULL;
+	r->n_pod_ips = r->n_node_ips = r->n_hijack = r->n_policy = 0;
 }
 
 static void release_any(void *r)
@@ -82,26 +85,36 @@ static int read_ips(const json *j, const char *key, struct ip **out, size_t *n, 
 	return 0;
 }
 
-static int read_cidrs(const json *j, struct datapath_record *r, struct err *e)
+static int read_cidrs(const json *j, const char *key, struct cidr **out, size_t *n, struct err *e)
 {
 	const json *list = NULL;
 
-	if (json_opt_strs(j, "hijack", &list, e) < 0)
+	if (json_opt_strs(j, key, &list, e) < 0)
 		return -1;
-	r->hijack = xcalloc(json_count(list) + 1, sizeof(*r->hijack));
+	*out = xcalloc(json_count(list) + 1, sizeof(**out));
 	json_each(text, list)
 	{
-		if (cidr_parse(json_text(text), &r->hijack[r->n_hijack], e) < 0)
-			return err_wrap(e, "hijack");
-		r->n_hijack++;
+		if (cidr_parse(json_text(text), &(*out)[*n], e) < 0)
+			return err_wrap(e, "%s", key);
+		(*n)++;
 	}
 	return 0;
+}
+
+static int read_policy(const json *j, struct datapath_record *r, struct err *e)
+{
+	size_t n_gws = 0;
+
+	if (read_cidrs(j, "policy", &r->policy, &r->n_policy, e) < 0 ||
+	    read_ips(j, "policyGateways", &r->policy_gws, &n_gws, e) < 0)
+		return -1;
+	return n_gws == r->n_policy ? 0 : err_set(e, ERR_CONFIG, "policyGateways: not one of each");
 }
 
 static int read_record(const json *j, void *record, struct err *e)
 {
 	struct datapath_record *r = record;
-	const char *src = NULL;
+	const char *src = NULL, *nic = "";
 	int64_t inode = 0, index = 0;
 
 	if (record_read_strings(j, r, fields, ARRAY_LEN(fields), e) < 0 ||
@@ -118,7 +131,14 @@ static int read_record(const json *j, void *record, struct err *e)
 	    read_table(j, "table", &r->table, e) < 0 ||
 	    read_table(j, "hostTable", &r->host_table, e) < 0 ||
 	    read_ips(j, "podIPs", &r->pod_ips, &r->n_pod_ips, e) < 0 ||
-	    read_ips(j, "nodeIPs", &r->node_ips, &r->n_node_ips, e) < 0 || read_cidrs(j, r, e) < 0)
+	    read_ips(j, "nodeIPs", &r->node_ips, &r->n_node_ips, e) < 0 ||
+	    read_cidrs(j, "hijack", &r->hijack, &r->n_hijack, e) < 0 || read_policy(j, r, e) < 0)
+		return -1;
+	r->tuned = true;
+	if (json_opt_bool(j, "tuned", &r->tuned, e) < 0 ||
+	    json_opt_str(j, "defaultRouteNIC", &nic, e) < 0)
+		return -1;
+	if (*nic && read_name(j, "defaultRouteNIC", r->default_route_nic, e) < 0)
 		return -1;
 	if (json_opt_str(j, "src", &src, e) < 0 || (src && ip_parse(src, &r->src, e) < 0))
 		return -1;
@@ -144,11 +164,19 @@ static void set_ips(json *j, const char *key, const struct ip *v, size_t n)
 	json_set(j, key, list);
 }
 
+static void set_cidrs(json *j, const char *key, const struct cidr *v, size_t n)
+{
+	json *list = json_new_array();
+
+	for (size_t i = 0; i < n; i++)
+		json_append_str(list, cidr_str(v[i]).s);
+	json_set(j, key, list);
+}
+
 static int write_record(const char *dir, const struct datapath_record *r, enum file_flags flags,
                         struct err *e)
 {
 	AUTO_JSON *j = json_new_object();
-	json *hijack = json_new_array();
 
 	record_write_strings(j, r, fields, ARRAY_LEN(fields));
 	json_set_i64(j, "netnsInode", (int64_t)r->netns_inode);
@@ -167,9 +195,11 @@ static int write_record(const char *dir, const struct datapath_record *r, enum f
 	json_set_i64(j, "hostTable", r->host_table);
 	set_ips(j, "podIPs", r->pod_ips, r->n_pod_ips);
 	set_ips(j, "nodeIPs", r->node_ips, r->n_node_ips);
-	for (size_t i = 0; i < r->n_hijack; i++)
-		json_append_str(hijack, cidr_str(r->hijack[i]).s);
-	json_set(j, "hijack", hijack);
+	set_cidrs(j, "hijack", r->hijack, r->n_hijack);
+	set_cidrs(j, "policy", r->policy, r->n_policy);
+	set_ips(j, "policyGateways", r->policy_gws, r->n_policy);
+	json_set_bool(j, "tuned", r->tuned);
+	json_set_str(j, "defaultRouteNIC", r->default_route_nic);
 	return record_write(dir, &kind, r->container_id, r->ifname, j, flags, e);
 }
 

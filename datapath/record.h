@@ -34,6 +34,12 @@ struct datapath_record {
 	struct ip src;       /* IPv4, of the pod's routes over pod_link; family 0: none */
 	struct cidr *hijack; /* destinations that the pod sends to that gateway */
 	size_t n_hijack;
+	/* policyRoutes: where to, and by which gateway */
+	struct cidr *policy;
+	struct ip *policy_gws;
+	size_t n_policy;
+	bool tuned; /* tunePodRoutes; older records do not tell, and it is the usual */
+	char default_route_nic[IFNAMSIZ]; /* podDefaultRouteNic, "" for the first */
 };
 
 #define AUTO_DATAPATH_RECORD                                                                       \

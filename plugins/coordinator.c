@@ -19,6 +19,7 @@
  * is told in a record for the DEL and the agent.  The nf_tables transaction comes last.
  */
 #include <errno.h>
+#include <stdlib.h>
 
 #include "base/file.h"
 #include "base/log.h"
@@ -99,6 +100,14 @@ static int get_agents(struct work *w, bool wait, json **out, struct err *e)
 	return wait ? ask_agent(w, true, out, e) : -1;
 }
 
+/* Where records are. */
+static int get_state_dir(struct work *w, struct err *e)
+{
+	w->state_dir = STATE_DIR;
+	return work_path(w->call->conf, "state_dir", &w->state_dir, e) < 0 ? work_config_error(w)
+	                                                                   : 0;
+}
+
 /* The configuration: ours, and the agent's for the keys that are not there. */
 static int get_conf(struct work *w, bool wait, struct err *e)
 {
@@ -107,9 +116,6 @@ static int get_conf(struct work *w, bool wait, struct err *e)
 
 	if (!e)
 		e = &mine;
-	w->state_dir = STATE_DIR;
-	if (work_path(w->call->conf, "state_dir", &w->state_dir, e) < 0)
-		return work_config_error(w);
 	if (!coordinator_conf_complete(w->call->conf) && get_agents(w, wait, &agent, e) < 0)
 		return -1;
 	*w->code = 0;
@@ -162,11 +168,22 @@ static void write_record(struct work *w)
 		                     .n_node_ips = w->n_node_ips,
 		                     .src = w->facts.src,
 		                     .hijack = w->conf.hijack,
-		                     .n_hijack = w->conf.n_hijack };
+		                     .n_hijack = w->conf.n_hijack,
+		                     .tuned = w->conf.tune_pod_routes };
+	AUTO_FREE struct cidr *policy = xcalloc(w->conf.n_policy + 1, sizeof(*policy));
+	AUTO_FREE struct ip *gws = xcalloc(w->conf.n_policy + 1, sizeof(*gws));
 	struct err e;
 
+	for (size_t i = 0; i < w->conf.n_policy; i++) {
+		policy[i] = w->conf.policy[i].dst;
+		gws[i] = w->conf.policy[i].gw;
+	}
+	r.policy = policy;
+	r.policy_gws = gws;
+	r.n_policy = w->conf.n_policy;
 	memcpy(r.pod_link, w->link.name, sizeof(r.pod_link));
 	memcpy(r.host_link, w->peer.name, sizeof(r.host_link));
+	memcpy(r.default_route_nic, w->conf.default_route_nic, sizeof(r.default_route_nic));
 	if (datapath_record_write(w->state_dir, &r, &e) < 0)
 		log_warn_err(&e, "no record of the interface: the agent will not look after it");
 }
@@ -202,7 +219,7 @@ static int add(struct cni_call *c, json **result, int *code, struct err *e)
 			"there is no prevResult: the coordinator comes after the plugin that "
 			"makes the interface");
 	}
-	if (start_log(&w, e) < 0 || get_conf(&w, true, e) < 0)
+	if (start_log(&w, e) < 0 || get_state_dir(&w, e) < 0 || get_conf(&w, true, e) < 0)
 		return -1;
 	works = w.conf.mode != COORDINATOR_DISABLE;
 	if (works) {
@@ -233,6 +250,34 @@ static int check_marks(struct work *w, struct err *e)
 	return 0;
 }
 
+/*
+ * As the ADD had it: what was changed since is for pods to come.  Neither the agent nor its file is
+ * asked.
+ */
+static int recall_conf(struct work *w, struct err *e)
+{
+	struct datapath_record *r = &w->made;
+
+	if (coordinator_conf_read(w->call->conf, NULL, &w->conf, e) < 0)
+		return work_config_error(w);
+	free(w->conf.hijack);
+	w->conf.hijack = r->hijack;
+	w->conf.n_hijack = r->n_hijack;
+	r->hijack = NULL;
+	r->n_hijack = 0;
+	for (w->conf.n_policy = 0;
+	     w->conf.n_policy < r->n_policy && w->conf.n_policy < COORDINATOR_ROUTES_MAX;
+	     w->conf.n_policy++)
+		w->conf.policy[w->conf.n_policy] =
+			(struct coordinator_route){ r->policy[w->conf.n_policy],
+			                            r->policy_gws[w->conf.n_policy] };
+	w->conf.mode = r->overlay ? COORDINATOR_OVERLAY : COORDINATOR_UNDERLAY;
+	w->conf.tune_pod_routes = r->tuned;
+	w->conf.host_rule_table = r->host_table;
+	memcpy(w->conf.default_route_nic, r->default_route_nic, sizeof(r->default_route_nic));
+	return 0;
+}
+
 static int check(struct cni_call *c, int *code, struct err *e)
 {
 	AUTO_WORK w = { .call = c, .code = code, .pod_ns = -1, .host_ns = -1 };
@@ -240,11 +285,14 @@ static int check(struct cni_call *c, int *code, struct err *e)
 
 	if (!e)
 		e = &mine;
-	if (get_conf(&w, false, e) < 0)
+	if (get_state_dir(&w, e) < 0 || work_open(&w, e) < 0)
+		return -1;
+	work_recall(&w);
+	if ((w.made.table ? recall_conf(&w, e) : get_conf(&w, false, e)) < 0)
 		return -1;
 	if (w.conf.mode == COORDINATOR_DISABLE)
 		return 0;
-	if (work_open(&w, e) < 0 || work_look(&w, true, e) < 0)
+	if (work_look(&w, true, e) < 0)
 		return -1;
 	*code = CNI_E_GENERIC;
 	if (work_plan(&w, e) < 0 || work_check(&w, e) < 0)

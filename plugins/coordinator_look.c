@@ -17,6 +17,7 @@ void work_release(struct work *w)
 	steps_release(&w->steps);
 	coordinator_conf_release(&w->conf);
 	coordinator_plan_release(&w->plan);
+	datapath_record_release(&w->made);
 	tune_moves_release(&w->moves);
 	nl_close(w->pod);
 	nl_close(w->host);
@@ -131,6 +132,12 @@ static void read_record(struct work *w, const char *ifname, struct datapath_reco
 	*r = (struct datapath_record){ .table = 0 };
 }
 
+void work_recall(struct work *w)
+{
+	if (!w->made.table)
+		read_record(w, w->call->ifname, &w->made);
+}
+
 static int underlay(struct work *w, bool existing, struct err *e)
 {
 	const struct link *veth = work_pod_link(w, COORDINATOR_VETH);
@@ -195,7 +202,7 @@ static int overlay(struct work *w, struct err *e)
 		               "(podDefaultCniNic)",
 		               w->conf.default_nic);
 	w->link = *eth0;
-	w->first = is_first_in_overlay(w);
+	w->first = w->made.table ? w->made.first : is_first_in_overlay(w);
 	return 0;
 }
 
@@ -344,7 +351,6 @@ static struct tune_there there(const struct work *w)
 /* What is this interface's own: as its record says, else as what is there allows. */
 static void choose_own(struct work *w)
 {
-	AUTO_DATAPATH_RECORD own = { .table = 0 };
 	struct coordinator_facts *f = &w->facts;
 	struct tune_there t = there(w);
 
@@ -353,11 +359,11 @@ static void choose_own(struct work *w)
 	/* nothing was there before it, and its table is not used before there is a second */
 	if (w->first && !w->overlay)
 		return;
-	read_record(w, w->call->ifname, &own);
-	if (own.table) {
-		f->table = own.table;
-		f->lead4 = own.lead4;
-		f->lead6 = own.lead6;
+	work_recall(w);
+	if (w->made.table) {
+		f->table = w->made.table;
+		f->lead4 = w->made.lead4;
+		f->lead6 = w->made.lead6;
 		return;
 	}
 	f->table = tune_table(&t, w->call->ifname, w->first, w->pod_ips, w->n_pod_ips);

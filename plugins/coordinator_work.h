@@ -12,6 +12,7 @@
 
 #include "cni/cni.h"
 #include "datapath/plan.h"
+#include "datapath/record.h"
 #include "datapath/tune.h"
 #include "plugins/steps.h"
 
@@ -37,6 +38,7 @@ struct work {
 	struct route *routes;   /* of the pod, for tuning */
 	struct rule *rules;
 	size_t n_routes, n_rules;
+	struct datapath_record made; /* this interface's, of an earlier ADD; table 0: none */
 	struct coordinator_facts facts;
 	struct coordinator_plan plan;
 	struct tune_moves moves;
@@ -54,6 +56,8 @@ int work_path(const json *conf, const char *key, const char **out, struct err *e
 /* Of this boot, or "". */
 void work_boot_id(char out[64]);
 int work_open(struct work *w, struct err *e) MUST_USE;
+/* What an earlier ADD of this interface of this very pod has told. */
+void work_recall(struct work *w);
 /* Links, addresses and which mode it is; existing: the pair must be there. */
 int work_look(struct work *w, bool existing, struct err *e) MUST_USE;
 /* The plan, and the moves; link and peer are known. */

@@ -65,7 +65,12 @@ static struct datapath_record sample(struct ip ips[4], struct cidr cidrs[2])
 		                     .node_ips = ips + 1,
 		                     .n_node_ips = 3,
 		                     .hijack = cidrs,
-		                     .n_hijack = 2 };
+		                     .n_hijack = 2,
+		                     .policy = cidrs + 1,
+		                     .policy_gws = ips + 2,
+		                     .n_policy = 1,
+		                     .tuned = false,
+		                     .default_route_nic = "net7" };
 
 	ips[0] = ip("172.31.199.187");
 	ips[1] = ip("172.31.199.183");
@@ -113,6 +118,31 @@ static void there_and_back(void **state)
 	assert_memory_equal(got.node_ips, r.node_ips, 3 * sizeof(*ips));
 	assert_int_equal(got.n_hijack, 2);
 	assert_memory_equal(got.hijack, r.hijack, 2 * sizeof(*cidrs));
+	assert_int_equal(got.n_policy, 1);
+	assert_memory_equal(got.policy, r.policy, sizeof(*cidrs));
+	assert_memory_equal(got.policy_gws, r.policy_gws, sizeof(*ips));
+	assert_false(got.tuned);
+	assert_string_equal(got.default_route_nic, "net7");
+}
+
+/* Older ones do not have every key; what they mean is what was usual. */
+static void older_records(void **state)
+{
+	static const char text[] =
+		"{\"containerID\":\"a-b\",\"ifName\":\"net1\",\"podLink\":\"veth0\","
+		"\"hostLink\":\"veth1\",\"podMAC\":\"02:00:00:00:00:01\","
+		"\"hostMAC\":\"02:00:00:00:00:02\",\"table\":102,\"hostTable\":500}";
+	AUTO_FREE char *folder = xasprintf("%s/datapath", dir);
+	AUTO_FREE char *path = xasprintf("%s/a%%2Db-net1.json", folder);
+	AUTO_DATAPATH_RECORD got = { .first = false };
+
+	(void)state;
+	OK(file_mkdirs(folder, 0700, &e));
+	OK(file_write(path, text, strlen(text), 0600, 0, &e));
+	OK(datapath_record_read(dir, id, net1, &got, &e));
+	assert_true(got.tuned);
+	assert_string_equal(got.default_route_nic, "");
+	assert_int_equal(got.host_index, 0);
 }
 
 static void what_is_removed_stays_so(void **state)
@@ -221,6 +251,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(there_and_back, setup, teardown),
+		cmocka_unit_test_setup_teardown(older_records, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_is_removed_stays_so, setup, teardown),
 		cmocka_unit_test_setup_teardown(listed_and_removed, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_is_no_record, setup, teardown),

@@ -240,6 +240,10 @@ $(cid a)-net1.json" "$(ls "$(node_dir master /var/lib/spidernet/datapath)")"
 	same 'nor in the pod' "$after_pod" "$(pod_dump a)"
 	ok 'CHECK of the first' check a eth0
 	ok 'CHECK of the second' check a net1
+	ok 'CHECK of the second, configured otherwise since' check a net1 '"hijackCIDR":["10.99.0.0/16"],"tunePodRoutes":false,"mode":"disable"'
+	same 'which does not hide what is missing' 'the pod lacks the route to 10.233.0.0/18 in table 102' \
+		"$(in_pod a ip route del 10.233.0.0/18 table 102; check a net1 '"serviceCIDR":[]' | jq -r .msg)"
+	ok 'ADD makes it again' add a net1
 	net2 a
 	ok 'ADD of the third' add a net2
 	same 'its table, and its rule' '996: from 10.6.0.9 fwmark 0/0x1 103' "$(rules a | grep 103)"
@@ -405,6 +409,9 @@ default_part() {
 172.31.199.183 dev veth0 scope link src 172.31.199.185
 192.168.0.154 dev veth0 scope link src 172.31.199.185' "$(table c 102)"
 	ok 'CHECK' check c net1 '"tunePodRoutes":false'
+	ok 'CHECK goes by what the ADD had, not by what was configured since' check c net1 '"mode":"overlay","serviceCIDR":["10.99.0.0/16"],"podDefaultRouteNic":"net1","hostRuleTable":600'
+	in_pod c ip route del 10.8.0.0/16 table 102
+	same 'and misses a policy route' 'the pod lacks the route to 10.8.0.0/16 in table 102' "$(check c net1 | jq -r .msg)"
 	ok 'DEL' del c net1
 	as_before 'DEL without tunePodRoutes'
 	del c eth0
