@@ -23,9 +23,10 @@ struct del {
 	struct datapath_record record;
 	bool recorded;
 	struct nl *host, *pod; /* pod: NULL when its namespace is gone, or another */
-	int host_ns, pod_ns;
+	int pod_ns;
 	struct ip *ips; /* of the interface */
 	size_t n_ips, cap_ips;
+	size_t n_held; /* requests that pod has gathered */
 };
 
 static void del_release(struct del *d)
@@ -33,26 +34,49 @@ static void del_release(struct del *d)
 	datapath_record_release(&d->record);
 	nl_close(d->host);
 	nl_close(d->pod);
-	mem_cleanup_fd(&d->host_ns);
 	mem_cleanup_fd(&d->pod_ns);
 	free(d->ips);
 }
 
 #define AUTO_DEL __attribute__((cleanup(del_release))) struct del
 
-/* The table of our routes over that interface; where there is none, the usual one. */
-static uint32_t table_of(struct nl *host, int family, int index, uint32_t usual)
+/* A table (0: all of them) that has a route of ours over that interface; 0: there is none. */
+static uint32_t find_table(struct nl *host, int family, int index, uint32_t table)
 {
 	AUTO_FREE struct route *routes = NULL;
 	size_t count;
 
-	if (route_list(host, family, 0, &routes, &count, NULL) < 0)
-		return usual;
+	if (route_list(host, family, table, &routes, &count, NULL) < 0)
+		return 0;
 	for (size_t i = 0; i < count; i++)
 		if (routes[i].oif == index && routes[i].table != RT_TABLE_MAIN &&
 		    routes[i].dst.len == ip_bits(routes[i].dst.ip))
 			return routes[i].table;
-	return usual;
+	return 0;
+}
+
+/* All the routes of a node may be many: where they usually are is looked first. */
+static uint32_t table_of(struct nl *host, int family, int index, uint32_t usual)
+{
+	uint32_t table = find_table(host, family, index, usual);
+
+	if (!table)
+		table = find_table(host, family, index, 0);
+	return table ? table : usual;
+}
+
+/* Can there be anything of that family?  Nobody knows, when no address is known. */
+static bool concerns(const struct ip *ips, size_t n, uint8_t family)
+{
+	return !n || ip_first_of(ips, n, family);
+}
+
+/* tables: of both families.  A record tells which of them the ADD was about. */
+static void drop_rules(struct del *d, const uint32_t tables[2])
+{
+	for (uint8_t i = 0; i < 2; i++)
+		if (concerns(d->record.pod_ips, d->record.n_pod_ips, 4 + 2 * i))
+			datapath_rule_drop(d->host, -1, 4 + 2 * i, tables[i]);
 }
 
 /* The node's end of the pair; 0 when there is none, or something of somebody else's by that name.
@@ -85,13 +109,11 @@ static int del_pair(struct del *d, uint32_t usual, struct err *e)
 		e = &mine;
 	if (find_host_end(d->host, d->call, &index, e) < 0)
 		return -1;
-	/* the record knows; all the routes of a node may be many */
 	for (int i = 0; index && !d->recorded && i < 2; i++)
 		tables[i] = table_of(d->host, 4 + 2 * i, index, usual);
 	if (index && link_del(d->host, index, e) < 0 && e->kind != ERR_NOT_FOUND)
 		return -1;
-	datapath_rule_drop(d->host, d->host_ns, 4, tables[0]);
-	datapath_rule_drop(d->host, d->host_ns, 6, tables[1]);
+	drop_rules(d, tables);
 	return 0;
 }
 
@@ -142,6 +164,7 @@ static void find_ips(struct del *d)
 static int find_way(struct del *d, int *index, struct err *e)
 {
 	const char *name = coordinator_default_nic(d->call->conf);
+	AUTO_FD int host_ns = -1;
 	struct link l, eth0;
 	struct err mine;
 	char boot[64];
@@ -164,7 +187,8 @@ static int find_way(struct del *d, int *index, struct err *e)
 	if (find_host_end(d->host, d->call, index, e) < 0 || *index)
 		return *index ? 0 : -1;
 	if (d->pod && link_get(d->pod, name, &eth0, NULL) == 0 &&
-	    link_peer(d->pod, &eth0, d->host, d->host_ns, &l, NULL) == 0)
+	    netns_open_self(&host_ns, NULL) == 0 &&
+	    link_peer(d->pod, &eth0, d->host, host_ns, &l, NULL) == 0)
 		*index = l.index;
 	return 0;
 }
@@ -185,6 +209,8 @@ static int del_routes(struct del *d, int index, uint32_t table, struct err *e)
 		struct err mine;
 		size_t n, n_neighs;
 
+		if (!concerns(d->ips, d->n_ips, (uint8_t)family))
+			continue;
 		if (route_list(d->host, family, table, &all, &n, e) < 0 ||
 		    neigh_list(d->host, family, index, &neighs, &n_neighs, e) < 0)
 			return -1;
@@ -200,53 +226,85 @@ static int del_routes(struct del *d, int index, uint32_t table, struct err *e)
 	return 0;
 }
 
-/* The default route of main goes back to where it came from, unless this interface had none. */
-static void give_back_default(struct del *d, const struct tune_there *t)
+/* What is done in the pod is done in few requests; none of it is a reason to fail. */
+static void send_held(struct del *d)
 {
-	const char *name = coordinator_default_nic(d->call->conf);
-	AUTO_TUNE_MOVES moves = { .v = NULL };
-	struct link nic = { .index = 0 }, first = { .index = 0 };
-	struct err e;
+	bool failed[NL_GATHER_MAX];
 
-	if (link_get(d->pod, d->call->ifname, &nic, &e) < 0 && e.kind != ERR_NOT_FOUND)
+	IGNORE(nl_flush(d->pod, failed, d->n_held, NULL));
+	d->n_held = 0;
+}
+
+static void hold(struct del *d, int rc)
+{
+	if (rc < 0 || ++d->n_held < NL_GATHER_MAX)
 		return;
-	IGNORE(link_get(d->pod, name, &first, NULL));
-	tune_leave(t, nic.index, first.index, &moves);
+	send_held(d);
+	nl_gather(d->pod);
+}
+
+/* The default route of main goes back to where it came from, unless this interface had none. */
+static void give_back_default(struct del *d, const struct tune_there *t, int nic, int first)
+{
+	AUTO_TUNE_MOVES moves = { .v = NULL };
+
+	tune_leave(t, nic, first, &moves);
 	for (size_t i = 0; i < moves.n; i++) {
 		const struct tune_move *m = &moves.v[i];
 
 		if (m->what == TUNE_ADD || m->what == TUNE_PREPEND)
-			IGNORE(route_add(d->pod, &m->route, ROUTE_PREPEND, NULL));
+			hold(d, route_add(d->pod, &m->route, ROUTE_PREPEND, NULL));
 		else
-			IGNORE(route_del(d->pod, &m->route, NULL));
+			hold(d, route_del(d->pod, &m->route, NULL));
 	}
 }
 
-/* Best effort: the rules that send the interface's addresses to its table, and the table. */
+/* The rules that send the interface's addresses to its table, and the table. */
+static void clean_tables(struct del *d, const struct tune_there *t)
+{
+	uint32_t table = d->record.table;
+
+	for (size_t i = 0; i < t->n_rules; i++) {
+		const struct rule *r = &t->rules[i];
+
+		if (r->priority < TUNE_PRIORITY_MIN || r->priority > TUNE_PRIORITY_MAX ||
+		    r->other || !is_ip(d, r->src.ip))
+			continue;
+		table = r->table;
+		hold(d, rule_del(d->pod, r, NULL));
+	}
+	for (size_t i = 0; i < t->n_routes && table >= COORDINATOR_FIRST_TABLE; i++)
+		if (t->routes[i].table == table)
+			hold(d, route_del(d->pod, &t->routes[i], NULL));
+}
+
+/* Best effort. */
 static void clean_pod(struct del *d)
 {
-	for (int family = 4; d->pod && family <= 6; family += 2) {
+	struct link nic = { .index = 0 }, first = { .index = 0 };
+	struct err e;
+	bool knows_nic;
+
+	if (!d->pod)
+		return;
+	knows_nic = link_get(d->pod, d->call->ifname, &nic, &e) == 0 || e.kind == ERR_NOT_FOUND;
+	IGNORE(link_get(d->pod, coordinator_default_nic(d->call->conf), &first, NULL));
+	for (int family = 4; family <= 6; family += 2) {
 		AUTO_FREE struct route *routes = NULL;
 		AUTO_FREE struct rule *rules = NULL;
 		struct tune_there t = { .n_routes = 0 };
-		uint32_t table = d->record.table;
 
+		if (!concerns(d->ips, d->n_ips, (uint8_t)family))
+			continue;
 		IGNORE(route_list(d->pod, family, 0, &routes, &t.n_routes, NULL));
 		IGNORE(rule_list(d->pod, family, &rules, &t.n_rules, NULL));
 		t.routes = routes;
 		t.rules = rules;
-		give_back_default(d, &t);
-		for (size_t i = 0; i < t.n_rules; i++) {
-			if (rules[i].priority < TUNE_PRIORITY_MIN ||
-			    rules[i].priority > TUNE_PRIORITY_MAX || rules[i].other ||
-			    !is_ip(d, rules[i].src.ip))
-				continue;
-			table = rules[i].table;
-			IGNORE(rule_del(d->pod, &rules[i], NULL));
-		}
-		for (size_t i = 0; i < t.n_routes && table >= COORDINATOR_FIRST_TABLE; i++)
-			if (routes[i].table == table)
-				IGNORE(route_del(d->pod, &routes[i], NULL));
+		nl_gather(d->pod);
+		if (knows_nic)
+			give_back_default(d, &t, nic.index, first.index);
+		clean_tables(d, &t);
+		send_held(d);
 	}
 }
 
@@ -262,14 +320,13 @@ static int del_further(struct del *d, uint32_t usual, struct err *e)
 	if (index && del_routes(d, index, table, e) < 0)
 		return -1;
 	clean_pod(d);
-	datapath_rule_drop(d->host, d->host_ns, 4, table);
-	datapath_rule_drop(d->host, d->host_ns, 6, table);
+	drop_rules(d, (uint32_t[]){ table, table });
 	return 0;
 }
 
 int coordinator_del(struct cni_call *c, int *code, struct err *e)
 {
-	AUTO_DEL d = { .call = c, .host_ns = -1, .pod_ns = -1 };
+	AUTO_DEL d = { .call = c, .pod_ns = -1 };
 	uint32_t usual = coordinator_host_table(c->conf);
 	const char *dir = STATE_DIR;
 	struct err mine;
@@ -282,7 +339,7 @@ int coordinator_del(struct cni_call *c, int *code, struct err *e)
 	                   : streq(c->ifname, coordinator_default_nic(c->conf));
 	if (d.recorded)
 		usual = d.record.host_table;
-	if (netns_open_self(&d.host_ns, e) < 0 || nl_open(NETLINK_ROUTE, &d.host, e) < 0 ||
+	if (nl_open(NETLINK_ROUTE, &d.host, e) < 0 ||
 	    (first ? del_pair(&d, usual, e) : del_further(&d, usual, e)) < 0)
 		return -1;
 	if (datapath_record_remove(dir, c->container_id, c->ifname, &mine) < 0)
