@@ -2,8 +2,10 @@
 /*
  * nft.c - one nf_tables batch, message by message (linux/netfilter/nf_tables.h).
  *
- * The table is added, deleted and added again in one transaction: whatever stood there under its
- * name is replaced as a whole or stays as it was.
+ * Mostly there is no table of that name, and one is made.  If there is, it is added, deleted and
+ * added again in one transaction: whatever stood there is replaced as a whole or stays as it was.
+ * Not so from the start, because what a transaction deletes is freed a grace period of RCU later,
+ * and close() of the socket waits for that: some milliseconds, on each ADD.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -12,7 +14,6 @@
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <net/if.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "net/nft.h"
@@ -21,20 +22,14 @@
 #define COMMAND(type) ((uint16_t)(NFNL_SUBSYS_NFTABLES << 8 | (type)))
 
 struct batch {
-	struct nl_req *reqs[16];
+	struct nl_req reqs[9];
 	size_t n;
 };
-
-static void batch_release(struct batch *b)
-{
-	for (size_t i = 0; i < b->n; i++)
-		free(b->reqs[i]);
-}
 
 static struct nl_req *begin(struct batch *b, uint16_t type, uint16_t flags, uint8_t family,
                             uint16_t res_id)
 {
-	struct nl_req *r = xmalloc(sizeof(*r));
+	struct nl_req *r = &b->reqs[b->n++];
 	struct nfgenmsg *h;
 
 	nl_req_init(r, type, flags, sizeof(*h));
@@ -42,19 +37,17 @@ static struct nl_req *begin(struct batch *b, uint16_t type, uint16_t flags, uint
 	h->nfgen_family = family;
 	h->version = NFNETLINK_V0;
 	h->res_id = htons(res_id);
-	b->reqs[b->n++] = r;
 	return r;
 }
 
 static struct nl_req *command(struct batch *b, uint16_t type, uint16_t flags)
 {
-	return begin(b, COMMAND(type), NLM_F_ACK | flags, NFPROTO_INET, 0);
+	return begin(b, COMMAND(type), flags, NFPROTO_INET, 0);
 }
 
-static void table(struct batch *b, uint16_t type, const char *name)
+static void table(struct batch *b, uint16_t type, uint16_t flags, const char *name)
 {
-	nl_put_str(command(b, type, type == NFT_MSG_NEWTABLE ? NLM_F_CREATE : 0), NFTA_TABLE_NAME,
-	           name);
+	nl_put_str(command(b, type, flags), NFTA_TABLE_NAME, name);
 }
 
 static void chain(struct batch *b, const char *in, const char *name, const char *type,
@@ -170,17 +163,21 @@ static void match_device(struct nl_req *r, const char *ifname)
 	cmp(r, NFT_CMP_EQ, device, sizeof(device));
 }
 
-/* Of flows, if conntrack is there, else of packets. */
-static void build(struct batch *b, const char *name, const char *ifname, uint32_t bit, bool flows)
+/* Of flows, if conntrack is there, else of packets; instead of a table that is there, or EEXIST. */
+static void build(struct batch *b, const char *name, const char *ifname, uint32_t bit, bool flows,
+                  bool instead)
 {
 	const uint32_t state_new = NF_CT_STATE_BIT(IP_CT_NEW), zero = 0;
 	struct nl_req *r;
 	void *nest;
 
+	b->n = 0;
 	begin(b, NFNL_MSG_BATCH_BEGIN, 0, AF_UNSPEC, NFNL_SUBSYS_NFTABLES);
-	table(b, NFT_MSG_NEWTABLE, name);
-	table(b, NFT_MSG_DELTABLE, name);
-	table(b, NFT_MSG_NEWTABLE, name);
+	if (instead) {
+		table(b, NFT_MSG_NEWTABLE, NLM_F_CREATE, name);
+		table(b, NFT_MSG_DELTABLE, 0, name);
+	}
+	table(b, NFT_MSG_NEWTABLE, NLM_F_CREATE | (instead ? 0 : NLM_F_EXCL), name);
 	chain(b, name, "pre", "filter", NF_INET_PRE_ROUTING);
 	if (flows)
 		chain(b, name, "out", "route", NF_INET_LOCAL_OUT);
@@ -206,6 +203,7 @@ static void build(struct batch *b, const char *name, const char *ifname, uint32_
 		set_mark_bit(r, bit);
 		nl_nest_end(r, nest);
 	}
+	r->h->nlmsg_flags |= NLM_F_ACK; /* the others are heard of if they fail */
 	begin(b, NFNL_MSG_BATCH_END, 0, AF_UNSPEC, NFNL_SUBSYS_NFTABLES);
 }
 
@@ -236,21 +234,24 @@ static const char *missing(const struct nl_req *r, int sys)
 static int mark(struct nl *nl, const char *name, const char *ifname, uint32_t bit, bool flows,
                 struct err *e)
 {
-	struct batch b = { .n = 0 };
 	const char *lacks = NULL;
 	size_t failed = SIZE_MAX;
 	struct err mine;
+	struct batch b;
 	int rc;
 
 	if (!e)
 		e = &mine;
-	build(&b, name, ifname, bit, flows);
+	build(&b, name, ifname, bit, flows, false);
 	rc = nl_batch(nl, b.reqs, b.n, &failed, e);
-	if (rc < 0 && e->kind == ERR_SYS && failed < b.n)
-		lacks = missing(b.reqs[failed], e->sys);
-	batch_release(&b);
+	if (rc < 0 && e->sys == EEXIST) {
+		build(&b, name, ifname, bit, flows, true);
+		rc = nl_batch(nl, b.reqs, b.n, &failed, e);
+	}
 	if (rc == 0)
 		return 0;
+	if (e->kind == ERR_SYS && failed < b.n)
+		lacks = missing(&b.reqs[failed], e->sys);
 	if (lacks) {
 		e->kind = ERR_NOT_FOUND;
 		err_prefix(e, "the kernel lacks %s", lacks);

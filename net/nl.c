@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <libmnl/libmnl.h>
@@ -390,23 +391,27 @@ static int converse(struct nl *nl, struct conversation *c, struct err *e)
 	}
 }
 
-static int send_all(struct nl *nl, const void *data, size_t len, struct err *e)
+static int send_all(struct nl *nl, struct iovec *parts, size_t count, struct err *e)
 {
+	struct msghdr m = { .msg_iov = parts, .msg_iovlen = (__typeof__(m.msg_iovlen))count };
+
 	nl->requests++;
-	if (send(nl->fd, data, len, 0) < 0)
+	if (sendmsg(nl->fd, &m, 0) < 0)
 		return err_sys(e, errno, "netlink: send");
 	return 0;
 }
 
 static int send_request(struct nl *nl, struct nl_req *r, struct conversation *c, struct err *e)
 {
+	struct iovec whole = { .iov_base = r->buf, .iov_len = r->h->nlmsg_len };
+
 	if (r->overflow)
 		return err_set(e, ERR_PROTO, "netlink: a request of more than %d bytes",
 		               NL_REQ_MAX);
 	r->h->nlmsg_seq = c->seq = ++nl->seq;
 	c->count = 1;
 	c->acks = 1;
-	return send_all(nl, r->h, r->h->nlmsg_len, e);
+	return send_all(nl, &whole, 1, e);
 }
 
 void nl_gather(struct nl *nl)
@@ -428,6 +433,7 @@ void nl_forget(struct nl *nl)
 /* Errors are answered anyway, so that one acknowledgement will do: the last one's. */
 static int send_held(struct nl *nl, struct str *out, struct conversation *c, struct err *e)
 {
+	struct iovec whole;
 	struct nlmsghdr h;
 
 	c->seq = nl->seq + 1;
@@ -438,7 +444,8 @@ static int send_held(struct nl *nl, struct str *out, struct conversation *c, str
 			h.nlmsg_flags |= NLM_F_ACK;
 		memcpy(out->data + at, &h, sizeof(h));
 	}
-	return send_all(nl, out->data, out->len, e);
+	whole = (struct iovec){ .iov_base = out->data, .iov_len = out->len };
+	return send_all(nl, &whole, 1, e);
 }
 
 int nl_flush(struct nl *nl, bool *failed, size_t count, struct err *e)
@@ -492,23 +499,25 @@ int nl_query(struct nl *nl, struct nl_req *r, size_t header_len, nl_visit visit,
 	               DUMP_TRIES);
 }
 
-int nl_batch(struct nl *nl, struct nl_req *const *reqs, size_t count, size_t *failed, struct err *e)
+int nl_batch(struct nl *nl, struct nl_req *reqs, size_t count, size_t *failed, struct err *e)
 {
 	struct conversation c = { .seq = nl->seq + 1, .count = (uint32_t)count, .failed = count };
-	AUTO_STR out = STR_INIT;
+	struct iovec parts[NL_BATCH_MAX];
 
+	assert(count <= NL_BATCH_MAX);
 	for (size_t i = 0; i < count; i++) {
-		if (reqs[i]->overflow) {
+		if (reqs[i].overflow) {
 			if (failed)
 				*failed = i;
 			return err_set(e, ERR_PROTO, "netlink: a request of more than %d bytes",
 			               NL_REQ_MAX);
 		}
-		reqs[i]->h->nlmsg_seq = ++nl->seq;
-		c.acks += (reqs[i]->h->nlmsg_flags & NLM_F_ACK) != 0;
-		str_addn(&out, reqs[i]->h, reqs[i]->h->nlmsg_len);
+		reqs[i].h->nlmsg_seq = ++nl->seq;
+		c.acks += (reqs[i].h->nlmsg_flags & NLM_F_ACK) != 0;
+		parts[i].iov_base = reqs[i].buf;
+		parts[i].iov_len = reqs[i].h->nlmsg_len;
 	}
-	if (send_all(nl, out.data, out.len, e) < 0)
+	if (send_all(nl, parts, count, e) < 0)
 		return -1;
 	if (c.acks && converse(nl, &c, e) < 0) {
 		if (failed && c.failed < count)

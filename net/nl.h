@@ -112,11 +112,12 @@ int nl_flush(struct nl *nl, bool *failed, size_t count, struct err *e) MUST_USE;
 void nl_forget(struct nl *nl); /* what was kept is not sent */
 
 /*
- * Several requests in one send; for nf_tables with batch begin and end around.  Those with
- * NLM_F_ACK are waited for.  The first error is returned, with the index of the request that it
- * is about in *failed (may be NULL; untouched when it is about none).
+ * Several requests in one send, up to NL_BATCH_MAX; for nf_tables with batch begin and end around.
+ * Those with NLM_F_ACK are waited for.  The first error is returned, with the index of the request
+ * that it is about in *failed (may be NULL; untouched when it is about none).
  */
-int nl_batch(struct nl *nl, struct nl_req *const *reqs, size_t count, size_t *failed,
+#define NL_BATCH_MAX 16
+int nl_batch(struct nl *nl, struct nl_req *reqs, size_t count, size_t *failed,
              struct err *e) MUST_USE;
 
 #endif

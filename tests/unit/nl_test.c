@@ -613,8 +613,7 @@ static void a_full_request_is_never_sent(void **state)
 {
 	static const char kilobytes[5000];
 	struct nl_req r;
-	struct nl_req *list[3];
-	struct nl_req a, c;
+	struct nl_req list[3];
 	size_t failed = 99;
 	void *nest;
 
@@ -642,11 +641,10 @@ static void a_full_request_is_never_sent(void **state)
 	assert_string_equal(e.msg, "netlink: a request of more than 4096 bytes");
 	assert_int_equal(nl_query(nl, &r, 16, stop_at_second, NULL, NULL, &e), -1);
 
-	nl_req_init(&a, RTM_NEWLINK, NLM_F_ACK, sizeof(struct ifinfomsg));
-	nl_req_init(&c, RTM_NEWLINK, NLM_F_ACK, sizeof(struct ifinfomsg));
-	list[0] = &a;
-	list[1] = &r;
-	list[2] = &c;
+	for (int i = 0; i < 3; i++)
+		nl_req_init(&list[i], RTM_NEWLINK, NLM_F_ACK, sizeof(struct ifinfomsg));
+	nl_put(&list[1], 1, kilobytes, sizeof(kilobytes));
+	assert_true(list[1].overflow);
 	assert_int_equal(nl_batch(nl, list, 3, &failed, &e), -1);
 	assert_int_equal(e.kind, ERR_PROTO);
 	assert_int_equal(failed, 1);
@@ -727,7 +725,6 @@ static void gathered_requests_are_sent_at_once(void **state)
 static void batches_name_the_request_that_failed(void **state)
 {
 	struct nl_req r[3];
-	struct nl_req *list[3] = { &r[0], &r[1], &r[2] };
 	size_t failed = 99;
 
 	(void)state;
@@ -735,7 +732,7 @@ static void batches_name_the_request_that_failed(void **state)
 		nl_req_init(&r[i], RTM_NEWLINK, NLM_F_ACK, sizeof(struct ifinfomsg));
 	for (uint32_t i = 1; i <= 3; i++)
 		acknowledge(i);
-	assert_int_equal(nl_batch(nl, list, 3, &failed, &e), 0);
+	assert_int_equal(nl_batch(nl, r, 3, &failed, &e), 0);
 	assert_int_equal(failed, 99);
 	assert_int_equal(nl_requests(nl), 1);
 	/* one datagram of three messages */
@@ -745,29 +742,29 @@ static void batches_name_the_request_that_failed(void **state)
 	acknowledge(4);
 	refuse(5, EBUSY);
 	refuse(6, EPERM);
-	assert_int_equal(nl_batch(nl, list, 3, &failed, &e), -1);
+	assert_int_equal(nl_batch(nl, r, 3, &failed, &e), -1);
 	assert_int_equal(failed, 1);
 	assert_int_equal(e.sys, EBUSY);
 
 	/* answers to the failed batch don't disturb the next one */
 	for (uint32_t i = 7; i <= 9; i++)
 		acknowledge(i);
-	assert_int_equal(nl_batch(nl, list, 3, NULL, &e), 0);
+	assert_int_equal(nl_batch(nl, r, 3, NULL, &e), 0);
 
 	/* a request without NLM_F_ACK is not waited for, but heard when it is refused */
 	r[0].h->nlmsg_flags = NLM_F_REQUEST;
 	r[2].h->nlmsg_flags = NLM_F_REQUEST;
 	acknowledge(11);
-	assert_int_equal(nl_batch(nl, list, 3, NULL, &e), 0);
+	assert_int_equal(nl_batch(nl, r, 3, NULL, &e), 0);
 	refuse(13, EOPNOTSUPP);
-	assert_int_equal(nl_batch(nl, list, 3, &failed, &e), -1);
+	assert_int_equal(nl_batch(nl, r, 3, &failed, &e), -1);
 	assert_int_equal(failed, 0);
 	r[1].h->nlmsg_flags = NLM_F_REQUEST;
-	assert_int_equal(nl_batch(nl, list, 3, NULL, &e), 0);
+	assert_int_equal(nl_batch(nl, r, 3, NULL, &e), 0);
 
 	r[1].h->nlmsg_flags |= NLM_F_ACK;
 	failed = 99;
-	assert_int_equal(nl_batch(nl, list, 3, &failed, &e), -1);
+	assert_int_equal(nl_batch(nl, r, 3, &failed, &e), -1);
 	assert_int_equal(e.kind, ERR_TIMEOUT);
 	assert_int_equal(failed, 99);
 }
@@ -1393,25 +1390,22 @@ static void not_found_is_told_apart(void **state)
 static void golden_nft(void **state)
 {
 	(void)state;
-	for (uint32_t seq = 2; seq <= 8; seq++)
-		acknowledge(seq);
+	acknowledge(6);
 	assert_int_equal(nft_reply_mark(nl, "spiderbox", "veth0", 1, &e), 0);
 	assert_heard(
 		"14000000 1000 0100 01000000 00000000 00 00 000a" /* BATCH_BEGIN, of nf_tables */
-		"24000000 000a 0504 02000000 00000000 01 00 0000" /* NEWTABLE, inet */
-		TABLE_NAME "24000000 020a 0500 03000000 00000000 01 00 0000" /* DELTABLE */
-		TABLE_NAME "24000000 000a 0504 04000000 00000000 01 00 0000" /* NEWTABLE */
-		TABLE_NAME "54000000 030a 0504 05000000 00000000 01 00 0000" /* NEWCHAIN */
+		"24000000 000a 0106 02000000 00000000 01 00 0000" /* NEWTABLE, inet, exclusive */
+		TABLE_NAME "54000000 030a 0104 03000000 00000000 01 00 0000" /* NEWCHAIN */
 		TABLE_NAME
 		" 0800 0300 70726500"                              /* pre */
 		" 1400 0480 0800 0100 00000000 0800 0200 ffffff6a" /* PRE_ROUTING, -150 */
 		" 0800 0500 00000001 0b00 0700 66696c74657200 00"  /* accept, filter */
-		"54000000 030a 0504 06000000 00000000 01 00 0000"  /* NEWCHAIN */
+		"54000000 030a 0104 04000000 00000000 01 00 0000"  /* NEWCHAIN */
 		TABLE_NAME
 		" 0800 0300 6f757400"                              /* out */
 		" 1400 0480 0800 0100 00000003 0800 0200 ffffff6a" /* LOCAL_OUT, -150 */
 		" 0800 0500 00000001 0a00 0700 726f75746500 0000"  /* accept, route */
-		"2c020000 060a 050c 07000000 00000000 01 00 0000"  /* NEWRULE */
+		"2c020000 060a 010c 05000000 00000000 01 00 0000"  /* NEWRULE */
 		TABLE_NAME " 0800 0200 70726500 0002 0480" EXPR_META("06", META_LOAD) /* iifname */
 		" 3800 0180 0800 0100 636d7000 2c00 0280" /* all sixteen bytes are compared */
 		" 0800 0100 00000001 0800 0200 00000000"
@@ -1423,13 +1417,13 @@ static void golden_nft(void **state)
 			EXPR_CT("03", CT_LOAD) /* mark */
 		EXPR_BITWISE("feffffff", "01000000") EXPR_CT(
 			"03",
-			CT_STORE) "4c010000 060a 050c 08000000 00000000 01 00 0000" /* NEWRULE */
+			CT_STORE) "4c010000 060a 050c 06000000 00000000 01 00 0000" /* NEWRULE */
 		TABLE_NAME " 0800 0200 6f757400 2001 0480" EXPR_CT("03", CT_LOAD)
 			EXPR_BITWISE("01000000", "00000000") EXPR_CMP("00", "01000000") EXPR_META(
 				"03", META_LOAD) EXPR_BITWISE("feffffff", "01000000")
 				EXPR_META(
 					"03",
-					META_STORE) "14000000 1100 0100 09000000 00000000 00 00 "
+					META_STORE) "14000000 1100 0100 07000000 00000000 00 00 "
 	                                            "000a" /* BATCH_END */);
 	assert_nothing_left();
 }
@@ -1447,25 +1441,21 @@ static void what_nft_lacks_is_named(void **state)
 		"nf_tables table spiderbox: the kernel lacks nf_tables: load the module "
 		"nf_tables, or build with CONFIG_NF_TABLES: kernel: Operation not "
 		"supported");
-	for (uint32_t seq = 11; seq <= 13; seq++)
-		acknowledge(seq);
-	refuse(14, ENOENT);
+	refuse(10, ENOENT);
 	assert_int_equal(nft_reply_mark(nl, "spiderbox", "veth0", 1, &e), -1);
 	assert_int_equal(e.sys, ENOENT);
 	assert_string_equal(e.msg,
 	                    "nf_tables table spiderbox: the kernel lacks chains of the inet family "
 	                    "(filter, and route since Linux 5.2): load the module nf_tables, or "
 	                    "build with CONFIG_NF_TABLES_INET: kernel: No such file or directory");
-	for (uint32_t seq = 20; seq <= 24; seq++)
-		acknowledge(seq);
-	refuse(25, ENOENT);
+	refuse(20, ENOENT);
 	assert_int_equal(nft_reply_mark(nl, "spiderbox", "veth0", 1, &e), -1);
 	assert_string_equal(e.msg,
 	                    "nf_tables table spiderbox: the kernel lacks the expressions ct and "
 	                    "meta: load the modules nft_ct and nf_conntrack, or build with "
 	                    "CONFIG_NFT_CT and CONFIG_NF_CONNTRACK_MARK: kernel: No such file or "
 	                    "directory");
-	refuse(28, EPERM);
+	refuse(23, EPERM);
 	assert_int_equal(nft_reply_mark(nl, "spiderbox", "veth0", 1, &e), -1);
 	assert_string_equal(e.msg, "nf_tables table spiderbox: kernel: Operation not permitted");
 	assert_int_equal(e.kind, ERR_SYS);
@@ -1477,35 +1467,36 @@ static void golden_packet_mark(void **state)
 	bool exists = true;
 
 	(void)state;
-	for (uint32_t seq = 2; seq <= 6; seq++)
-		acknowledge(seq);
+	refuse(2, EEXIST); /* a table of that name */
+	acknowledge(11);
 	assert_int_equal(nft_packet_mark(nl, "spiderbox", "veth0", 1, &e), 0);
+	assert_int_equal(strlen(heard()), 2 * (20 + 36 + 84 + 280 + 20));
 	assert_heard(
-		"14000000 1000 0100 01000000 00000000 00 00 000a" /* BATCH_BEGIN, of nf_tables */
-		"24000000 000a 0504 02000000 00000000 01 00 0000" /* NEWTABLE, inet */
-		TABLE_NAME "24000000 020a 0500 03000000 00000000 01 00 0000" /* DELTABLE */
-		TABLE_NAME "24000000 000a 0504 04000000 00000000 01 00 0000" /* NEWTABLE */
-		TABLE_NAME "54000000 030a 0504 05000000 00000000 01 00 0000" /* NEWCHAIN */
+		"14000000 1000 0100 06000000 00000000 00 00 000a" /* BATCH_BEGIN, of nf_tables */
+		"24000000 000a 0104 07000000 00000000 01 00 0000" /* NEWTABLE, inet */
+		TABLE_NAME "24000000 020a 0100 08000000 00000000 01 00 0000" /* DELTABLE */
+		TABLE_NAME "24000000 000a 0104 09000000 00000000 01 00 0000" /* NEWTABLE */
+		TABLE_NAME "54000000 030a 0104 0a000000 00000000 01 00 0000" /* NEWCHAIN */
 		TABLE_NAME
 		" 0800 0300 70726500"                              /* pre */
 		" 1400 0480 0800 0100 00000000 0800 0200 ffffff6a" /* PRE_ROUTING, -150 */
 		" 0800 0500 00000001 0b00 0700 66696c74657200 00"  /* accept, filter */
-		"18010000 060a 050c 06000000 00000000 01 00 0000"  /* NEWRULE */
+		"18010000 060a 050c 0b000000 00000000 01 00 0000"  /* NEWRULE */
 		TABLE_NAME " 0800 0200 70726500 ec00 0480" EXPR_META("06", META_LOAD) /* iifname */
 		" 3800 0180 0800 0100 636d7000 2c00 0280"
 		" 0800 0100 00000001 0800 0200 00000000"
 		" 1800 0380 1400 0100 7665746830 0000000000000000000000" EXPR_META("03", META_LOAD)
 			EXPR_BITWISE("feffffff", "01000000") EXPR_META(
 				"03",
-				META_STORE) "14000000 1100 0100 07000000 00000000 00 00 "
+				META_STORE) "14000000 1100 0100 0c000000 00000000 00 00 "
 	                                    "000a" /* BATCH_END */);
 	assert_nothing_left();
 
 	/* a kernel without nf_tables does not know what is meant */
-	refuse(8, EINVAL);
+	refuse(13, EINVAL);
 	assert_int_equal(nft_table_exists(nl, "spiderbox", &exists, &e), -1);
 	assert_int_equal(e.kind, ERR_NOT_FOUND);
-	refuse(9, ENOENT);
+	refuse(14, ENOENT);
 	assert_int_equal(nft_table_exists(nl, "spiderbox", &exists, &e), 0);
 	assert_false(exists);
 }
