@@ -15,7 +15,6 @@
 
 #include "base/str.h"
 #include "net/link.h"
-#include "net/netns.h"
 
 struct mac_str mac_str(struct mac m)
 {
@@ -381,17 +380,14 @@ void link_birth_name(const char *name, char out[static IFNAMSIZ])
 }
 
 /* By a name that no node has, and renamed where it was born. */
-static int add_ipvlan_by_detour(struct nl *nl, int ns, const char *name, int master, int mode,
-                                int flags, uint32_t mtu, struct err *e)
+static int add_ipvlan_by_detour(struct nl *nl, int ns, struct nl *there, const char *name,
+                                int master, int mode, int flags, uint32_t mtu, struct err *e)
 {
 	char other[IFNAMSIZ];
-	AUTO_NL *there = NULL;
 	struct link l;
 	int rc;
 
 	link_birth_name(name, other);
-	if (netns_nl(ns, NETLINK_ROUTE, &there, e) < 0)
-		return -1;
 	rc = add_ipvlan(nl, ns, other, master, mode, flags, mtu, e);
 	if (rc < 0 && e->sys == EEXIST) {
 		/* one that was killed has left it */
@@ -405,8 +401,42 @@ static int add_ipvlan_by_detour(struct nl *nl, int ns, const char *name, int mas
 	return -1;
 }
 
-int link_add_ipvlan(struct nl *nl, int ns, const char *name, int master, int mode, int flags,
-                    uint32_t mtu, struct err *e)
+/* "eth%d" for "eth0": the lowest number that is free in the namespace of birth. */
+static bool pattern_of(const char *name, char out[static IFNAMSIZ])
+{
+	size_t n = strlen(name);
+
+	if (n < 2 || n + 1 >= IFNAMSIZ || name[n - 1] != '0')
+		return false;
+	snprintf(out, IFNAMSIZ, "%.*s%%d", (int)(n - 1), name);
+	return true;
+}
+
+/*
+ * Kernels as old as 6.1 compare with the names in nl's namespace too: nodes have an eth0.  To no
+ * pattern, though: "eth%d" makes eth0 where there is none.  A rename waits for a grace period of
+ * RCU, with the lock on all interfaces of the node held, and moves the interface's sysctls.
+ */
+static int add_ipvlan_namesake(struct nl *nl, int ns, struct nl *there, const char *name,
+                               int master, int mode, int flags, uint32_t mtu, struct err *e)
+{
+	char pattern[IFNAMSIZ];
+	struct link l;
+	struct err mine;
+
+	if (get(there, 0, name, IFLA_IFNAME, &l, &mine) == 0)
+		return -1; /* taken: e says so */
+	if (mine.sys != ENODEV) {
+		*e = mine;
+		return -1;
+	}
+	if (pattern_of(name, pattern))
+		return add_ipvlan(nl, ns, pattern, master, mode, flags, mtu, e);
+	return add_ipvlan_by_detour(nl, ns, there, name, master, mode, flags, mtu, e);
+}
+
+int link_add_ipvlan(struct nl *nl, int ns, struct nl *there, const char *name, int master, int mode,
+                    int flags, uint32_t mtu, struct err *e)
 {
 	struct err mine;
 	int rc;
@@ -416,9 +446,8 @@ int link_add_ipvlan(struct nl *nl, int ns, const char *name, int master, int mod
 	if (link_check_name(name, e) < 0)
 		return -1;
 	rc = add_ipvlan(nl, ns, name, master, mode, flags, mtu, e);
-	/* kernels as old as 6.1 compare with the names in nl's namespace: nodes have an eth0 too */
 	if (rc < 0 && e->sys == EEXIST && ns >= 0)
-		rc = add_ipvlan_by_detour(nl, ns, name, master, mode, flags, mtu, e);
+		rc = add_ipvlan_namesake(nl, ns, there, name, master, mode, flags, mtu, e);
 	return rc < 0 ? err_wrap(e, "create ipvlan interface %s", name) : 0;
 }
 
