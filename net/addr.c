@@ -97,13 +97,21 @@ int addr_list(struct nl *nl, int family, int index, struct addr **out, size_t *c
 	struct addrs all = { NULL, 0, 0, index };
 	struct ifaddrmsg *h;
 	struct nl_req r;
+	struct err mine;
 
+	if (!e)
+		e = &mine;
 	nl_req_init(&r, RTM_GETADDR, NLM_F_DUMP, sizeof(*h));
 	h = nl_header(&r);
 	h->ifa_family = family == 4 ? AF_INET : family == 6 ? AF_INET6 : AF_UNSPEC;
+	h->ifa_index = (unsigned int)index; /* strict kernels tell those alone */
 	if (nl_query(nl, &r, sizeof(*h), visit, forget, &all, e) < 0) {
-		free(all.v);
-		return err_wrap(e, "list addresses");
+		/* and know of an interface that is not there */
+		if (!index || e->sys != ENODEV) {
+			free(all.v);
+			return err_wrap(e, "list addresses");
+		}
+		all.n = 0;
 	}
 	*out = all.v;
 	*count = all.n;

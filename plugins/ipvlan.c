@@ -361,9 +361,13 @@ static int spare(struct nl *nl, int index, const char *whose, const struct cni_r
 {
 	AUTO_FREE struct addr *v = NULL;
 	const struct cni_ip *own;
+	int family = r->n_ips ? r->ips[0].address.ip.family : 0;
 	size_t count;
 
-	if (addr_list(nl, 0, index, &v, &count, e) < 0)
+	for (size_t i = 1; i < r->n_ips; i++)
+		if (r->ips[i].address.ip.family != family)
+			family = 0; /* both */
+	if (addr_list(nl, family, index, &v, &count, e) < 0)
 		return err_wrap(e, "look for addresses that are %s own", whose);
 	own = ipvlan_own_address(r, v, count);
 	if (own)

@@ -435,6 +435,16 @@ static void addresses_are_added_and_listed(void **state)
 	n = without_link_local(all, n);
 	assert_int_equal(n, 3); /* lo is down, and has none */
 	free(all);
+	OK(addr_list(pod, 0, theirs.index, &all, &n, &e));
+	n = without_link_local(all, n);
+	assert_int_equal(n, 3);
+	free(all);
+	OK(addr_list(pod, 0, 1, &all, &n, &e));
+	assert_int_equal(n, 0);
+	free(all);
+	OK(addr_list(pod, 0, 9999, &all, &n, &e));
+	assert_int_equal(n, 0);
+	free(all);
 	OK(addr_list(host, 4, 0, &all, &n, &e));
 	assert_int_equal(n, 0);
 	free(all);

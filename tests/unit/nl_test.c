@@ -1155,6 +1155,30 @@ static void golden_addresses(void **state)
 		" 0800 0800 02000000"); /* FLAGS: NODAD */
 }
 
+/* Of one interface, asked for as such; a kernel that obeys knows that there is none. */
+static void golden_lists_of_addresses(void **state)
+{
+	struct addr *v = NULL;
+	size_t n = 99;
+
+	(void)state;
+	done(0, 1, 0);
+	speak();
+	assert_int_equal(addr_list(nl, 0, 0, &v, &n, &e), 0);
+	assert_heard("18000000 1600 0103 01000000 00000000 00 00 00 00 00000000");
+	done(0, 2, -ENODEV);
+	speak();
+	n = 99;
+	assert_int_equal(addr_list(nl, 6, 5, &v, &n, &e), 0);
+	assert_int_equal(n, 0);
+	assert_heard("18000000 1600 0103 02000000 00000000 0a 00 00 00 05000000");
+	refuse(3, ENODEV);
+	assert_int_equal(addr_list(nl, 4, 5, &v, &n, NULL), 0);
+	refuse(4, ENODEV);
+	assert_int_equal(addr_list(nl, 4, 0, &v, &n, &e), -1);
+	assert_string_equal(e.msg, "list addresses: kernel: No such device");
+}
+
 static void golden_routes(void **state)
 {
 	struct route hijack = { .dst = cidr("10.96.0.0/12"),
@@ -1538,6 +1562,7 @@ int main(void)
 		T(names_are_checked),
 		T(golden_links),
 		T(golden_addresses),
+		T(golden_lists_of_addresses),
 		T(golden_routes),
 		T(golden_rules_and_neighbours),
 		T(not_found_is_told_apart),
