@@ -111,17 +111,13 @@ static void forget_links(void *arg)
 	((struct links *)arg)->n = 0;
 }
 
-static int visit_link(const struct nl_msg *m, void *arg, struct err *e)
+static struct link read_link(const struct nl_msg *m)
 {
 	const struct ifinfomsg *h = m->header;
 	struct link l = { .ipvlan_mode = -1, .parent_nsid = -1 };
-	struct links *all = arg;
 	const void *v;
 	size_t len;
 
-	(void)e;
-	if (m->type != RTM_NEWLINK)
-		return 0;
 	l.index = h->ifi_index;
 	l.flags = h->ifi_flags;
 	v = nl_attr(m, IFLA_IFNAME, 1, &len);
@@ -151,8 +147,28 @@ static int visit_link(const struct nl_msg *m, void *arg, struct err *e)
 		l.has_mac = true;
 	}
 	read_linkinfo(m, &l);
-	all->v = xgrow(all->v, &all->cap, all->n + 1, sizeof(l));
-	all->v[all->n++] = l;
+	return l;
+}
+
+static int visit_link(const struct nl_msg *m, void *arg, struct err *e)
+{
+	struct links *all = arg;
+
+	(void)e;
+	if (m->type != RTM_NEWLINK)
+		return 0;
+	all->v = xgrow(all->v, &all->cap, all->n + 1, sizeof(*all->v));
+	all->v[all->n++] = read_link(m);
+	return 0;
+}
+
+static int visit_one(const struct nl_msg *m, void *arg, struct err *e)
+{
+	struct link *l = arg;
+
+	(void)e;
+	if (m->type == RTM_NEWLINK && !l->index)
+		*l = read_link(m);
 	return 0;
 }
 
@@ -160,10 +176,9 @@ static int visit_link(const struct nl_msg *m, void *arg, struct err *e)
 static int get(struct nl *nl, int index, const char *name, uint16_t name_attr, struct link *out,
                struct err *e)
 {
-	struct links all = { NULL, 0, 0 };
+	struct link l = { .index = 0 };
 	struct ifinfomsg *h;
 	struct nl_req r;
-	int rc;
 
 	nl_req_init(&r, RTM_GETLINK, 0, sizeof(*h));
 	h = nl_header(&r);
@@ -171,13 +186,12 @@ static int get(struct nl *nl, int index, const char *name, uint16_t name_attr, s
 	if (name)
 		nl_put_str(&r, name_attr, name);
 	nl_put_u32(&r, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
-	rc = nl_query(nl, &r, sizeof(*h), visit_link, forget_links, &all, e);
-	if (rc == 0 && all.n)
-		*out = all.v[0];
-	else if (rc == 0)
-		rc = err_set(e, ERR_PROTO, "the kernel told nothing about the interface");
-	free(all.v);
-	return rc;
+	if (nl_query(nl, &r, sizeof(*h), visit_one, NULL, &l, e) < 0)
+		return -1;
+	if (!l.index)
+		return err_set(e, ERR_PROTO, "the kernel told nothing about the interface");
+	*out = l;
+	return 0;
 }
 
 int link_get(struct nl *nl, const char *name, struct link *out, struct err *e)

@@ -35,7 +35,6 @@ struct nl {
 	uint32_t seq;
 	unsigned int requests;
 	size_t limit;
-	char *buf;
 	struct held *held; /* NULL: requests are sent */
 };
 
@@ -53,7 +52,6 @@ struct nl *nl_from_fd(int fd, int silence_ms)
 
 	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &silence, sizeof(silence));
 	nl->fd = fd;
-	nl->buf = xmalloc(RECEIVE_SIZE);
 	return nl;
 }
 
@@ -83,7 +81,6 @@ void nl_close(struct nl *nl)
 		return;
 	close(nl->fd);
 	nl_forget(nl);
-	free(nl->buf);
 	free(nl);
 }
 
@@ -335,8 +332,8 @@ static int take(struct conversation *c, const struct nlmsghdr *h, struct err *e)
 	return 0;
 }
 
-/* One datagram of the kernel's into nl->buf. */
-static int receive(struct nl *nl, size_t *len, struct err *e)
+/* One datagram of the kernel's. */
+static int receive(struct nl *nl, char buf[static RECEIVE_SIZE], size_t *len, struct err *e)
 {
 	struct sockaddr_nl from = { .nl_family = AF_UNSPEC };
 	ssize_t n;
@@ -344,7 +341,7 @@ static int receive(struct nl *nl, size_t *len, struct err *e)
 	do {
 		socklen_t from_len = sizeof(from);
 
-		n = recvfrom(nl->fd, nl->buf, RECEIVE_SIZE, MSG_TRUNC, (struct sockaddr *)&from,
+		n = recvfrom(nl->fd, buf, RECEIVE_SIZE, MSG_TRUNC, (struct sockaddr *)&from,
 		             &from_len);
 		/* a process with CAP_NET_ADMIN may write to the socket, too: pid 0 is the kernel */
 	} while ((n < 0 && errno == EINTR) ||
@@ -371,15 +368,18 @@ static bool is_whole(const struct nlmsghdr *h, int left)
 
 static int converse(struct nl *nl, struct conversation *c, struct err *e)
 {
+	/* on the stack, of which each thread has more: the heap would map it for each socket */
+	_Alignas(struct nlmsghdr) char buf[RECEIVE_SIZE];
+
 	for (;;) {
 		const struct nlmsghdr *h;
 		size_t len;
 		int left, rc;
 
-		if (receive(nl, &len, c->stopped ? NULL : e) < 0)
+		if (receive(nl, buf, &len, c->stopped ? NULL : e) < 0)
 			return -1;
 		left = (int)len;
-		for (h = (const struct nlmsghdr *)(void *)nl->buf; is_whole(h, left);
+		for (h = (const struct nlmsghdr *)buf; is_whole(h, left);
 		     h = mnl_nlmsg_next(h, &left)) {
 			rc = take(c, h, c->stopped ? NULL : e);
 			if (rc)
