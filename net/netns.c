@@ -7,6 +7,7 @@
 #include <linux/magic.h>
 #include <linux/nsfs.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,21 +20,30 @@
 
 #include "net/netns.h"
 
-int netns_open(const char *path, int *out, struct err *e)
+static int open_path(const char *path, int *out, struct err *e)
 {
-	/* O_NONBLOCK: what is not a namespace may be a FIFO */
-	AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	struct statfs fs;
-	int type;
+	/* openat(): musl's open() makes a second call for O_CLOEXEC; O_NONBLOCK: what is not a
+	 * namespace may be a FIFO */
+	int fd = openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), sys = errno;
 
 	if (fd < 0) {
-		int sys = errno;
-
 		err_fill_sys(e, sys, "open network namespace \"%s\"", path);
 		if (e && (sys == ENOENT || sys == ENOTDIR || sys == ESRCH))
 			e->kind = ERR_NOT_FOUND;
 		return -1;
 	}
+	*out = fd;
+	return 0;
+}
+
+int netns_open(const char *path, int *out, struct err *e)
+{
+	AUTO_FD int fd = -1;
+	struct statfs fs;
+	int type;
+
+	if (open_path(path, &fd, e) < 0)
+		return -1;
 	if (fstatfs(fd, &fs) < 0)
 		return err_sys(e, errno, "statfs %s", path);
 	if (fs.f_type != NSFS_MAGIC)
@@ -47,9 +57,10 @@ int netns_open(const char *path, int *out, struct err *e)
 	return 0;
 }
 
+/* There is no need to look at what the kernel itself calls so. */
 int netns_open_self(int *out, struct err *e)
 {
-	return netns_open("/proc/thread-self/ns/net", out, e);
+	return open_path("/proc/thread-self/ns/net", out, e);
 }
 
 int netns_same(int a, int b, bool *same, struct err *e)
@@ -72,10 +83,37 @@ int netns_inode(int fd, uint64_t *out, struct err *e)
 	return 0;
 }
 
-/* Enters fd's namespace; *home is where to go back to. */
+static atomic_int kept_home = -1;
+
+/* Of any thread, since all of them are at home whenever they come here. */
+static int find_home(int *out, struct err *e)
+{
+	int fd = atomic_load(&kept_home), other = -1;
+
+	if (fd < 0) {
+		if (netns_open_self(&fd, e) < 0)
+			return -1;
+		if (!atomic_compare_exchange_strong(&kept_home, &other, fd)) {
+			close(fd);
+			fd = other;
+		}
+	}
+	*out = fd;
+	return 0;
+}
+
+void netns_moved(void)
+{
+	int fd = atomic_exchange(&kept_home, -1);
+
+	if (fd >= 0)
+		close(fd);
+}
+
+/* Enters fd's namespace; *home is where to go back to, and stays open. */
 static int enter(int fd, int *home, struct err *e)
 {
-	if (netns_open_self(home, e) < 0)
+	if (find_home(home, e) < 0)
 		return -1;
 	if (setns(fd, CLONE_NEWNET) < 0)
 		return err_sys(e, errno, "enter the network namespace");
@@ -112,10 +150,22 @@ void netns_unlock(int fd)
 	(void)flock(fd, LOCK_UN); /* fails only on what was never locked */
 }
 
+int netns_visit(int fd, int (*fn)(void *arg, struct err *e), void *arg, struct err *e)
+{
+	int home, rc;
+
+	if (fd < 0)
+		return fn(arg, e);
+	if (enter(fd, &home, e) < 0)
+		return -1;
+	rc = fn(arg, e);
+	leave(home);
+	return rc;
+}
+
 int netns_nl(int fd, int protocol, struct nl **out, struct err *e)
 {
-	AUTO_FD int home = -1;
-	int rc;
+	int home, rc;
 
 	if (enter(fd, &home, e) < 0)
 		return -1;
@@ -126,8 +176,7 @@ int netns_nl(int fd, int protocol, struct nl **out, struct err *e)
 
 int netns_socket(int fd, int domain, int type, int protocol, int *out, struct err *e)
 {
-	AUTO_FD int home = -1;
-	int s, sys;
+	int home = -1, s, sys;
 
 	if (fd >= 0 && enter(fd, &home, e) < 0)
 		return -1;
@@ -143,12 +192,11 @@ int netns_socket(int fd, int domain, int type, int protocol, int *out, struct er
 
 int netns_open_at(int fd, const char *path, int flags, int *out, struct err *e)
 {
-	AUTO_FD int home = -1;
-	int file, sys;
+	int home = -1, file, sys;
 
 	if (fd >= 0 && enter(fd, &home, e) < 0)
 		return -1;
-	file = open(path, flags | O_CLOEXEC);
+	file = openat(AT_FDCWD, path, flags | O_CLOEXEC);
 	sys = errno;
 	if (fd >= 0)
 		leave(home);

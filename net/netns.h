@@ -2,7 +2,8 @@
 /*
  * netns.h - network namespaces as descriptors.  The only file that calls setns(), and never in a
  * process that has other threads with an opinion on the namespace: setns() is per thread, and a
- * thread that cannot return home aborts the process.
+ * thread that cannot return home aborts the process.  Home is one namespace for all threads: a
+ * descriptor of it is opened at the first need and kept.
  */
 #ifndef NET_NETNS_H
 #define NET_NETNS_H
@@ -17,6 +18,9 @@
  * ERR_NOT_FOUND when the path is empty or missing, ERR_CONFIG when it is no network namespace. */
 int netns_open(const char *path, int *out, struct err *e) MUST_USE;
 int netns_open_self(int *out, struct err *e) MUST_USE;
+/* Home is elsewhere from now on: for who has moved the process by unshare(), as unit tests do.  No
+ * other thread may be in here. */
+void netns_moved(void);
 
 /* Is it the same namespace? (device and inode) */
 int netns_same(int a, int b, bool *same, struct err *e) MUST_USE;
@@ -31,6 +35,12 @@ int netns_lock(int fd, bool exclusive, struct err *e) MUST_USE;
 /* Exclusive, and only if that needs no waiting. */
 bool netns_try_lock(int fd);
 void netns_unlock(int fd);
+
+/*
+ * Calls fn in that namespace, for several things to be done in one visit; what it returns is
+ * returned.  fn may call nothing of this header.  fd -1: the calling thread's own.
+ */
+int netns_visit(int fd, int (*fn)(void *arg, struct err *e), void *arg, struct err *e) MUST_USE;
 
 /* A netlink socket that lives in the namespace fd refers to. */
 int netns_nl(int fd, int protocol, struct nl **out, struct err *e) MUST_USE;

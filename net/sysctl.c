@@ -1,65 +1,118 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * sysctl.c - one value of /proc/sys/net, read or written in a namespace.
+ * sysctl.c - values of /proc/sys/net, read and written in a namespace.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "base/file.h"
 #include "net/netns.h"
 #include "net/sysctl.h"
 
-static int open_key(int ns, const char *key, int flags, int *out, struct err *e)
-{
-	AUTO_FREE char *path = xasprintf("/proc/sys/net/%s", key);
+#define VALUE_MAX 4096 /* bytes */
 
-	return netns_open_at(ns, path, flags, out, e);
-}
-
-static int write_value(int fd, const char *key, const char *value, struct err *e)
-{
-	if (pwrite(fd, value, strlen(value), 0) < 0)
-		return err_sys(e, errno, "write \"%s\" to /proc/sys/net/%s", value, key);
-	return 0;
-}
-
+/* The whole value comes with one read. */
 static int read_value(int fd, const char *key, struct str *out, struct err *e)
 {
-	if (file_read_fd(fd, key, 4096, out, e) < 0)
-		return -1;
+	ssize_t n;
+
+	str_reserve(out, VALUE_MAX);
+	n = pread(fd, out->data + out->len, VALUE_MAX, 0);
+	if (n < 0)
+		return err_sys(e, errno, "read %s", key);
+	if (n == VALUE_MAX)
+		return err_set(e, ERR_CONFIG, "%s is longer than %d bytes", key, VALUE_MAX - 1);
+	str_reset(out, out->len + (size_t)n);
 	if (str_ends(out->data, "\n"))
 		str_reset(out, out->len - 1);
 	return 0;
 }
 
+/* By its file, open for what is wanted. */
+static int do_value(int fd, struct sysctl *s, struct err *e)
+{
+	size_t start = s->was.len;
+
+	if ((!s->value || !s->blind) && read_value(fd, s->key, &s->was, e) < 0)
+		return -1;
+	if (!s->value || (!s->blind && streq(s->was.data + start, s->value)))
+		return 0;
+	if (pwrite(fd, s->value, strlen(s->value), 0) < 0)
+		return err_sys(e, errno, "write \"%s\" to /proc/sys/net/%s", s->value, s->key);
+	s->written = true;
+	return 0;
+}
+
+static int do_one(struct sysctl *s, struct err *e)
+{
+	AUTO_FREE char *path = xasprintf("/proc/sys/net/%s", s->key);
+	int mode = !s->value ? O_RDONLY : s->blind ? O_WRONLY : O_RDWR;
+	/* see netns.c for openat() */
+	AUTO_FD int fd = openat(AT_FDCWD, path, mode | O_CLOEXEC);
+
+	if (fd < 0) {
+		int sys = errno;
+
+		s->missing = sys == ENOENT;
+		if (s->missing && s->optional)
+			return 0;
+		err_fill_sys(e, sys, "open %s", path);
+		if (e && s->missing)
+			e->kind = ERR_NOT_FOUND;
+		return -1;
+	}
+	return do_value(fd, s, e);
+}
+
+struct list {
+	struct sysctl *v;
+	size_t n;
+};
+
+static int do_all(void *arg, struct err *e)
+{
+	const struct list *all = arg;
+
+	for (size_t i = 0; i < all->n; i++)
+		if (do_one(&all->v[i], e) < 0)
+			return -1;
+	return 0;
+}
+
+int sysctl_all(int ns, struct sysctl *v, size_t n, struct err *e)
+{
+	struct list all = { v, n };
+
+	return netns_visit(ns, do_all, &all, e);
+}
+
 int sysctl_write(int ns, const char *key, const char *value, struct err *e)
 {
-	AUTO_FD int fd = -1;
+	struct sysctl s = { .key = key, .value = value, .blind = true };
 
-	return open_key(ns, key, O_WRONLY, &fd, e) < 0 ? -1 : write_value(fd, key, value, e);
+	return sysctl_all(ns, &s, 1, e);
 }
 
 int sysctl_set_fd(int fd, const char *key, const char *value, struct str *old, struct err *e)
 {
-	size_t start = old->len;
+	struct sysctl s = { .key = key, .value = value, .was = *old };
+	int rc = do_value(fd, &s, e);
 
-	if (read_value(fd, key, old, e) < 0)
-		return -1;
-	return streq(old->data + start, value) ? 0 : write_value(fd, key, value, e);
+	*old = s.was;
+	return rc;
 }
 
 int sysctl_set(int ns, const char *key, const char *value, struct str *old, struct err *e)
 {
-	AUTO_FD int fd = -1;
+	struct sysctl s = { .key = key, .value = value, .was = *old };
+	int rc = sysctl_all(ns, &s, 1, e);
 
-	return open_key(ns, key, O_RDWR, &fd, e) < 0 ? -1 : sysctl_set_fd(fd, key, value, old, e);
+	*old = s.was;
+	return rc;
 }
 
 int sysctl_read(int ns, const char *key, struct str *out, struct err *e)
 {
-	AUTO_FD int fd = -1;
-
-	return open_key(ns, key, O_RDONLY, &fd, e) < 0 ? -1 : read_value(fd, key, out, e);
+	return sysctl_set(ns, key, NULL, out, e);
 }

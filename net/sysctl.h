@@ -6,7 +6,27 @@
 #ifndef NET_SYSCTL_H
 #define NET_SYSCTL_H
 
+#include <stdbool.h>
+
 #include "base/str.h"
+
+/* One of several. */
+struct sysctl {
+	const char *key;
+	const char *value; /* to have; NULL: read only */
+	bool blind;        /* write without a look at what it has */
+	bool optional;     /* may be missing */
+	/* what came of it */
+	bool missing;
+	bool written;   /* it had another value, or nobody looked */
+	struct str was; /* STR_INIT before, unless blind; to be released */
+};
+
+/*
+ * Each in turn, as by sysctl_read(), sysctl_set() or (blind) sysctl_write(), in one visit to the
+ * namespace.  Those before one that failed are done, and those after it are untouched.
+ */
+int sysctl_all(int ns, struct sysctl *v, size_t n, struct err *e) MUST_USE;
 
 /* ns: a namespace descriptor, or -1 for the calling thread's own.  ERR_NOT_FOUND: no such key. */
 int sysctl_write(int ns, const char *key, const char *value, struct err *e) MUST_USE;

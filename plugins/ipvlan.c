@@ -389,11 +389,14 @@ static int allow_ipv6(struct work *w, struct err *e)
 {
 	AUTO_FREE char *own = xasprintf("ipv6/conf/%s/disable_ipv6", w->link.name);
 	AUTO_FREE char *keep = xasprintf("ipv6/conf/%s/keep_addr_on_down", w->link.name);
+	struct sysctl v[] = {
+		{ .key = "ipv6/conf/lo/disable_ipv6", .value = "0", .blind = true },
+		{ .key = own, .value = "0", .blind = true },
+		{ .key = keep, .value = "1", .blind = true },
+	};
 
-	if (sysctl_write(w->pod_ns, "ipv6/conf/lo/disable_ipv6", "0", e) < 0 ||
-	    sysctl_write(w->pod_ns, own, "0", e) < 0 || sysctl_write(w->pod_ns, keep, "1", e) < 0)
-		return err_wrap(e, "allow IPv6 in the pod");
-	return 0;
+	return sysctl_all(w->pod_ns, v, ARRAY_LEN(v), e) < 0 ? err_wrap(e, "allow IPv6 in the pod")
+	                                                     : 0;
 }
 
 /* Neighbours hear of the address when the interface comes up: the kernel announces it. */
@@ -401,9 +404,12 @@ static void announce_at_up(struct work *w)
 {
 	AUTO_FREE char *arp = xasprintf("ipv4/conf/%s/arp_notify", w->link.name);
 	AUTO_FREE char *nd = xasprintf("ipv6/conf/%s/ndisc_notify", w->link.name);
+	struct sysctl v[] = {
+		{ .key = arp, .value = "1", .blind = true, .optional = true },
+		{ .key = nd, .value = "1", .blind = true, .optional = true },
+	};
 
-	IGNORE(sysctl_write(w->pod_ns, arp, "1", NULL));
-	IGNORE(sysctl_write(w->pod_ns, nd, "1", NULL));
+	IGNORE(sysctl_all(w->pod_ns, v, ARRAY_LEN(v), NULL));
 }
 
 static int add_routes(struct work *w, const struct cni_result *r, struct err *e)

@@ -13,6 +13,7 @@
 #include <linux/if_link.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
+#include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -59,7 +60,7 @@ static int new_ns(void)
 {
 	int ns = -1;
 
-	assert_int_equal(unshare(CLONE_NEWNET), 0);
+	move_out();
 	OK(netns_open_self(&ns, &e));
 	return ns;
 }
@@ -812,6 +813,47 @@ static void sysctls_belong_to_a_namespace(void **state)
 }
 
 /* The process is where it was. */
+static void sysctls_are_done_in_one_visit(void **state)
+{
+	struct sysctl v[] = {
+		{ .key = "ipv4/conf/lo/rp_filter", .was = STR_INIT },
+		{ .key = "ipv4/conf/lo/arp_notify", .value = "0", .was = STR_INIT },
+		{ .key = "ipv4/conf/none/arp_notify",
+		  .value = "1",
+		  .optional = true,
+		  .was = STR_INIT },
+		{ .key = "ipv4/conf/lo/arp_ignore", .value = "2", .was = STR_INIT },
+		{ .key = "ipv4/conf/lo/arp_announce", .value = "0", .blind = true },
+		{ .key = "ipv4/conf/none/arp_ignore", .value = "1", .was = STR_INIT },
+		{ .key = "ipv4/conf/lo/arp_filter", .value = "1", .was = STR_INIT },
+	};
+	AUTO_STR value = STR_INIT;
+
+	(void)state;
+	OK(sysctl_write(pod_ns, "ipv4/conf/lo/rp_filter", "2", &e));
+	REFUSED(sysctl_all(pod_ns, v, ARRAY_LEN(v), &e), ERR_NOT_FOUND, ENOENT);
+	assert_string_equal(e.msg,
+	                    "open /proc/sys/net/ipv4/conf/none/arp_ignore: No such file or "
+	                    "directory");
+	assert_string_equal(v[0].was.data, "2");
+	assert_string_equal(v[1].was.data, "0");
+	assert_string_equal(v[3].was.data, "0");
+	for (size_t i = 0; i < ARRAY_LEN(v); i++) {
+		assert_int_equal(v[i].missing, i == 2 || i == 5);
+		assert_int_equal(v[i].written, i == 3 || i == 4);
+		str_release(&v[i].was);
+	}
+	OK(sysctl_read(pod_ns, "ipv4/conf/lo/arp_ignore", &value, &e));
+	assert_string_equal(value.data, "2");
+	/* not here, where we are again, and not after the failure */
+	str_reset(&value, 0);
+	OK(sysctl_read(-1, "ipv4/conf/lo/arp_ignore", &value, &e));
+	assert_string_equal(value.data, "0");
+	str_reset(&value, 0);
+	OK(sysctl_read(pod_ns, "ipv4/conf/lo/arp_filter", &value, &e));
+	assert_string_equal(value.data, "0");
+}
+
 static void assert_at_home(void)
 {
 	AUTO_FD int now = -1;
@@ -820,6 +862,40 @@ static void assert_at_home(void)
 	OK(netns_open_self(&now, &e));
 	OK(netns_same(now, host_ns, &same, &e));
 	assert_true(same);
+}
+
+static void *visit_the_pod(void *arg)
+{
+	bool *good = arg;
+	uint64_t here = 0, home = 0;
+
+	*good = true;
+	for (int i = 0; i < 50; i++) {
+		AUTO_FD int own = -1;
+		AUTO_NL *nl = NULL;
+
+		*good = *good && netns_nl(pod_ns, NETLINK_ROUTE, &nl, NULL) == 0 &&
+		        netns_open_self(&own, NULL) == 0 && netns_inode(own, &here, NULL) == 0 &&
+		        netns_inode(host_ns, &home, NULL) == 0 && here == home;
+	}
+	return NULL;
+}
+
+/* All of them by one descriptor, whoever opens it. */
+static void threads_come_home(void **state)
+{
+	pthread_t threads[4];
+	bool good[ARRAY_LEN(threads)];
+
+	(void)state;
+	netns_moved();
+	for (size_t i = 0; i < ARRAY_LEN(threads); i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, visit_the_pod, &good[i]), 0);
+	for (size_t i = 0; i < ARRAY_LEN(threads); i++) {
+		assert_int_equal(pthread_join(threads[i], NULL), 0);
+		assert_true(good[i]);
+	}
+	assert_at_home();
 }
 
 static void namespaces_are_opened_by_path(void **state)
@@ -1206,6 +1282,8 @@ int main(void)
 		T(rules_with_more_to_them_are_told_apart),
 		T(neighbours_are_permanent),
 		T(sysctls_belong_to_a_namespace),
+		T(sysctls_are_done_in_one_visit),
+		T(threads_come_home),
 		T(namespaces_are_opened_by_path),
 		T(namespaces_of_processes),
 		T(wrong_descriptors_leave_one_at_home),

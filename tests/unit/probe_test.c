@@ -59,7 +59,7 @@ static int new_ns(void)
 {
 	int ns = -1;
 
-	assert_int_equal(unshare(CLONE_NEWNET), 0);
+	move_out();
 	OK(netns_open_self(&ns, &e));
 	return ns;
 }
@@ -86,7 +86,7 @@ static int setup(void **state)
 	(void)state;
 	our_ns = new_ns();
 	peer_ns = new_ns();
-	assert_int_equal(unshare(CLONE_NEWNET), 0);
+	move_out();
 	OK(netns_nl(our_ns, NETLINK_ROUTE, &our, &e));
 	OK(netns_nl(peer_ns, NETLINK_ROUTE, &peer, &e));
 	v.peer_ns = peer_ns;
@@ -687,7 +687,7 @@ static struct slave new_slave(struct nl *nl, int master)
 	struct slave s = { .ns = -1 };
 
 	s.ns = new_ns();
-	assert_int_equal(unshare(CLONE_NEWNET), 0);
+	move_out();
 	OK(netns_nl(s.ns, NETLINK_ROUTE, &s.nl, &e));
 	OK(link_add_ipvlan(nl, s.ns, s.nl, "slave", master, IPVLAN_MODE_L2, 0, 0, &e));
 	OK(link_get(s.nl, "slave", &s.link, &e));

@@ -15,6 +15,7 @@
 #include "base/str.h"
 #include "net/ip.h"
 #include "net/link.h"
+#include "net/netns.h"
 
 #define OK(call)                                                                                   \
 	do {                                                                                       \
@@ -59,6 +60,13 @@ static inline void sandbox_map(const char *path, const char *text)
 	close(fd);
 }
 
+/* Leaves the network namespace for a new one. */
+static inline void move_out(void)
+{
+	assert_int_equal(unshare(CLONE_NEWNET), 0);
+	netns_moved();
+}
+
 /* A new network namespace for the calling process, which stays in it; one of users as well where it
  * takes that. */
 static inline void leave_home(void)
@@ -66,6 +74,7 @@ static inline void leave_home(void)
 	AUTO_FREE char *uid = xasprintf("0 %u 1", geteuid());
 	AUTO_FREE char *gid = xasprintf("0 %u 1", getegid());
 
+	netns_moved();
 	if (unshare(CLONE_NEWNET) == 0)
 		return;
 	if (unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0)
