@@ -7,7 +7,6 @@
  */
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,7 +52,7 @@ int file_read_fd(int fd, const char *name, size_t max, struct str *out, struct e
 
 int file_read(const char *path, size_t max, struct str *out, struct err *e)
 {
-	AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
+	AUTO_FD int fd = file_open(path, O_RDONLY, 0);
 
 	if (fd < 0) {
 		int sys = errno;
@@ -85,7 +84,7 @@ static char *folder_of(const char *path)
 static int sync_folder(const char *path, struct err *e)
 {
 	AUTO_FREE char *dir = folder_of(path);
-	AUTO_FD int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	AUTO_FD int fd = file_open(dir, O_RDONLY | O_DIRECTORY, 0);
 
 	if (fd < 0)
 		return err_sys(e, errno, "open %s", dir);
@@ -203,7 +202,7 @@ static int write_from(int from, const char *path, const void *data, size_t len, 
 
 	if (flags & FILE_SOLE) {
 		(void)unlink(tmp); /* of one that was killed */
-		fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+		fd = file_open(tmp, O_WRONLY | O_CREAT | O_EXCL, 0600);
 	} else {
 		fd = mkostemp(tmp, O_CLOEXEC);
 	}

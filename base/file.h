@@ -5,11 +5,18 @@
 #ifndef BASE_FILE_H
 #define BASE_FILE_H
 
+#include <fcntl.h>
 #include <stdbool.h>
 #include <sys/types.h>
 
 #include "base/err.h"
 #include "base/str.h"
+
+/* open(2) with O_CLOEXEC, for which musl's open() makes a second call. */
+static inline int file_open(const char *path, int flags, mode_t mode)
+{
+	return openat(AT_FDCWD, path, flags | O_CLOEXEC, mode);
+}
 
 /*
  * Appends the whole file to out.  ERR_NOT_FOUND when it is not there, ERR_CONFIG when it is longer

@@ -3,7 +3,6 @@
  * netns.c - the only caller of setns(): in, open what belongs to the namespace, and home again.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/magic.h>
 #include <linux/nsfs.h>
 #include <sched.h>
@@ -18,13 +17,13 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "net/netns.h"
 
 static int open_path(const char *path, int *out, struct err *e)
 {
-	/* openat(): musl's open() makes a second call for O_CLOEXEC; O_NONBLOCK: what is not a
-	 * namespace may be a FIFO */
-	int fd = openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), sys = errno;
+	/* O_NONBLOCK: what is not a namespace may be a FIFO */
+	int fd = file_open(path, O_RDONLY | O_NONBLOCK, 0), sys = errno;
 
 	if (fd < 0) {
 		err_fill_sys(e, sys, "open network namespace \"%s\"", path);
@@ -196,7 +195,7 @@ int netns_open_at(int fd, const char *path, int flags, int *out, struct err *e)
 
 	if (fd >= 0 && enter(fd, &home, e) < 0)
 		return -1;
-	file = openat(AT_FDCWD, path, flags | O_CLOEXEC);
+	file = file_open(path, flags, 0);
 	sys = errno;
 	if (fd >= 0)
 		leave(home);

@@ -3,10 +3,10 @@
  * sysctl.c - values of /proc/sys/net, read and written in a namespace.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "net/netns.h"
 #include "net/sysctl.h"
 
@@ -48,8 +48,7 @@ static int do_one(struct sysctl *s, struct err *e)
 {
 	AUTO_FREE char *path = xasprintf("/proc/sys/net/%s", s->key);
 	int mode = !s->value ? O_RDONLY : s->blind ? O_WRONLY : O_RDWR;
-	/* see netns.c for openat() */
-	AUTO_FD int fd = openat(AT_FDCWD, path, mode | O_CLOEXEC);
+	AUTO_FD int fd = file_open(path, mode, 0);
 
 	if (fd < 0) {
 		int sys = errno;
