@@ -36,8 +36,8 @@ enum what {
 /* One change, and what there was before. */
 struct step {
 	enum what what;
-	struct nl *nl;
 	int index; /* of the interface; of sysctls: the namespace */
+	struct nl *nl;
 	union {
 		struct {
 			char *key, *value;
