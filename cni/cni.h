@@ -147,4 +147,7 @@ int cni_delegate(const struct cni_call *c, const char *type, enum cni_command co
                  const char *conf, size_t conf_len, json **result, int *code,
                  struct err *e) MUST_USE;
 
+/* The value of a name in CNI_ARGS; owned, "" for none. */
+char *cni_arg(const char *args, const char *name);
+
 #endif

@@ -179,3 +179,17 @@ int cni_read_args(const char *text, bool strict, struct cni_call *c, struct err 
 	memcpy(c->pod_uid, a.uid, sizeof(a.uid));
 	return 0;
 }
+
+char *cni_arg(const char *args, const char *name)
+{
+	size_t len = strlen(name);
+
+	while (*args) {
+		size_t n = strcspn(args, ";");
+
+		if (n > len && strncmp(args, name, len) == 0 && args[len] == '=')
+			return xstrndup(args + len + 1, n - len - 1);
+		args += n + (args[n] == ';');
+	}
+	return xstrdup("");
+}

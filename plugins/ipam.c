@@ -163,8 +163,11 @@ static json *identity(const struct cni_call *c)
 
 static json *add_request(const struct cni_call *c, const struct options *o)
 {
+	AUTO_FREE char *network = cni_arg(c->args, IPAM_NETWORK_ARG);
 	json *j = identity(c);
 
+	if (*network)
+		json_set_str(j, "network", network);
 	json_set_str(j, "networkName", c->name); /* for a GC of that network */
 	if (o->ipv4_pools)
 		json_set(j, "defaultIPv4IPPool", json_copy(o->ipv4_pools));

@@ -11,6 +11,9 @@
 
 extern const struct cni_plugin ipam_plugin;
 
+/* In CNI_ARGS: the NetworkAttachmentDefinition, NAMESPACE/NAME, that an interface is made for. */
+#define IPAM_NETWORK_ARG "SPIDERBOX_NETWORK"
+
 /* Is this ipam.type ours? ("spiderpool", "spiderbox", "ipam") */
 bool ipam_is_ours(const char *type);
 

@@ -187,20 +187,6 @@ static bool has_arg(const char *list, const char *pair, size_t len)
 	return false;
 }
 
-char *multus_arg(const char *args, const char *name)
-{
-	size_t len = strlen(name);
-
-	while (*args) {
-		size_t n = strcspn(args, ";");
-
-		if (n > len && strncmp(args, name, len) == 0 && args[len] == '=')
-			return xstrndup(args + len + 1, n - len - 1);
-		args += n + (args[n] == ';');
-	}
-	return xstrdup("");
-}
-
 char *multus_args(const struct cni_call *c, const char *infra_id, const struct multus_delegate *d)
 {
 	const json *ips = request_member(d, "ips");

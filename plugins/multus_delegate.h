@@ -52,9 +52,6 @@ bool multus_gateway(const struct multus_delegate *d, int family, struct ip *out)
 /* CNI_ARGS for one; owned. */
 char *multus_args(const struct cni_call *c, const char *infra_id, const struct multus_delegate *d);
 
-/* The value of a name in CNI_ARGS; owned, "" for none. */
-char *multus_arg(const char *args, const char *name);
-
 /* What the runtime gives and the pod asks for; owned. */
 json *multus_capability_args(const json *runtime_config, const struct multus_delegate *d);
 

@@ -71,7 +71,7 @@ static void prepare(struct multus_work *w)
 	w->source.call = c;
 	w->path =
 		*c->path ? xasprintf("%s:%s", w->conf.bin_dir, c->path) : xstrdup(w->conf.bin_dir);
-	w->infra_id = multus_arg(c->args, "K8S_POD_INFRA_CONTAINER_ID");
+	w->infra_id = cni_arg(c->args, "K8S_POD_INFRA_CONTAINER_ID");
 	w->deadline = c->deadline;
 	multus_about(w, c->container_id, c->netns);
 	plugin_log_open("multus", &w->conf.log, c);
@@ -137,6 +137,30 @@ struct cni_runtime multus_runtime(const struct multus_work *w)
 	};
 }
 
+static bool is_ours(const struct multus_delegate *d)
+{
+	const json *plugins = json_get(d->network.conf, "plugins");
+	const char *type =
+		json_str_at(plugins ? json_first(plugins) : d->network.conf, "type", NULL);
+
+	for (const struct cni_builtin *b = builtins; type && b->type; b++)
+		if (streq(b->type, type))
+			return true;
+	return false;
+}
+
+/* Others get what Multus gives them; ours are told which network it is, for the pools. */
+static void tell_network(struct multus_run *r, const struct multus_delegate *d)
+{
+	char *told;
+
+	if (!strchr(d->name, '/') || !is_ours(d))
+		return;
+	told = xasprintf("%s;" IPAM_NETWORK_ARG "=%s", r->args, d->name);
+	free(r->args);
+	r->args = told;
+}
+
 struct multus_run multus_run_of(const struct multus_work *w, const struct multus_delegate *d)
 {
 	struct multus_run r = {
@@ -145,6 +169,7 @@ struct multus_run multus_run_of(const struct multus_work *w, const struct multus
 		.capabilities = multus_capability_args(w->conf.runtime_config, d),
 	};
 
+	tell_network(&r, d);
 	r.rt.ifname = d->ifname;
 	r.rt.args = r.args;
 	r.rt.capability_args = r.capabilities;

@@ -263,7 +263,7 @@ static void arguments(void **state)
 	add(&d, "{\"name\":\"n\",\"type\":\"t\"}", NULL);
 	add(&d, "{\"name\":\"n\",\"type\":\"t\"}",
 	    "{\"name\":\"a\",\"ips\":[\"10.0.0.1\",\"fd00::1/64\"],\"mac\":\"02:00:00:00:00:01\"}");
-	infra = multus_arg(c.args, "K8S_POD_INFRA_CONTAINER_ID");
+	infra = cni_arg(c.args, "K8S_POD_INFRA_CONTAINER_ID");
 	plain = multus_args(&c, infra, &d.v[0]);
 	more = multus_args(&c, infra, &d.v[1]);
 	assert_string_equal(

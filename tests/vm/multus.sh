@@ -338,6 +338,16 @@ ok 'CHECK' with '.cniVersion = "1.0.0"' runtime CHECK q
 ok 'DEL' del q
 pod_del q
 
+# --- networks of the configuration, before the pod's
+
+pod r '{"k8s.v1.cni.cncf.io/networks": "kube-system/ipvlan-eth1"}'
+ok 'ADD: a network of defaultNetworks, and one of the annotation' with '.defaultNetworks = ["default/second"]' add r
+same 'each has an address of its own pool' '1 1 1' "$(pool_count master-172) $(pool_count second) $(pool_count master-192)"
+same 'and its interface' 'net1 192.168.0.second/24
+net2 192.168.0.156/24' "$(interfaces r | grep ^net | sed 's/\.15[78]/.second/')"
+ok 'DEL' del r
+pod_del r
+
 # --- networks of files
 
 on master sh -c 'echo "{" >/etc/cni/net.d/50-broken.conf; echo "{\"cniVersion\":\"0.4.0\",\"name\":\"file-only\",\"type\":\"stranger\"}" >/etc/cni/net.d/60-file.conf'
