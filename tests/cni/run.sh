@@ -430,7 +430,7 @@ check 'garbage on stdin' refused garbage 6 "$decode: not JSON: line 1 column 1: 
 check 'nothing on stdin' refused '' 6 "$decode: it is empty" '' ADD
 check 'a document cut short' refused '{"name":"net","ipam":{' 6 "$decode: not JSON: line 1 column 23: a member name is missing" '' ADD
 check 'text after the document' refused '{} x' 6 "$decode: not JSON: line 1 column 4: text after the end of the document" '' ADD
-check 'a member twice' refused '{"name":"a","name":"b"}' 6 "$decode: member \\\"name\\\" stands twice" '' DEL
+check 'a member twice' refused '{"name":"a","name":"b"}' 6 "$decode: member \\\"name\\\" stands twice" '' ADD
 check 'a NUL byte' nul_byte
 check '2 MB on stdin, and its writer is not cut off' too_much
 check 'stdin is closed' closed_stdin
