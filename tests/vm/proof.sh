@@ -235,45 +235,44 @@ harmless() {
 }
 # Answers are not as many each time, so that it is not said which one is harmless.
 refused_part() {
-	ok 'ipvlan: each request fails' inject ipvlan one "$(alone ipvlan)" fail ADD sendto:ENOBUFS
-	harmless 'but the one to the agent, which is repeated' 'ENOBUFS sendto POST /v1/ipam/ip'
+	ok 'ipvlan: each request fails' inject ipvlan one "$(alone ipvlan)" fail ADD send:ENOBUFS
+	harmless 'but the one to the agent, which is repeated' 'ENOBUFS send POST /v1/ipam/ip'
 	ok 'ipvlan: each answer is lost' inject ipvlan one "$(alone ipvlan)" fail ADD recvfrom:ENOBUFS
 	ok 'ipvlan: each file, lock, socket, namespace fails' inject ipvlan one "$(alone ipvlan)" fail ADD \
 		open:EMFILE flock:ENOLCK socket:EMFILE pwrite64:EACCES setns:EPERM:2 connect:EACCES
-	harmless 'but telling the neighbours, the note of what the master has, and the look whether the namespace is the own' 'EACCES pwrite64 1
+	harmless 'but telling the neighbours and the note of what the master has' 'EACCES pwrite64 1
 EMFILE open /proc/sys/net/ipv4/conf/eth0/arp_notify
 EMFILE open /proc/sys/net/ipv6/conf/eth0/ndisc_notify
-EMFILE open /proc/thread-self/ns/net
 EMFILE open /var/run/netns/one
 EMFILE open /var/run/spidernet/ipvlan/3
 EPERM setns'
-	CLEANUP=$uncard ok 'ifacer: each request fails' inject ifacer one "$work/ifacer" fail ADD sendto:ENOBUFS
-	harmless 'but the look for slaves in pods, and the choice of the active member' 'ENOBUFS sendto netlink RTM_GETLINK
-ENOBUFS sendto netlink RTM_NEWLINK'
+	CLEANUP=$uncard ok 'ifacer: each request fails' inject ifacer one "$work/ifacer" fail ADD send:ENOBUFS
+	harmless 'but the look for slaves in pods, and the choice of the active member' 'ENOBUFS send netlink RTM_GETLINK
+ENOBUFS send netlink RTM_NEWLINK'
 	CLEANUP=$uncard ok 'ifacer: every third answer is lost' inject ifacer one "$work/ifacer" fail ADD recvfrom:ENOBUFS:3
 	# namespaces of pods that it cannot look into, of which there are many, it passes over
 	CLEANUP=$uncard ok 'ifacer: files, locks, sockets, namespaces fail' inject ifacer one "$work/ifacer" fail ADD \
 		open:EMFILE:4 flock:ENOLCK socket:EMFILE:3
-	ok 'multus: each request fails' inject multus one "$multus_conf" fail ADD sendto:ENOBUFS
-	harmless 'but those to the agent, which are repeated, and the look for the address by which the node reaches the pod' 'ENOBUFS sendto POST /v1/ipam/ip
-ENOBUFS sendto POST /v1/multus/networks
-ENOBUFS sendto POST /v1/multus/pod
-ENOBUFS sendto POST /v1/multus/status
-ENOBUFS sendto netlink RTM_GETROUTE'
-	ok 'multus: each file fails' inject multus one "$multus_conf" fail ADD open:EMFILE rename:EIO mkdir:ENOSPC fchmod:EIO write:ENOSPC
+	ok 'multus: each request fails' inject multus one "$multus_conf" fail ADD send:ENOBUFS
+	harmless 'but those to the agent, which are repeated, and the look for the address by which the node reaches the pod' 'ENOBUFS send POST /v1/ipam/ip
+ENOBUFS send POST /v1/multus/networks
+ENOBUFS send POST /v1/multus/pod
+ENOBUFS send POST /v1/multus/status
+ENOBUFS send netlink RTM_GETROUTE'
+	ok 'multus: each file fails' inject multus one "$multus_conf" fail ADD open:EMFILE rename:EIO fchmod:EIO write:ENOSPC
 	harmless 'but notes, records, logs, telling the neighbours' 'EIO fchmod
 EIO rename /var/lib/spidernet/datapath/CID-eth0.json
 EMFILE open /proc/sys/kernel/random/boot_id
 EMFILE open /proc/sys/net/ipv4/conf/eth0/arp_notify
 EMFILE open /proc/sys/net/ipv6/conf/eth0/ndisc_notify
 EMFILE open /proc/sys/net/ipv6/conf/veth7692c3ad354/accept_ra
-EMFILE open /proc/thread-self/ns/net
 EMFILE open /var/lib/spidernet/datapath/.CID-eth0.json.XXXXXX
 EMFILE open /var/log/multus.log
 EMFILE open /var/run/netns/one
 EMFILE open /var/run/spidernet/ipvlan/3
-ENOSPC mkdir /var
-ENOSPC mkdir /var/log
+EMFILE open all/rp_filter
+EMFILE open default/rp_filter
+EMFILE open eth0/rp_filter
 ENOSPC write a document
 ENOSPC write a line of the log'
 	ok 'multus: starting another program fails' inject multus several "$multus_conf" fail ADD clone:EAGAIN pipe2:EMFILE signalfd4:ENFILE
