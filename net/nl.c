@@ -391,14 +391,15 @@ static int converse(struct nl *nl, struct conversation *c, struct err *e)
 	}
 }
 
+/* By send() where that will do: strace takes apart what it sends. */
 static int send_all(struct nl *nl, struct iovec *parts, size_t count, struct err *e)
 {
 	struct msghdr m = { .msg_iov = parts, .msg_iovlen = (__typeof__(m.msg_iovlen))count };
+	ssize_t n = count == 1 ? send(nl->fd, parts->iov_base, parts->iov_len, 0)
+	                       : sendmsg(nl->fd, &m, 0);
 
 	nl->requests++;
-	if (sendmsg(nl->fd, &m, 0) < 0)
-		return err_sys(e, errno, "netlink: send");
-	return 0;
+	return n < 0 ? err_sys(e, errno, "netlink: send") : 0;
 }
 
 static int send_request(struct nl *nl, struct nl_req *r, struct conversation *c, struct err *e)

@@ -424,7 +424,7 @@ traced() {
 		stop "$_name, traced, failed"
 	}
 	_calls=$(wc -l <"$work/$_name.strace")
-	_netlink=$(awk '/^send(to|msg)\(/ { n += gsub(/nlmsg_len=/, "") } END { print n + 0 }' "$work/$_name.strace")
+	_netlink=$(awk '/^send(to|msg)\(/ { n += gsub(/nlmsg_len=|iov_base="/, "") } END { print n + 0 }' "$work/$_name.strace")
 	_read=$(awk '/^recv(from|msg)\(.*nlmsg_len=/ { n += $NF } END { print n + 0 }' "$work/$_name.strace")
 	figure "chain-$_name-syscalls" "$_calls"
 	figure "chain-$_name-netlink" "$_netlink"

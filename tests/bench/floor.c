@@ -449,6 +449,7 @@ static void add(char **argv, int argc)
 		route(RT_TABLE_MAIN, its, 32, pair, 0, ip);
 	}
 	route(RT_TABLE_MAIN, services, services_len, pair, node, ip);
+	route(RT_TABLE_MAIN, ipv4("169.254.0.0"), 16, pair, node, ip); /* as the agent has it */
 	route(PEER_TABLE, 0, 0, pair, node, ip);
 	rule(PEER_TABLE, BIT);
 	flush(pod, 0, "the pod");

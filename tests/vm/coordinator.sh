@@ -928,15 +928,15 @@ steps_part() {
 	pod_new j
 	eth0 j
 	more j eth0 fd00::5/64 fd00::fd
-	fails sendmsg:ENOBUFS,openat:EMFILE j eth0 "$dual_keys"
+	fails sendto:ENOBUFS,openat:EMFILE j eth0 "$dual_keys"
 	add j eth0 >/dev/null
 	net1 j
-	fails sendmsg:ENOBUFS j net1 '"podDefaultRouteNic":"net1"'
+	fails sendto:ENOBUFS j net1 '"podDefaultRouteNic":"net1"'
 	del j eth0
 	pod_del j
 	overlaid l
 	net1 l
-	fails sendmsg:ENOBUFS l net1
+	fails sendto:ENOBUFS l net1
 	pod_del l
 }
 

@@ -231,16 +231,14 @@ class Everything:
         return [line for line in kernel if not LEFT.match(line)], files() + given()
 
     def differs(self, wanted):
-        """The difference, and "" when there is none; the agent writes a little later."""
+        """The difference, and "" when there is none; the agent writes a little later, and takes the node's rule away."""
         until = time.monotonic() + PATIENCE
         while True:
             kernel, rest = self.dump()
-            if kernel != wanted[0]:
-                return compare(wanted[0], kernel)
-            if rest == wanted[1]:
+            if kernel == wanted[0] and rest == wanted[1]:
                 return ""
             if time.monotonic() > until:
-                return compare(wanted[1], rest)
+                return compare(wanted[0], kernel) if kernel != wanted[0] else compare(wanted[1], rest)
             time.sleep(0.02)
 
 
