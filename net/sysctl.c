@@ -29,26 +29,12 @@ static int read_value(int fd, const char *key, struct str *out, struct err *e)
 	return 0;
 }
 
-/* By its file, open for what is wanted. */
-static int do_value(int fd, struct sysctl *s, struct err *e)
-{
-	size_t start = s->was.len;
-
-	if ((!s->value || !s->blind) && read_value(fd, s->key, &s->was, e) < 0)
-		return -1;
-	if (!s->value || (!s->blind && streq(s->was.data + start, s->value)))
-		return 0;
-	if (pwrite(fd, s->value, strlen(s->value), 0) < 0)
-		return err_sys(e, errno, "write \"%s\" to /proc/sys/net/%s", s->value, s->key);
-	s->written = true;
-	return 0;
-}
-
 static int do_one(struct sysctl *s, struct err *e)
 {
 	AUTO_FREE char *path = xasprintf("/proc/sys/net/%s", s->key);
 	int mode = !s->value ? O_RDONLY : s->blind ? O_WRONLY : O_RDWR;
 	AUTO_FD int fd = file_open(path, mode, 0);
+	size_t start = s->was.len;
 
 	if (fd < 0) {
 		int sys = errno;
@@ -61,7 +47,14 @@ static int do_one(struct sysctl *s, struct err *e)
 			e->kind = ERR_NOT_FOUND;
 		return -1;
 	}
-	return do_value(fd, s, e);
+	if (mode != O_WRONLY && read_value(fd, s->key, &s->was, e) < 0)
+		return -1;
+	if (!s->value || (!s->blind && streq(s->was.data + start, s->value)))
+		return 0;
+	if (pwrite(fd, s->value, strlen(s->value), 0) < 0)
+		return err_sys(e, errno, "write \"%s\" to %s", s->value, path);
+	s->written = true;
+	return 0;
 }
 
 struct list {
@@ -93,25 +86,11 @@ int sysctl_write(int ns, const char *key, const char *value, struct err *e)
 	return sysctl_all(ns, &s, 1, e);
 }
 
-int sysctl_set_fd(int fd, const char *key, const char *value, struct str *old, struct err *e)
-{
-	struct sysctl s = { .key = key, .value = value, .was = *old };
-	int rc = do_value(fd, &s, e);
-
-	*old = s.was;
-	return rc;
-}
-
-int sysctl_set(int ns, const char *key, const char *value, struct str *old, struct err *e)
-{
-	struct sysctl s = { .key = key, .value = value, .was = *old };
-	int rc = sysctl_all(ns, &s, 1, e);
-
-	*old = s.was;
-	return rc;
-}
-
 int sysctl_read(int ns, const char *key, struct str *out, struct err *e)
 {
-	return sysctl_set(ns, key, NULL, out, e);
+	struct sysctl s = { .key = key, .was = *out };
+	int rc = sysctl_all(ns, &s, 1, e);
+
+	*out = s.was;
+	return rc;
 }

@@ -13,7 +13,7 @@
 /* One of several. */
 struct sysctl {
 	const char *key;
-	const char *value; /* to have; NULL: read only */
+	const char *value; /* to have: written unless it has that; NULL: read only */
 	bool blind;        /* write without a look at what it has */
 	bool optional;     /* may be missing */
 	/* what came of it */
@@ -23,19 +23,15 @@ struct sysctl {
 };
 
 /*
- * Each in turn, as by sysctl_read(), sysctl_set() or (blind) sysctl_write(), in one visit to the
- * namespace.  Those before one that failed are done, and those after it are untouched.
+ * Each in turn, in one visit to the namespace; what it had is appended to "was", without the
+ * newline at its end.  Those before one that failed are done, and those after it are untouched.
+ * ns: a namespace descriptor, or -1 for the calling thread's own.  ERR_NOT_FOUND: no such key.
  */
 int sysctl_all(int ns, struct sysctl *v, size_t n, struct err *e) MUST_USE;
 
-/* ns: a namespace descriptor, or -1 for the calling thread's own.  ERR_NOT_FOUND: no such key. */
+/* One, written blindly. */
 int sysctl_write(int ns, const char *key, const char *value, struct err *e) MUST_USE;
-/* Writes unless it has that value; what it had is appended to old. */
-int sysctl_set(int ns, const char *key, const char *value, struct str *old, struct err *e) MUST_USE;
-/* The same by the key's file, open for both; the key is for messages. */
-int sysctl_set_fd(int fd, const char *key, const char *value, struct str *old,
-                  struct err *e) MUST_USE;
-/* Trailing newline removed; appended to out. */
+/* One; appended to out. */
 int sysctl_read(int ns, const char *key, struct str *out, struct err *e) MUST_USE;
 
 #endif

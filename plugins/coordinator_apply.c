@@ -9,30 +9,30 @@
 #include "datapath/rule.h"
 #include "net/netns.h"
 #include "net/nft.h"
-#include "net/sysctl.h"
 #include "plugins/coordinator_work.h"
 
-static int pod_sysctl(struct work *w, const char *family, const char *name, const char *key,
-                      const char *value, struct err *e)
-{
-	AUTO_FREE char *path = xasprintf("%s/conf/%s/%s", family, name, key);
+/* Values for the pod, to be set in one visit. */
+struct values {
+	struct sysctl v[8];
+	char *keys[8];
+	size_t n;
+};
 
-	return step_sysctl(&w->steps, w->pod_ns, path, value, e) < 0 ? err_wrap(e, "in the pod")
-	                                                             : 0;
+static void add_value(struct values *l, const char *family, const char *name, const char *key,
+                      const char *value)
+{
+	l->keys[l->n] = xasprintf("%s/conf/%s/%s", family, name, key);
+	l->v[l->n] = (struct sysctl){ .key = l->keys[l->n], .value = value, .was = STR_INIT };
+	l->n++;
 }
 
-/*
- * The filter would drop a client's packet on veth0, since the way to the client is another.  The
- * larger of "all" and the interface's own value counts, and a new namespace has the node's
- * defaults: each has to be set, "default" before the pair is made, which then has it.
- */
-static int set_rp_filter(struct work *w, const char *name, struct err *e)
+static int set_values(struct work *w, struct values *l, struct err *e)
 {
-	const char value[] = { (char)('0' + w->conf.rp_filter), '\0' };
+	int rc = step_sysctls(&w->steps, w->pod_ns, l->v, l->n, e);
 
-	if (w->conf.rp_filter < 0)
-		return 0;
-	return pod_sysctl(w, "ipv4", name, "rp_filter", value, e);
+	for (size_t i = 0; i < l->n; i++)
+		free(l->keys[i]);
+	return rc < 0 ? err_wrap(e, "in the pod") : 0;
 }
 
 /* podMACPrefix, and behind it the last four bytes of the interface's first address. */
@@ -40,6 +40,7 @@ static int set_mac(struct work *w, struct err *e)
 {
 	struct ip a = w->pod_ips[0];
 	struct mac mac = { { w->conf.mac_prefix[0], w->conf.mac_prefix[1] } };
+	struct values told = { .n = 0 };
 	struct err mine;
 
 	if (!w->conf.has_mac_prefix)
@@ -51,9 +52,10 @@ static int set_mac(struct work *w, struct err *e)
 			a = w->pod_ips[i - 1];
 	memcpy(mac.b + 2, a.bytes + ip_bytes(a) - 4, 4);
 	/* the kernel tells the neighbours of the new address: ARP requests, and advertisements */
-	if (pod_sysctl(w, "ipv4", w->nic.name, "arp_notify", "1", e) < 0)
-		return -1;
-	if (work_has_family(w, 6) && pod_sysctl(w, "ipv6", w->nic.name, "ndisc_notify", "1", e) < 0)
+	add_value(&told, "ipv4", w->nic.name, "arp_notify", "1");
+	if (work_has_family(w, 6))
+		add_value(&told, "ipv6", w->nic.name, "ndisc_notify", "1");
+	if (set_values(w, &told, e) < 0)
 		return -1;
 	if (step_mac(&w->steps, w->pod, &w->nic, mac, e) == 0) {
 		w->nic.mac = mac;
@@ -67,31 +69,34 @@ static int set_mac(struct work *w, struct err *e)
 	return work_config_error(w);
 }
 
-static int enable_ipv6(struct work *w, struct err *e)
+/*
+ * The filter would drop a client's packet on veth0, since the way to the client is another.  The
+ * larger of "all" and the interface's own value counts, and a new namespace has the node's
+ * defaults: each has to be set, "default" before the pair is made, which then has it.
+ */
+static int set_up_values(struct work *w, struct err *e)
 {
-	const char *const names[] = { "default", w->nic.name, w->link.name };
+	const char *const names[] = { "all", "default", w->nic.name, w->link.name };
+	const char filter[] = { (char)('0' + w->conf.rp_filter), '\0' };
+	struct values l = { .n = 0 };
 
-	if (!work_has_family(w, 6))
-		return 0;
-	for (size_t i = 0; i < ARRAY_LEN(names); i++)
-		if (*names[i] && pod_sysctl(w, "ipv6", names[i], "disable_ipv6", "0", e) < 0)
-			return -1;
-	return 0;
+	for (size_t i = 0; i < ARRAY_LEN(names) && w->conf.rp_filter >= 0; i++)
+		if (*names[i])
+			add_value(&l, "ipv4", names[i], "rp_filter", filter);
+	for (size_t i = 1; i < ARRAY_LEN(names) && work_has_family(w, 6); i++)
+		if (*names[i])
+			add_value(&l, "ipv6", names[i], "disable_ipv6", "0");
+	return set_values(w, &l, e);
 }
 
 static int prepare_pod(struct work *w, struct err *e)
 {
-	const char *const names[] = { "all", "default", w->nic.name, w->link.name };
-
-	for (size_t i = 0; i < ARRAY_LEN(names); i++)
-		if (*names[i] && set_rp_filter(w, names[i], e) < 0)
-			return -1;
 	if (!w->overlay && w->conf.rp_filter == 2 && w->conf.veth_address.family != 4)
 		log_warn(
 			"podRPFilter 2 drops what clients elsewhere send to a node port, unless "
 			"vethLinkAddress gives %s an IPv4 address",
 			COORDINATOR_VETH);
-	if (enable_ipv6(w, e) < 0 || step_up(&w->steps, w->pod, &w->nic, e) < 0 ||
+	if (set_up_values(w, e) < 0 || step_up(&w->steps, w->pod, &w->nic, e) < 0 ||
 	    set_mac(w, e) < 0)
 		return -1;
 	return w->conf.txqlen ? step_txqlen(&w->steps, w->pod, &w->nic, w->conf.txqlen, e) : 0;
@@ -272,13 +277,18 @@ static int make_moves(struct work *w, struct err *e)
 /* The kernel can answer by a packet's own mark: TCP, and what it says by itself. */
 static int mark_packets(struct work *w, struct nl *nft, struct err *e)
 {
-	static const char *const keys[] = { "ipv4/tcp_fwmark_accept", "ipv4/fwmark_reflect",
-		                            "ipv6/fwmark_reflect" };
+	/* no IPv6, no such key */
+	struct sysctl v[] = {
+		{ .key = "ipv4/tcp_fwmark_accept",
+		  .value = "1",
+		  .optional = true,
+		  .was = STR_INIT },
+		{ .key = "ipv4/fwmark_reflect", .value = "1", .optional = true, .was = STR_INIT },
+		{ .key = "ipv6/fwmark_reflect", .value = "1", .optional = true, .was = STR_INIT },
+	};
 
-	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
-		if (step_sysctl(&w->steps, w->pod_ns, keys[i], "1", e) < 0 &&
-		    e->kind != ERR_NOT_FOUND) /* no IPv6, no such key */
-			return -1;
+	if (step_sysctls(&w->steps, w->pod_ns, v, ARRAY_LEN(v), e) < 0)
+		return -1;
 	return nft_packet_mark(nft, COORDINATOR_NFT_TABLE, COORDINATOR_VETH, COORDINATOR_MARK, e);
 }
 

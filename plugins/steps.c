@@ -3,15 +3,11 @@
  * steps.c - see steps.h.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "datapath/rule.h"
-#include "net/netns.h"
-#include "net/sysctl.h"
 #include "plugins/steps.h"
 
 #define IP6_METRIC 1024 /* of IPv6 routes that are given none */
@@ -135,9 +131,6 @@ void steps_release(struct steps *s)
 			free(s->v[i].sysctl.value);
 		}
 	free(s->v);
-	for (size_t i = 0; i < ARRAY_LEN(s->folders); i++)
-		if (s->folders[i].open)
-			close(s->folders[i].fd);
 	*s = (struct steps){ .v = NULL };
 }
 
@@ -232,54 +225,21 @@ void step_made_link(struct steps *s, struct nl *nl, const char *name)
 	push(s, MADE_LINK, nl, 0)->name = name;
 }
 
-/*
- * What is opened from a folder that was opened in a namespace is that namespace's, too: so one is
- * entered once for all interfaces.
- */
-static int open_sysctl(struct steps *s, int ns, const char *key, int *out, struct err *e)
+int step_sysctls(struct steps *s, int ns, struct sysctl *v, size_t n, struct err *e)
 {
-	static const char folders[][11] = { "ipv4/conf/", "ipv6/conf/" };
-	size_t n = sizeof(folders[0]) - 1;
-	AUTO_FREE char *path = xasprintf("/proc/sys/net/%s", key);
-	struct err mine;
+	int rc = sysctl_all(ns, v, n, e);
 
-	for (size_t i = 0; i < ARRAY_LEN(folders); i++) {
-		struct steps_folder *f = &s->folders[i];
+	/* also those before one that failed */
+	for (size_t i = 0; i < n; i++) {
+		if (v[i].written) {
+			struct step *t = push(s, SET_SYSCTL, NULL, ns);
 
-		if (!str_starts(key, folders[i]) || (f->open && f->ns != ns))
-			continue;
-		if (!f->open) {
-			AUTO_FREE char *folder = xasprintf("/proc/sys/net/%s", folders[i]);
-
-			if (netns_open_at(ns, folder, O_PATH | O_DIRECTORY, &f->fd, &mine) < 0) {
-				if (mine.kind != ERR_NOT_FOUND)
-					return err_copy(e, &mine);
-				continue;
-			}
-			f->ns = ns;
-			f->open = true;
+			t->sysctl.key = xstrdup(v[i].key);
+			t->sysctl.value = str_take(&v[i].was);
 		}
-		*out = openat(f->fd, key + n, O_RDWR | O_CLOEXEC);
-		if (*out >= 0)
-			return 0;
+		str_release(&v[i].was);
 	}
-	return netns_open_at(ns, path, O_RDWR, out, e);
-}
-
-int step_sysctl(struct steps *s, int ns, const char *key, const char *value, struct err *e)
-{
-	AUTO_STR old = STR_INIT;
-	AUTO_FD int fd = -1;
-	struct step *t;
-
-	if (open_sysctl(s, ns, key, &fd, e) < 0 || sysctl_set_fd(fd, key, value, &old, e) < 0)
-		return -1;
-	if (streq(old.data, value))
-		return 0;
-	t = push(s, SET_SYSCTL, NULL, ns);
-	t->sysctl.key = xstrdup(key);
-	t->sysctl.value = str_take(&old);
-	return 0;
+	return rc;
 }
 
 int step_alias(struct steps *s, struct nl *nl, int index, const char *alias, struct err *e)

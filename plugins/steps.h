@@ -15,17 +15,12 @@
 
 #include "net/addr.h"
 #include "net/route.h"
+#include "net/sysctl.h"
 
 struct step;
-/* A folder below /proc/sys/net as one namespace has it, left open: see steps.c. */
-struct steps_folder {
-	bool open;
-	int ns, fd;
-};
 struct steps {
 	struct step *v;
 	size_t n, cap;
-	struct steps_folder folders[2];
 	struct nl *gathers; /* the steps from "from" on wait for steps_commit */
 	size_t from;
 };
@@ -41,9 +36,8 @@ int steps_commit(struct steps *s, struct err *e) MUST_USE;
 /* An interface that was just made: to be deleted, by a name that is a literal. */
 void step_made_link(struct steps *s, struct nl *nl, const char *name);
 
-/* Nothing happens when it has the value.  ERR_NOT_FOUND: no such key. */
-int step_sysctl(struct steps *s, int ns, const char *key, const char *value,
-                struct err *e) MUST_USE;
+/* As sysctl_all(); what they had is taken. */
+int step_sysctls(struct steps *s, int ns, struct sysctl *v, size_t n, struct err *e) MUST_USE;
 /* Of an interface that was just made, and goes when all is taken back; borrowed. */
 int step_alias(struct steps *s, struct nl *nl, int index, const char *alias,
                struct err *e) MUST_USE;

@@ -775,6 +775,15 @@ static void neighbours_are_permanent(void **state)
 	OK(neigh_del(host, ours.index, six.ip, &e));
 }
 
+static int sysctl_set(int ns, const char *key, const char *value, struct str *old, struct err *err)
+{
+	struct sysctl one = { .key = key, .value = value, .was = *old };
+	int rc = sysctl_all(ns, &one, 1, err);
+
+	*old = one.was;
+	return rc;
+}
+
 static void sysctls_belong_to_a_namespace(void **state)
 {
 	struct veth_spec v = { .name = "e0.5",

@@ -18,7 +18,6 @@
 #include <cmocka.h>
 
 #include "net/netns.h"
-#include "net/sysctl.h"
 #include "plugins/steps.h"
 #include "tests/unit/sandbox.h"
 
@@ -65,6 +64,13 @@ static int teardown(void **state)
 	return 0;
 }
 
+static int step_sysctl(int ns, const char *key, const char *value)
+{
+	struct sysctl one = { .key = key, .value = value, .was = STR_INIT };
+
+	return step_sysctls(&steps, ns, &one, 1, &e);
+}
+
 static void interfaces_and_sysctls(void **state)
 {
 	AUTO_STR old = STR_INIT;
@@ -74,8 +80,8 @@ static void interfaces_and_sysctls(void **state)
 	(void)state;
 	OK(sysctl_read(-1, "ipv4/conf/a0/rp_filter", &old, &e));
 	assert_string_not_equal(old.data, "1");
-	OK(step_sysctl(&steps, -1, "ipv4/conf/a0/rp_filter", "1", &e));
-	OK(step_sysctl(&steps, -1, "ipv4/conf/a0/rp_filter", "1", &e));
+	OK(step_sysctl(-1, "ipv4/conf/a0/rp_filter", "1"));
+	OK(step_sysctl(-1, "ipv4/conf/a0/rp_filter", "1"));
 	OK(step_mac(&steps, nl, &a0, mac("0a:00:00:00:00:07"), &e));
 	OK(step_txqlen(&steps, nl, &a0, 77, &e));
 	OK(link_get(nl, "a0", &l, &e));
@@ -117,14 +123,14 @@ static void sysctls_of_two_namespaces(void **state)
 	OK(netns_open_self(&here, &e));
 	OK(sysctl_write(there, both, "0", &e));
 	OK(sysctl_write(here, both, "0", &e));
-	OK(step_sysctl(&steps, there, both, "2", &e));
-	OK(step_sysctl(&steps, there, key, "1", &e));
-	OK(step_sysctl(&steps, there, "ipv6/conf/a0/accept_ra", "0", &e));
-	OK(step_sysctl(&steps, there, "ipv4/tcp_fwmark_accept", "1", &e));
-	OK(step_sysctl(&steps, here, both, "1", &e));
-	assert_int_equal(step_sysctl(&steps, here, key, "1", &e), -1);
+	OK(step_sysctl(there, both, "2"));
+	OK(step_sysctl(there, key, "1"));
+	OK(step_sysctl(there, "ipv6/conf/a0/accept_ra", "0"));
+	OK(step_sysctl(there, "ipv4/tcp_fwmark_accept", "1"));
+	OK(step_sysctl(here, both, "1"));
+	assert_int_equal(step_sysctl(here, key, "1"), -1);
 	assert_int_equal(e.kind, ERR_NOT_FOUND);
-	assert_int_equal(step_sysctl(&steps, there, "ipv4/conf/none/rp_filter", "1", &e), -1);
+	assert_int_equal(step_sysctl(there, "ipv4/conf/none/rp_filter", "1"), -1);
 	assert_int_equal(e.kind, ERR_NOT_FOUND);
 	assert_non_null(strstr(e.msg, "open /proc/sys/net/ipv4/conf/none/rp_filter: "));
 	assert_int_equal(steps.n, 5);

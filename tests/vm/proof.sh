@@ -270,9 +270,6 @@ EMFILE open /var/lib/spidernet/datapath/.CID-eth0.json.XXXXXX
 EMFILE open /var/log/multus.log
 EMFILE open /var/run/netns/one
 EMFILE open /var/run/spidernet/ipvlan/3
-EMFILE open all/rp_filter
-EMFILE open default/rp_filter
-EMFILE open eth0/rp_filter
 ENOSPC write a document
 ENOSPC write a line of the log'
 	ok 'multus: starting another program fails' inject multus several "$multus_conf" fail ADD clone:EAGAIN pipe2:EMFILE signalfd4:ENFILE
