@@ -338,16 +338,19 @@ static void collect_scratch(struct multus_work *w, const json *valid, struct cni
 		return;
 	for (size_t i = 0; i < n; i++) {
 		AUTO_FREE char *path = xasprintf("%s/%s", w->conf.cni_dir, names[i]);
+		AUTO_FREE char *scratch = xstrdup(path);
 		bool lack = str_ends(names[i], MULTUS_LACK);
 
-		if (lack)
+		if (lack) {
 			names[i][strlen(names[i]) - strlen(MULTUS_LACK)] = '\0';
+			scratch[strlen(scratch) - strlen(MULTUS_LACK)] = '\0';
+		}
 		if (streq(names[i], "results") || is_valid(valid, names[i]) ||
 		    check_id("container id", names[i], NULL) < 0)
 			continue;
 		if (!lack)
 			collect(w, names[i], f);
-		else if (access(w->scratch, F_OK) < 0)
+		else if (access(scratch, F_OK) < 0)
 			IGNORE(file_remove(path, 0, NULL, NULL));
 	}
 	file_list_free(names, n);

@@ -1141,6 +1141,10 @@ static void garbage_of_killed_calls(void **state)
 	assert_true(exists("cni/results/n9-cid-net9")); /* its container lives */
 	for (size_t i = 0; i < ARRAY_LEN(temporary); i++)
 		assert_false(exists(temporary[i]));
+	/* also when nothing else is to be collected */
+	put("cni/gone.missing", "", 0600);
+	works("GC", "1.1.0", conf);
+	assert_false(exists("cni/gone.missing"));
 	/* a DEL removes its container's */
 	put("cni/.cid.writer", "", 0600);
 	put("cni/results/.n0-cid-eth0.writer", "", 0600);
