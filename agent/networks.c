@@ -41,17 +41,6 @@ static char *from_json(const json *list, const char *nic, const char *default_ns
 	return NULL;
 }
 
-static char *trim(char *s)
-{
-	size_t n;
-
-	s += strspn(s, " \t\r\n");
-	n = strlen(s);
-	while (n && strchr(" \t\r\n", s[n - 1]))
-		s[--n] = '\0';
-	return s;
-}
-
 static char *from_text(const char *text, const char *nic, const char *default_ns, size_t *place)
 {
 	AUTO_FREE char *copy = xstrdup(text);
@@ -61,21 +50,22 @@ static char *from_text(const char *text, const char *nic, const char *default_ns
 	while ((term = strsep(&rest, ","))) {
 		char *interface, *slash;
 
-		term = trim(term);
+		term = str_trim(term);
 		if (!*term)
 			continue;
 		++*place;
 		interface = strchr(term, '@');
 		if (interface) {
 			*interface = '\0';
-			interface = trim(interface + 1);
+			interface = str_trim(interface + 1);
 		}
 		if (nic && !is_for(nic, interface, *place))
 			continue;
 		slash = strchr(term, '/');
 		if (slash)
 			*slash++ = '\0';
-		return full_name(slash ? trim(term) : NULL, trim(slash ? slash : term), default_ns);
+		return full_name(slash ? str_trim(term) : NULL, str_trim(slash ? slash : term),
+		                 default_ns);
 	}
 	return NULL;
 }

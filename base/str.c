@@ -275,3 +275,14 @@ bad:
 	str_reset(out, start);
 	return err_set(e, ERR_CONFIG, "not base64");
 }
+
+char *str_trim(char *s)
+{
+	size_t n;
+
+	s += strspn(s, " \t\r\n");
+	n = strlen(s);
+	while (n && strchr(" \t\r\n", s[n - 1]))
+		s[--n] = '\0';
+	return s;
+}

@@ -74,4 +74,7 @@ int parse_duration_ms(const char *s, int64_t *out, struct err *e) MUST_USE;
 void base64_encode(const void *data, size_t len, struct str *out);
 int base64_decode(const char *text, size_t len, struct str *out, struct err *e) MUST_USE;
 
+/* In place: what is left without blanks and line ends before and behind it; borrowed from s. */
+char *str_trim(char *s);
+
 #endif

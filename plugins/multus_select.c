@@ -27,17 +27,6 @@ static int check_label(const char *what, const char *s, struct err *e)
 	return n ? 0 : err_set(e, ERR_CONFIG, "%s is empty", what);
 }
 
-static char *trim(char *s)
-{
-	size_t n;
-
-	s += strspn(s, " \t\r\n");
-	n = strlen(s);
-	while (n && strchr(" \t\r\n", s[n - 1]))
-		s[--n] = '\0';
-	return s;
-}
-
 /* Every pod has its lo; who names it means something else. */
 static int check_ifname(const char *name, struct err *e)
 {
@@ -55,15 +44,15 @@ static int read_item(char *item, const char *default_ns, json **out, struct err 
 
 	if (slash) {
 		*slash = '\0';
-		ns = trim(item);
+		ns = str_trim(item);
 		item = slash + 1;
 	}
 	at = strchr(item, '@');
 	if (at) {
 		*at = '\0';
-		ifname = trim(at + 1);
+		ifname = str_trim(at + 1);
 	}
-	name = trim(item);
+	name = str_trim(item);
 	if (check_label("network name", name, e) < 0 || check_label("namespace", ns, e) < 0 ||
 	    (ifname && check_ifname(ifname, e) < 0))
 		return -1;
@@ -80,7 +69,7 @@ static int read_items(const char *text, const char *default_ns, json *list, stru
 	char *rest = copy, *item;
 
 	while ((item = strsep(&rest, ","))) {
-		AUTO_FREE char *whole = xstrdup(trim(item));
+		AUTO_FREE char *whole = xstrdup(str_trim(item));
 		json *one = NULL;
 
 		if (read_item(item, default_ns, &one, e) < 0)

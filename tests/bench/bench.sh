@@ -142,16 +142,7 @@ trap 'exit 130' INT TERM
 # ---- servers, objects, agents ----
 
 servers_start() {
-	cat >"$work/audit.yaml" <<-'YAML'
-		apiVersion: audit.k8s.io/v1
-		kind: Policy
-		omitStages: [RequestReceived]
-		rules:
-		- {level: None, verbs: [watch]}
-		- {level: Metadata, users: ["system:serviceaccount:kube-system:spiderpool-agent"]}
-		- {level: None}
-	YAML
-	: >"$work/audit"
+	audit_policy
 	# shellcheck disable=SC2034 # for lib.sh
 	API_FLAGS="--audit-policy-file $work/audit.yaml --audit-log-path $work/audit" ETCD_FLAGS=
 	api_start "$work/api" && kubectl apply -f deploy/ &&

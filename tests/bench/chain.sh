@@ -56,16 +56,7 @@ card_make() {
 }
 
 servers_start() {
-	cat >"$work/audit.yaml" <<-'YAML'
-		apiVersion: audit.k8s.io/v1
-		kind: Policy
-		omitStages: [RequestReceived]
-		rules:
-		- {level: None, verbs: [watch]}
-		- {level: Metadata, users: ["system:serviceaccount:kube-system:spiderpool-agent"]}
-		- {level: None}
-	YAML
-	: >"$work/audit"
+	audit_policy
 	# shellcheck disable=SC2034 # for lib.sh
 	API_BIND=0.0.0.0 API_HOST=$host_address API_SANS=IP:10.233.0.1 ETCD_FLAGS=
 	# shellcheck disable=SC2034

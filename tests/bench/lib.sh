@@ -112,3 +112,17 @@ kinds() {
 			{ printf "%s %.2f %s %s", (NR > 1 ? "," : ""), $1 / n, $2, $3 }
 			END { print "" }' >>"$work/kinds"
 }
+
+# audit_policy: into $work/audit.yaml, of which requests the API server is to keep a log: the agents' without their watches
+audit_policy() {
+	cat >"$work/audit.yaml" <<-'YAML'
+		apiVersion: audit.k8s.io/v1
+		kind: Policy
+		omitStages: [RequestReceived]
+		rules:
+		- {level: None, verbs: [watch]}
+		- {level: Metadata, users: ["system:serviceaccount:kube-system:spiderpool-agent"]}
+		- {level: None}
+	YAML
+	: >"$work/audit"
+}

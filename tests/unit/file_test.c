@@ -372,20 +372,26 @@ static void removes(void **state)
 }
 
 /* Of a writer that was killed; what may still be written, or is no temporary file, stays. */
+/* A file that was written more than a minute ago. */
+static void put_old(const char *name)
+{
+	const struct timespec old[2] = { { .tv_sec = time(NULL) - 61 },
+		                         { .tv_sec = time(NULL) - 61 } };
+
+	assert_int_equal(file_write(in_dir(name), "x", 1, 0600, 0, NULL), 0);
+	assert_int_equal(utimensat(AT_FDCWD, in_dir(name), old, 0), 0);
+}
+
 static void sweeps(void **state)
 {
 	static const char *const names[] = { ".a.json.AbC123", ".b.json.AbC123", ".deleted",
 		                             "c.AbC123", ".d.json.AbC1234" };
-	const struct timespec old[2] = { { .tv_sec = time(NULL) - 61 },
-		                         { .tv_sec = time(NULL) - 61 } };
 	struct err e;
 
 	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-		assert_int_equal(file_write(in_dir(names[i]), "x", 1, 0600, 0, &e), 0);
-		if (i != 1)
-			assert_int_equal(utimensat(AT_FDCWD, in_dir(names[i]), old, 0), 0);
-	}
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		put_old(names[i]);
+	assert_int_equal(file_write(in_dir(names[1]), "x", 1, 0600, 0, &e), 0); /* is new */
 	file_sweep(in_dir("none"));
 	file_sweep(dir);
 	assert_int_equal(access(in_dir(names[0]), F_OK), -1);
@@ -399,15 +405,11 @@ static void sweeps_one_name(void **state)
 {
 	static const char *const names[] = { ".a.json.AbC123", ".b.a.json.AbC123", ".a.jso.AbC123",
 		                             ".a.json.AbC12", "a.json" };
-	const struct timespec old[2] = { { .tv_sec = time(NULL) - 61 },
-		                         { .tv_sec = time(NULL) - 61 } };
 	struct err e;
 
 	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-		assert_int_equal(file_write(in_dir(names[i]), "x", 1, 0600, 0, &e), 0);
-		assert_int_equal(utimensat(AT_FDCWD, in_dir(names[i]), old, 0), 0);
-	}
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		put_old(names[i]);
 	file_sweep_of(in_dir("none/a.json"));
 	file_sweep_of(in_dir("a.json"));
 	assert_int_equal(access(in_dir(names[0]), F_OK), -1);

@@ -25,19 +25,6 @@ finish() {
 trap finish EXIT
 trap 'exit 130' INT TERM
 
-# await COMMAND...: within ten seconds
-await() {
-	tries=0
-	until "$@" >"$work/await" 2>&1; do
-		tries=$((tries + 1))
-		[ "$tries" -lt 500 ] || {
-			cat "$work/await"
-			return 1
-		}
-		sleep 0.02
-	done
-}
-
 ctl() { "$SPIDERBOX" ctl "$@" --store "dir:$store"; }
 
 # --- networks and pods

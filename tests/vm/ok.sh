@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=sh disable=SC2034 # failed is for who sources it
 #
-# ok.sh - TAP for suites that compare a lot (sourced): ok, not, same.  What a command printed goes to
+# ok.sh - TAP for suites that compare a lot (sourced): ok, not, same, await.  What a command printed goes to
 # files in $work, and is shown when it failed; then $failed is 1.
 : "${work:?}"
 failed=0
@@ -31,4 +31,15 @@ same() {
 	printf '%s\n' "$2" >"$work/wanted"
 	printf '%s\n' "$3" >"$work/got"
 	ok "$1" diff -u "$work/wanted" "$work/got"
+}
+# await COMMAND...: within thirty seconds
+await() {
+	await_end=$(($(date +%s) + 30))
+	until "$@" >"$work/await" 2>&1; do
+		[ "$(date +%s)" -lt "$await_end" ] || {
+			cat "$work/await"
+			return 1
+		}
+		sleep 0.02
+	done
 }

@@ -30,18 +30,6 @@ finish() {
 trap finish EXIT
 trap 'exit 130' INT TERM
 
-# await COMMAND...: within thirty seconds
-await() {
-	await_end=$(($(date +%s) + 30))
-	until "$@" >"$work/await" 2>&1; do
-		[ "$(date +%s)" -lt "$await_end" ] || {
-			cat "$work/await"
-			return 1
-		}
-		sleep 0.1
-	done
-}
-
 ctl() { "$SPIDERBOX" ctl "$@" --store "dir:$store"; }
 
 # definition NAMESPACE NAME CONFIG
