@@ -396,6 +396,7 @@ static void flags_pass_in_process(void **state)
 		              .container_id = "0123456789abcdef",
 		              .netns = netns,
 		              .ifname = "eth0",
+		              .args = "",
 		              .version = CNI_1_0_0,
 		              .deadline = mono_in(10000) };
 	int code = 0;
