@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * stream.c - sockets and memory behind one interface.  Sockets are non-blocking below, so that
- * every wait is a poll() that ends at the deadline.
+ * stream.c - sockets and memory behind one interface.  Sockets are never waited for in a call that
+ * reads or writes: every wait is a poll() that ends at the deadline.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -56,6 +55,7 @@ void stream_cleanup(struct stream **s)
 struct socket_stream {
 	struct stream base;
 	int fd;
+	bool asked; /* something was sent since the last read: the answer is hardly there yet */
 	atomic_bool interrupted;
 };
 
@@ -81,8 +81,11 @@ static int socket_read(struct stream *s, void *buf, size_t len, size_t *got, str
 	struct socket_stream *sock = (struct socket_stream *)s;
 	int fd = sock->fd;
 
+	if (sock->asked && wait_for(fd, POLLIN, deadline, e) < 0)
+		return -1;
+	sock->asked = false;
 	for (;;) {
-		ssize_t n = recv(fd, buf, len, 0);
+		ssize_t n = recv(fd, buf, len, MSG_DONTWAIT);
 
 		/* shutdown() looks like the peer's end, which would be a success */
 		if (atomic_load(&sock->interrupted))
@@ -103,11 +106,13 @@ static int socket_read(struct stream *s, void *buf, size_t len, size_t *got, str
 static int socket_write(struct stream *s, const void *buf, size_t len, struct mono deadline,
                         struct err *e)
 {
-	int fd = ((struct socket_stream *)s)->fd;
+	struct socket_stream *sock = (struct socket_stream *)s;
+	int fd = sock->fd;
 	const char *p = buf;
 
+	sock->asked = true;
 	while (len) {
-		ssize_t n = send(fd, p, len, MSG_NOSIGNAL);
+		ssize_t n = send(fd, p, len, MSG_NOSIGNAL | MSG_DONTWAIT);
 
 		if (n >= 0) {
 			p += n;
@@ -157,7 +162,6 @@ struct stream *stream_from_fd(int fd)
 {
 	struct socket_stream *s = xcalloc(1, sizeof(*s));
 
-	(void)fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
 	s->base.ops = &socket_ops;
 	s->fd = fd;
 	return &s->base;

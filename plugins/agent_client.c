@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * agent_client.c - one request, one connection; and waiting for an agent that is not there yet.
+ * agent_client.c - one connection for all requests of a process, as the plugins of a chain that
+ * runs in one process have several; and waiting for an agent that is not there yet.
  *
  * The wait is for the folder to change (inotify), because a socket appears by bind(2).  It listens
  * a moment later, which nobody announces, and a stale one may refuse for long: so there is an
@@ -8,6 +9,7 @@
  */
 #include <errno.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
 #include <unistd.h>
@@ -27,29 +29,62 @@ struct exchange {
 	bool nobody; /* it failed because nobody took the request */
 };
 
-static int converse(struct http *h, struct exchange *x, struct mono deadline, struct err *e)
+/* The connection that the next request can have; plugins have one thread. */
+static struct {
+	char *socket;
+	struct http *h;
+} kept;
+
+static struct http *take_kept(const char *socket)
 {
-	if (http_send(h, &x->request, &x->response, &x->nobody, deadline, e) < 0)
-		return -1;
-	return http_read_body(h, &x->body, deadline, e);
+	bool same = kept.h && streq(kept.socket, socket);
+
+	return same ? take_ptr(&kept.h) : NULL;
 }
 
-static int attempt(struct exchange *x, struct mono deadline, struct err *e)
+static void keep(const char *socket, struct http *h)
 {
-	struct stream *s;
-	struct http *h;
+	http_free(kept.h);
+	kept.h = h;
+	if (kept.socket && streq(kept.socket, socket))
+		return;
+	free(kept.socket);
+	kept.socket = xstrdup(socket);
+}
+
+static int converse(struct http *h, struct exchange *x, struct mono deadline, struct err *e)
+{
 	int rc;
 
 	x->nobody = false;
 	str_reset(&x->body, 0);
+	rc = http_send(h, &x->request, &x->response, &x->nobody, deadline, e);
+	if (rc == 0)
+		rc = http_read_body(h, &x->body, deadline, e);
+	if (rc == 0 && x->response.keep_alive)
+		keep(x->socket, h);
+	else
+		http_free(h);
+	return rc < 0 ? err_wrap(e, "agent at %s", x->socket) : 0;
+}
+
+static int attempt(struct exchange *x, struct mono deadline, struct err *e)
+{
+	struct http *h = take_kept(x->socket);
+	struct stream *s;
+
+	if (h) {
+		int rc = converse(h, x, deadline, e);
+
+		/* by an agent that has ended since, or tired of waiting */
+		if (rc == 0 || !x->nobody)
+			return rc;
+	}
 	if (stream_connect_unix(x->socket, deadline, &s, e) < 0) {
 		x->nobody = e->kind == ERR_UNREACHABLE;
 		return -1;
 	}
-	h = http_new(s);
-	rc = converse(h, x, deadline, e);
-	http_free(h);
-	return rc < 0 ? err_wrap(e, "agent at %s", x->socket) : 0;
+	return converse(http_new(s), x, deadline, e);
 }
 
 /* Watches the folder of the socket, or the nearest one above that exists. */

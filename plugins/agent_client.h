@@ -12,7 +12,8 @@
 #define AGENT_SOCKET "/var/run/spidernet/spiderpool.sock"
 
 /*
- * One request on a connection of its own.  path is whole: "/v1/ipam/ip".  body may be NULL.
+ * One request.  The connection is kept for the next one to this socket, until the process ends: for
+ * one thread.  path is whole: "/v1/ipam/ip".  body may be NULL.
  * *answer (may be NULL) is the JSON body of a 200, owned, NULL when it is empty.
  *
  * With wait, a socket that is not there or refuses is waited for until the deadline, and so is an

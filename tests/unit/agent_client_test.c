@@ -50,6 +50,7 @@ struct agent {
 	int hang_up;  /* so many connections are closed without an answer first */
 	int status;   /* 0: it takes the request and says nothing */
 	int retry_s;  /* of Retry-After, 0: none */
+	int kept;     /* before all that, a connection has so many requests, and is closed */
 	const char *body;
 	char seen[256]; /* "METHOD TARGET BODY" of the last request */
 	int listener;
@@ -87,6 +88,21 @@ static void answer(struct agent *a, int fd)
 	http_free(h);
 }
 
+static void answer_kept(struct agent *a, int fd)
+{
+	struct http *h = http_new(stream_from_fd(fd));
+	struct mono deadline = mono_in(10000);
+	struct http_incoming in;
+	struct err e;
+
+	for (int i = 0; i < a->kept; i++)
+		if (http_receive(h, 65536, &in, deadline, &e) < 0 || !in.method ||
+		    http_respond(h, 200, "application/json", "\"kept\"", 6, 0, false, deadline,
+		                 &e) < 0)
+			abort();
+	http_free(h);
+}
+
 static void *agent_main(void *arg)
 {
 	struct agent *a = arg;
@@ -96,6 +112,8 @@ static void *agent_main(void *arg)
 		mkdir(folder, 0755);
 		a->listener = listen_at();
 	}
+	if (a->kept)
+		answer_kept(a, accept(a->listener, NULL, NULL));
 	for (int i = 0; i < a->hang_up; i++)
 		close(accept(a->listener, NULL, NULL));
 	answer(a, accept(a->listener, NULL, NULL));
@@ -148,6 +166,29 @@ static void good_answers(void **state)
 	start(&a);
 	assert_int_equal(agent_request(path, "DELETE", "/x", NULL, false, NULL, mono_in(10000), &e),
 	                 0);
+	stop(&a);
+}
+
+/* Requests have one connection, and a new one when that is closed; another socket has its own. */
+static void connections_are_kept(void **state)
+{
+	struct agent a = { .kept = 2, .status = 200, .body = "\"new\"" };
+	AUTO_FREE char *other = xasprintf("%s.other", path);
+	struct err e;
+
+	(void)state;
+	start(&a);
+	for (int i = 0; i < 3; i++) {
+		AUTO_JSON *out = NULL;
+
+		if (i == 2)
+			assert_int_equal(agent_request(other, "GET", "/x", NULL, false, NULL,
+			                               mono_in(10000), &e),
+			                 -1);
+		if (agent_request(path, "GET", "/x", NULL, false, &out, mono_in(10000), &e) < 0)
+			fail_msg("%d: %s", i, e.msg);
+		assert_string_equal(json_text(out), i < 2 ? "kept" : "new");
+	}
 	stop(&a);
 }
 
@@ -292,10 +333,10 @@ static void no_answer(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(good_answers), cmocka_unit_test(failures),
-		cmocka_unit_test(nobody_there), cmocka_unit_test(comes_late),
-		cmocka_unit_test(stale_socket), cmocka_unit_test(hangs_up),
-		cmocka_unit_test(no_answer),
+		cmocka_unit_test(good_answers), cmocka_unit_test(connections_are_kept),
+		cmocka_unit_test(failures),     cmocka_unit_test(nobody_there),
+		cmocka_unit_test(comes_late),   cmocka_unit_test(stale_socket),
+		cmocka_unit_test(hangs_up),     cmocka_unit_test(no_answer),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
