@@ -24,26 +24,6 @@ static int read_who(const json *body, struct who *w, struct err *e)
 	return 0;
 }
 
-int multus_pod(struct agent *a, const json *body, json **answer, struct err *e)
-{
-	struct pod_facts f;
-	struct who w;
-	bool found;
-
-	if (read_who(body, &w, e) < 0 ||
-	    pods_find(a->pods, w.ns, w.name, w.uid, mono_in(FIND_MS), &f, &found, e) < 0)
-		return -1;
-	*answer = json_new_object();
-	json_set_bool(*answer, "known", found);
-	if (found) {
-		json_set_str(*answer, "uid", f.uid);
-		json_set_str(*answer, "defaultNetwork", f.default_network);
-		json_set_str(*answer, "networks", f.networks);
-	}
-	pod_facts_release(&f);
-	return 0;
-}
-
 static int add_network(struct agent *a, const char *full, bool must, struct mono deadline,
                        json *list, struct err *e)
 {
@@ -60,26 +40,58 @@ static int add_network(struct agent *a, const char *full, bool must, struct mono
 	return 0;
 }
 
+/* Those whose names are the list `key` of the request. */
+static int add_networks(struct agent *a, const json *body, const char *key, bool must, json *list,
+                        struct err *e)
+{
+	struct mono deadline = mono_in(FIND_MS);
+	const json *names;
+
+	if (json_opt_strs(body, key, &names, e) < 0)
+		return -1;
+	if (json_count(names) > NETWORKS_MAX)
+		return err_set(e, ERR_PROTO, "%s: more than %d", key, NETWORKS_MAX);
+	json_each(name, names)
+	{
+		if (add_network(a, json_text(name), must, deadline, list, e) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 int multus_networks(struct agent *a, const json *body, json **answer, struct err *e)
 {
-	static const char *const keys[] = { "networks", "ifKnown" };
-	struct mono deadline = mono_in(FIND_MS);
 	AUTO_JSON *doc = json_new_object();
 	json *list = json_ensure_object(doc, "networks");
 
-	for (size_t k = 0; k < ARRAY_LEN(keys); k++) {
-		const json *names;
+	if (add_networks(a, body, "networks", true, list, e) < 0 ||
+	    add_networks(a, body, "ifKnown", false, list, e) < 0)
+		return -1;
+	*answer = take_ptr(&doc);
+	return 0;
+}
 
-		if (json_opt_strs(body, keys[k], &names, e) < 0)
-			return -1;
-		if (json_count(names) > NETWORKS_MAX)
-			return err_set(e, ERR_PROTO, "%s: more than %d", keys[k], NETWORKS_MAX);
-		json_each(name, names)
-		{
-			if (add_network(a, json_text(name), k == 0, deadline, list, e) < 0)
-				return -1;
-		}
+int multus_pod(struct agent *a, const json *body, json **answer, struct err *e)
+{
+	AUTO_JSON *doc = json_new_object();
+	struct pod_facts f;
+	struct who w;
+	bool found;
+
+	if (read_who(body, &w, e) < 0)
+		return -1;
+	if (json_get(body, "ifKnown") &&
+	    add_networks(a, body, "ifKnown", false, json_ensure_object(doc, "definitions"), e) < 0)
+		return -1;
+	if (pods_find(a->pods, w.ns, w.name, w.uid, mono_in(FIND_MS), &f, &found, e) < 0)
+		return -1;
+	json_set_bool(doc, "known", found);
+	if (found) {
+		json_set_str(doc, "uid", f.uid);
+		json_set_str(doc, "defaultNetwork", f.default_network);
+		json_set_str(doc, "networks", f.networks);
 	}
+	pod_facts_release(&f);
 	*answer = take_ptr(&doc);
 	return 0;
 }

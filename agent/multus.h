@@ -2,8 +2,10 @@
 /*
  * multus.h - what the multus plugin asks the agent (POST, JSON both ways):
  *
- *   /v1/multus/pod       {podNamespace, podName, podUID} -> {known, uid, defaultNetwork, networks}:
- *                        the object's uid and the annotations; known false: there need not be one
+ *   /v1/multus/pod       {podNamespace, podName, podUID, ifKnown} -> {known, uid, defaultNetwork,
+ *                        networks, definitions}: the object's uid and the annotations, and for
+ *                        ifKnown (may be missing) what the next one's "networks" would be; known
+ *                        false: there need not be a pod
  *   /v1/multus/networks  {networks, ifKnown}, lists of "namespace/name" -> {networks:
  * {"namespace/name": {config, resourceName}}}; those of ifKnown are not looked for in the store
  *   /v1/multus/status    {podNamespace, podName, podUID, status}: the annotation, written later

@@ -284,7 +284,7 @@ static int add(struct cni_call *c, json **result, int *code, struct err *e)
 	struct err mine;
 
 	if (multus_read_conf(&w, &mine) < 0 || open_pod(&w, &mine) < 0 ||
-	    wait_until_ready(&w, &mine) < 0 || multus_source_pod(&w.source, &w.pod, &mine) < 0 ||
+	    wait_until_ready(&w, &mine) < 0 || multus_find_pod(&w, &mine) < 0 ||
 	    multus_find_delegates(&w, &mine) < 0 || check_all_free(&w, &mine) < 0 ||
 	    save_delegates(&w, &mine) < 0 || add_all(&w, &mine) < 0) {
 		if (w.conf.log.path)

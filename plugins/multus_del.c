@@ -116,8 +116,7 @@ static void guess_delegates(struct multus_work *w)
 	struct err mine;
 
 	w->call->deadline = mono_min(before, mono_in(GUESS_MS));
-	if (multus_source_pod(&w->source, &w->pod, &mine) < 0 ||
-	    multus_find_delegates(w, &mine) < 0) {
+	if (multus_find_pod(w, &mine) < 0 || multus_find_delegates(w, &mine) < 0) {
 		log_warn_err(&mine,
 		             "what the networks were cannot be found out: those of which "
 		             "nothing else is kept count as gone");

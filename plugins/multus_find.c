@@ -134,7 +134,7 @@ static bool has_default_networks(const struct multus_work *w)
 	       !multus_is_system_namespace(&w->conf, w->call->pod_namespace);
 }
 
-static void expect_configured(struct multus_work *w, json *if_known, const char *value)
+static void expect_configured(const struct multus_work *w, json *if_known, const char *value)
 {
 	AUTO_FREE char *full = definition_name(w, value);
 
@@ -153,15 +153,30 @@ static void expect_elements(json *names, const json *elements)
 	}
 }
 
-static int expect(struct multus_work *w, const json *first, const json *more, struct err *e)
+/* Names of definitions; they may be files' as well. */
+static json *configured(const struct multus_work *w, bool cluster)
 {
-	AUTO_JSON *names = json_new_array();
-	AUTO_JSON *if_known = json_new_array();
+	json *if_known = json_new_array();
 
-	if (!first && *w->conf.cluster_network)
+	if (cluster && *w->conf.cluster_network)
 		expect_configured(w, if_known, w->conf.cluster_network);
 	json_each(v, has_default_networks(w) ? w->conf.default_networks : NULL)
 		expect_configured(w, if_known, json_text(v));
+	return if_known;
+}
+
+int multus_find_pod(struct multus_work *w, struct err *e)
+{
+	AUTO_JSON *if_known = configured(w, true);
+
+	return multus_source_pod(&w->source, if_known, &w->pod, e);
+}
+
+static int expect(struct multus_work *w, const json *first, const json *more, struct err *e)
+{
+	AUTO_JSON *names = json_new_array();
+	AUTO_JSON *if_known = configured(w, !first);
+
 	expect_elements(names, first);
 	expect_elements(names, more);
 	return multus_source_expect(&w->source, names, if_known, e);

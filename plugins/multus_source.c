@@ -33,6 +33,7 @@ void multus_source_release(struct multus_source *s)
 	free(s->away);
 	json_free(s->wanted);
 	json_free(s->networks);
+	json_free(s->told);
 	if (s->client) {
 		k8s_client_free(s->client);
 		k8s_config_release(&s->config);
@@ -176,7 +177,21 @@ static bool is_asked(const struct multus_source *s)
 	return !s->direct && *s->conf->agent_socket;
 }
 
-int multus_source_pod(struct multus_source *s, struct multus_pod *out, struct err *e)
+/* An agent that does not know the question says nothing of it. */
+static void take_definitions(struct multus_source *s, json *answer, const json *if_known)
+{
+	const json *found = json_get(answer, "definitions");
+
+	if (!json_is_object(found))
+		return;
+	json_free(s->networks);
+	json_free(s->told);
+	s->networks = json_detach(answer, found);
+	s->told = json_copy(if_known);
+}
+
+int multus_source_pod(struct multus_source *s, const json *if_known, struct multus_pod *out,
+                      struct err *e)
 {
 	AUTO_JSON *body = NULL;
 	AUTO_JSON *answer = NULL;
@@ -188,6 +203,8 @@ int multus_source_pod(struct multus_source *s, struct multus_pod *out, struct er
 	if (!is_asked(s))
 		return pod_directly(s, out, e);
 	body = identity(s->call);
+	if (json_first(if_known))
+		json_set(body, "ifKnown", json_copy(if_known));
 	if (ask(s, "/v1/multus/pod", body, &answer, &mine) < 0) {
 		if (!go_on_directly(s, &mine))
 			return err_copy(e, &mine);
@@ -196,7 +213,10 @@ int multus_source_pod(struct multus_source *s, struct multus_pod *out, struct er
 		if (ask_after_all(s, "/v1/multus/pod", body, &answer, &mine, e) < 0)
 			return -1;
 	}
-	return read_pod(answer, out, e);
+	if (read_pod(answer, out, e) < 0)
+		return -1;
+	take_definitions(s, answer, if_known);
+	return 0;
 }
 
 static int read_networks(struct multus_source *s, json *answer, struct err *e)
@@ -208,6 +228,26 @@ static int read_networks(struct multus_source *s, json *answer, struct err *e)
 	json_free(s->networks);
 	s->networks = json_detach(answer, list);
 	return 0;
+}
+
+static bool is_among(const json *names, const char *name)
+{
+	json_each(one, names)
+	{
+		if (streq(json_text(one), name))
+			return true;
+	}
+	return false;
+}
+
+static bool is_told(const struct multus_source *s, const json *names)
+{
+	json_each(name, names)
+	{
+		if (!is_among(s->told, json_text(name)))
+			return false;
+	}
+	return s->told != NULL;
 }
 
 int multus_source_expect(struct multus_source *s, const json *names, const json *if_known,
@@ -222,7 +262,7 @@ int multus_source_expect(struct multus_source *s, const json *names, const json 
 	s->wanted = json_new_object();
 	json_set(s->wanted, "networks", json_copy(names));
 	json_set(s->wanted, "ifKnown", json_copy(if_known));
-	if (!is_asked(s))
+	if (!is_asked(s) || (!json_first(names) && is_told(s, if_known)))
 		return 0;
 	if (ask(s, "/v1/multus/networks", s->wanted, &answer, &mine) < 0)
 		return go_on_directly(s, &mine) ? 0 : err_copy(e, &mine);

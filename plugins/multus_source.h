@@ -28,15 +28,20 @@ struct multus_source {
 	char *away;     /* why, owned; NULL: it is */
 	json *wanted;   /* the question about networks */
 	json *networks; /* the agent's answer, by "namespace/name" */
+	json *told;     /* what was asked for with the pod, when that was answered */
 	struct k8s_config config;
 	struct k8s_client *client;
 };
 
 void multus_source_release(struct multus_source *s);
 
-/* A call without a pod's name, and a configuration without agent and kubeconfig, know none.
- * ERR_NOT_FOUND: there is no such pod, or it has another uid. */
-int multus_source_pod(struct multus_source *s, struct multus_pod *out, struct err *e) MUST_USE;
+/*
+ * A call without a pod's name, and a configuration without agent and kubeconfig, know none.
+ * if_known: the networks that it most likely has, as for multus_source_expect(), which then need
+ * not ask.  ERR_NOT_FOUND: there is no such pod, or it has another uid.
+ */
+int multus_source_pod(struct multus_source *s, const json *if_known, struct multus_pod *out,
+                      struct err *e) MUST_USE;
 
 /*
  * Names ("namespace/name") that are going to be asked for, so that it takes one request.  Those of

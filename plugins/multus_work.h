@@ -67,6 +67,8 @@ void multus_reopen_log(const struct multus_work *w);
 
 /* The delegates, from the container's file; *found tells whether there is one. */
 int multus_read_scratch(struct multus_work *w, bool *found, struct err *e) MUST_USE;
+/* The pod, and with it the networks that the configuration gives to every one. */
+int multus_find_pod(struct multus_work *w, struct err *e) MUST_USE;
 /* What the configuration and the pod's annotations name. */
 int multus_find_delegates(struct multus_work *w, struct err *e) MUST_USE;
 /* The cluster's network, of no pod. */

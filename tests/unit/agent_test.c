@@ -1126,6 +1126,8 @@ static void multus_networks_follow(void **state)
 		"{\"networks\":[\"default/a\",\"default/none\"],\"ifKnown\":[\"kube-system/b\"]}";
 	static const char with_a[] =
 		"{\"networks\":{\"default/a\":{\"config\":\"{}\",\"resourceName\":\"x/y\"}}}";
+	AUTO_FREE char *pod = who("c", "x", ",\"ifKnown\":[\"kube-system/b\",\"default/never\"]");
+	AUTO_FREE char *bad = who("c", "x", ",\"ifKnown\":[\"none\"]");
 	struct mono until = soon();
 	bool same = false;
 
@@ -1153,6 +1155,11 @@ static void multus_networks_follow(void **state)
 	expect(&master, "POST", "/v1/multus/networks", "{\"networks\":[\"default/none\"]}", 200,
 	       "{\"networks\":{\"default/none\":{}}}");
 	expect(&master, "POST", "/v1/multus/networks", "{\"networks\":[\"none\"]}", 400,
+	       "\"networks: \\\"none\\\" is not NAMESPACE/NAME\"");
+	/* with a pod, that need not be there, come those that it most likely has */
+	expect(&master, "POST", "/v1/multus/pod", pod, 200,
+	       "{\"definitions\":{\"kube-system/b\":{}},\"known\":false}");
+	expect(&master, "POST", "/v1/multus/pod", bad, 400,
 	       "\"networks: \\\"none\\\" is not NAMESPACE/NAME\"");
 }
 

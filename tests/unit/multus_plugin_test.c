@@ -331,7 +331,8 @@ static void annotations(void **state)
 	assert_string_equal(
 		seen,
 		"/v1/multus/pod "
-		"{\"podNamespace\":\"default\",\"podName\":\"web\",\"podUID\":\"u-1\"}\n"
+		"{\"podNamespace\":\"default\",\"podName\":\"web\",\"podUID\":\"u-1\","
+		"\"ifKnown\":[\"nets/cluster\",\"nets/extra\"]}\n"
 		"/v1/multus/networks "
 		"{\"networks\":[\"nets/first\",\"default/second\",\"other/third\"],"
 		"\"ifKnown\":[\"nets/extra\"]}\n"
@@ -355,6 +356,47 @@ static void annotations(void **state)
 	works("DEL", "1.0.0", members);
 	is("order", "p2 DEL mine\np1 DEL net2\np0 DEL net1\np0 DEL eth0\n");
 	assert_false(exists("cni/cid"));
+}
+
+/* What the configuration names comes with the pod; one more question is for what the pod names. */
+static void networks_that_come_with_the_pod(void **state)
+{
+	static const struct {
+		const char *pod, *order;
+		bool asked;
+	} cases[] = {
+		{ "{\"known\":true,\"definitions\":{" NAD("kube-system/n0", "p0") "}}",
+		  "p0 ADD eth0\n", false },
+		{ "{\"known\":true,\"networks\":\"a\",\"definitions\":{" NAD("kube-system/n0",
+		                                                             "p1") "}}",
+		  "p0 ADD eth0\np1 ADD net1\n", true },
+		/* an agent that knows nothing of it */
+		{ "{\"known\":true,\"definitions\":[]}", "p0 ADD eth0\n", true },
+	};
+	AUTO_FREE char *members = NULL;
+
+	(void)state;
+	three_plugins();
+	members = agent_members("\"clusterNetwork\":\"n0\",");
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		const struct answer answers[] = {
+			{ "/v1/multus/pod", 200, cases[i].pod },
+			{ "/v1/multus/networks", 200,
+			  "{\"networks\":{" NAD("kube-system/n0", "p0") "," NAD("default/a",
+			                                                        "p1") "}}" },
+			{ "/v1/multus/status", 200, "" },
+			{ NULL, 0, NULL },
+		};
+		AUTO_FREE char *seen = NULL;
+
+		forget("order");
+		start_agent(answers);
+		works("ADD", "1.0.0", members);
+		seen = stop_agent();
+		is("order", cases[i].order);
+		assert_int_equal(strstr(seen, "/v1/multus/networks") != NULL, cases[i].asked);
+		works("DEL", "1.0.0", members);
+	}
 }
 
 /* Requests of the JSON form reach CNI_ARGS, and runtimeConfig of all but the first. */
@@ -1159,6 +1201,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(configured_delegates, folder_make, folder_remove),
 		cmocka_unit_test_setup_teardown(annotations, folder_make, folder_remove),
+		cmocka_unit_test_setup_teardown(networks_that_come_with_the_pod, folder_make,
+		                                folder_remove),
 		cmocka_unit_test_setup_teardown(requests, folder_make, folder_remove),
 		cmocka_unit_test_setup_teardown(what_is_refused, folder_make, folder_remove),
 		cmocka_unit_test_setup_teardown(a_failed_add_is_rolled_back, folder_make,
