@@ -19,19 +19,23 @@
 #include "base/file.h"
 
 #define SWEEP_S 60
+#define READ_MAX 16384
+#define SMALL 2048        /* what most files are; a long one is read in larger pieces */
 #define EXCHANGE (1 << 1) /* RENAME_EXCHANGE, linux/fs.h */
 
 int file_read_fd(int fd, const char *name, size_t max, struct str *out, struct err *e)
 {
 	size_t start = out->len;
+	char small[SMALL];
 
 	for (;;) {
-		size_t had = out->len - start;
-		size_t room = max - had < 16384 ? max - had + 1 : 16384;
+		size_t had = out->len - start, piece = had < SMALL ? SMALL : READ_MAX;
+		size_t room = max - had < piece ? max - had + 1 : piece;
 		ssize_t n;
 
-		str_reserve(out, room);
-		n = read(fd, out->data + out->len, room);
+		if (room > SMALL)
+			str_reserve(out, room);
+		n = read(fd, room > SMALL ? out->data + out->len : small, room);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0) {
@@ -46,7 +50,10 @@ int file_read_fd(int fd, const char *name, size_t max, struct str *out, struct e
 			str_reset(out, start);
 			return err_set(e, ERR_CONFIG, "%s is longer than %zu bytes", name, max);
 		}
-		str_reset(out, out->len + (size_t)n);
+		if (room > SMALL)
+			str_reset(out, out->len + (size_t)n);
+		else
+			str_addn(out, small, (size_t)n);
 	}
 }
 
@@ -201,8 +208,10 @@ static int write_from(int from, const char *path, const void *data, size_t len, 
 	AUTO_FD int fd = -1;
 
 	if (flags & FILE_SOLE) {
-		(void)unlink(tmp); /* of one that was killed */
 		fd = file_open(tmp, O_WRONLY | O_CREAT | O_EXCL, 0600);
+		/* of one that was killed */
+		if (fd < 0 && errno == EEXIST && unlink(tmp) == 0)
+			fd = file_open(tmp, O_WRONLY | O_CREAT | O_EXCL, 0600);
 	} else {
 		fd = mkostemp(tmp, O_CLOEXEC);
 	}

@@ -59,7 +59,7 @@ static void drain(int fd)
 {
 	struct mono deadline = mono_in(2000);
 	size_t got = 1, total = 0;
-	char buf[16384];
+	char buf[4096];
 
 	while (got && total < CNI_DRAIN_MAX &&
 	       read_some(fd, buf, sizeof(buf), &got, deadline, NULL) == 0)
@@ -69,7 +69,7 @@ static void drain(int fd)
 static int read_stdin(int fd, struct cni_call *c, struct cni_failure *f)
 {
 	size_t got = 1;
-	char buf[16384];
+	char buf[2048]; /* longer than most: what is larger costs memory that is hardly used */
 
 	while (got) {
 		if (read_some(fd, buf, sizeof(buf), &got, c->deadline, &f->err) < 0) {

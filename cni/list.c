@@ -198,19 +198,25 @@ static void plugin_text(const struct cni_network *n, const struct cni_runtime *r
 	json_print(conf, out);
 }
 
+/* Is it the file that this process runs? */
+static bool is_self(const char *path)
+{
+	static struct stat self; /* does not change */
+	struct stat found;
+
+	if (!self.st_ino && stat("/proc/self/exe", &self) < 0)
+		return false;
+	return stat(path, &found) == 0 && found.st_dev == self.st_dev &&
+	       found.st_ino == self.st_ino;
+}
+
 /* Of this binary?  Then its type tells which part. */
 static const struct cni_plugin *builtin(const struct cni_runtime *rt, const char *type,
                                         const char *path)
 {
-	struct stat found, self;
-
 	for (const struct cni_builtin *b = rt->builtins; b && b->type; b++)
 		if (streq(b->type, type))
-			return stat(path, &found) == 0 && stat("/proc/self/exe", &self) == 0 &&
-			                       found.st_dev == self.st_dev &&
-			                       found.st_ino == self.st_ino
-			               ? b->plugin
-			               : NULL;
+			return is_self(path) ? b->plugin : NULL;
 	return NULL;
 }
 

@@ -92,7 +92,7 @@ static int file_path(const char *dir, const struct record_kind *k, const char *c
 /* A folder that was just made is itself an entry of its parent. */
 static int sync_dir(const char *dir, struct err *e)
 {
-	AUTO_FD int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	AUTO_FD int fd = file_open(dir, O_RDONLY | O_DIRECTORY, 0);
 
 	if (fd < 0 || fsync(fd) < 0)
 		return err_sys(e, errno, "fsync %s", dir);

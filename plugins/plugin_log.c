@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -132,50 +133,82 @@ static int open_file(const struct plugin_log *l, struct err *e)
 
 	if (dir && file_mkdirs(dir, 0755, e) < 0)
 		return -1;
-	fd = open(l->path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
+	fd = file_open(l->path, O_WRONLY | O_APPEND | O_CREAT | O_NOCTTY | O_NONBLOCK, 0640);
 	if (fd < 0)
 		return err_sys(e, errno, "open %s", l->path);
 	return fd;
 }
 
-/* Too large, still the file of that name, and nobody else is at it. */
-static bool want_rotation(const struct plugin_log *l, int fd)
+static bool is_too_large(const struct plugin_log *l, const struct stat *st)
 {
-	struct stat st, named;
-
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) ||
-	    st.st_size < (off_t)l->max_mib * 1024 * 1024 || flock(fd, LOCK_EX | LOCK_NB) < 0)
-		return false;
-	return stat(l->path, &named) == 0 && named.st_ino == st.st_ino && named.st_dev == st.st_dev;
+	return S_ISREG(st->st_mode) && st->st_size >= (off_t)l->max_mib * 1024 * 1024;
 }
 
-/* The file that the lines go to: a process may open its log again, in another plugin's name. */
-static int current = -1;
+static bool is_named(const char *path, const struct stat *st, struct stat *named)
+{
+	return stat(path, named) == 0 && named->st_ino == st->st_ino && named->st_dev == st->st_dev;
+}
+
+/* Too large, still the file of that name, and nobody else is at it.  *st is what it is. */
+static bool want_rotation(const struct plugin_log *l, int fd, struct stat *st)
+{
+	struct stat named;
+
+	if (fstat(fd, st) < 0)
+		*st = (struct stat){ .st_ino = 0 };
+	return is_too_large(l, st) && flock(fd, LOCK_EX | LOCK_NB) == 0 &&
+	       is_named(l->path, st, &named);
+}
+
+/*
+ * The file that was opened last: a process may open its log again, in another plugin's name, or
+ * after one that has none.
+ */
+static struct {
+	char *path;
+	int fd;
+	struct stat st;
+} kept = { .fd = -1 };
+
+static bool is_kept(const struct plugin_log *l)
+{
+	struct stat now;
+
+	return kept.fd >= 0 && streq(kept.path, l->path) && is_named(l->path, &kept.st, &now) &&
+	       !is_too_large(l, &now);
+}
+
+static void open_kept(const struct plugin_log *l, struct err *e)
+{
+	int fd = open_file(l, e);
+
+	mem_cleanup_fd(&kept.fd);
+	if (fd >= 0 && want_rotation(l, fd, &kept.st)) {
+		rotate(l);
+		close(fd);
+		fd = open_file(l, e);
+	}
+	free(kept.path);
+	kept.path = xstrdup(l->path);
+	kept.fd = fd;
+}
 
 void plugin_log_open(const char *app, const struct plugin_log *l, const struct cni_call *c)
 {
-	int before = take_fd(&current);
 	AUTO_STR context = STR_INIT;
 	struct err e;
-	int fd = -1;
 
 	log_init(app, STDERR_FILENO, false, l->level);
-	mem_cleanup_fd(&before);
 	if (*c->pod_name)
 		str_addf(&context, "pod=%s/%s ", c->pod_namespace, c->pod_name);
 	str_addf(&context, "cid=%.13s if=%s", c->container_id, c->ifname);
 	log_ctx(context.data);
 	if (!l->path)
 		return;
-	fd = open_file(l, &e);
-	if (fd >= 0 && want_rotation(l, fd)) {
-		rotate(l);
-		close(fd);
-		fd = open_file(l, &e);
-	}
-	current = fd;
-	if (fd < 0)
+	if (!is_kept(l))
+		open_kept(l, &e);
+	if (kept.fd < 0)
 		log_warn_err(&e, "log file");
 	else
-		log_init(app, fd, false, l->level);
+		log_init(app, kept.fd, false, l->level);
 }
