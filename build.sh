@@ -13,6 +13,7 @@ usage: ./build.sh [VERB] [ARGUMENT]...
   test [SUITE]...  all test suites, or some of: lint build unit fuzz cni ctl image
                    api vm demo measure bench chaos;
                    unit/NAME and fuzz/NAME run one program, vm/TOPIC and api/TOPIC one topic
+  order            section-order.txt: what a plugin runs, which the linker puts together
   bench            what an ADD and a DEL cost, at a real API server, of the IPAM alone and of the whole chain:
                    tables, then NAME VALUE GOAL ok|short
   lint             the lint suite
@@ -118,6 +119,14 @@ make_word() {
 	printf "'%s'" "$(printf %s "$1" | sed "s/'/'\\\\''/g; s/[$]/\$\$/g; s/#/\\\\#/g")"
 }
 
+# A linker script that adds to the linker's own: the functions that section-order.txt names lie together.
+# A plugin is started for each pod, and each page that it runs code on has to be mapped first.
+section_order() {
+	printf 'SECTIONS\n{\n\t.text.first :\n\t{\n'
+	sed -n 's/^\([^# ]*\) \(.*\)/\t\t*\1(\2)/p' section-order.txt
+	printf '\t}\n}\nINSERT BEFORE .text;\n'
+}
+
 # product_makefile FOLDER [FLAGS]: writes FOLDER/product.mk from what there is, which makes
 # FOLDER/spiderbox.  One rule per source, dependencies by the compiler.
 product_makefile() {
@@ -149,9 +158,10 @@ product_makefile() {
 		done
 		shim=
 		[ ! -e "$deps/lib/libshim.a" ] || shim=$deps/lib/libshim.a
+		section_order | write_if_changed "$dir/order.ld"
 		libraries="$deps/lib/libbearssl.a $deps/lib/libcjson.a $deps/lib/libyaml.a $deps/lib/libmnl.a $shim"
-		printf '%s/spiderbox.unchecked: %s%s %s\n\t@%s -fPIE -Wl,--gc-sections,-z,relro,-z,now,-z,noexecstack,--build-id=none -o $@ %s -lc%s %s\n' \
-			"$dir" "$first" "$objects" "$libraries" "$deps/cc" "$first" "$objects" "$libraries"
+		printf '%s/spiderbox.unchecked: %s%s %s %s/order.ld\n\t@%s -fPIE -Wl,--gc-sections,-z,relro,-z,now,-z,noexecstack,--build-id=none,-T,%s/order.ld,-Map,%s/spiderbox.map -o $@ %s -lc%s %s\n' \
+			"$dir" "$first" "$objects" "$libraries" "$dir" "$deps/cc" "$dir" "$dir" "$first" "$objects" "$libraries"
 		printf '%s/spiderbox: %s/spiderbox.unchecked build.sh\n\t@cp $< $@.new && strip $@.new && ./build.sh drop-sections $@.new && ./build.sh check-binary $@.new && mv $@.new $@\n' "$dir" "$dir"
 		# shellcheck disable=SC2016 # the dollars are make's
 		printf -- '-include $(wildcard %s/o/*.d)\n' "$dir"
@@ -338,6 +348,19 @@ bench)
 	servers
 	kernel
 	BUILD_DIR=$build SPIDERBOX=$build/spiderbox DEPS=$deps tests/bench/bench.sh "$@"
+	;;
+order)
+	build
+	# shellcheck disable=SC2046 # a list of words
+	need $(suite_packages bench)
+	servers
+	kernel
+	BUILD_DIR=$build SPIDERBOX=$build/spiderbox DEPS=$deps tests/bench/chain.sh order >build/section-order
+	{
+		sed -n '/^#/p' section-order.txt
+		cat build/section-order
+	} | write_if_changed section-order.txt.new # not while sed reads it
+	mv section-order.txt.new section-order.txt
 	;;
 fmt)
 	need clang-format git

@@ -1,13 +1,14 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# usage: tests/bench/chain.sh [short]
+# usage: tests/bench/chain.sh [short | order]
 #
 # What an ADD and a DEL of a pod cost by the plugin multus, which runs the guide's chain (ipvlan with
 # our IPAM, then coordinator), and what the pod's network then gives: in the User-Mode Linux kernel,
 # which has ipvlan, with fabric.sh's nodes and their agents.  etcd and the API server are outside, and
 # reached through a network card of that kernel: they would take minutes to start inside.  For
-# bench.sh, which explains the figures; prints a table, an empty line, and the figures.
+# bench.sh, which explains the figures; prints a table, an empty line, and the figures.  With "order"
+# it measures nothing: it prints what an ADD and a DEL run, for section-order.txt.
 #
 # That kernel has one CPU, and a system call there costs some ten times what it costs elsewhere: times
 # are for the comparison with the floor beside them.
@@ -32,6 +33,8 @@ build() {
 	quietly "$DEPS/cc" -std=gnu11 -D_GNU_SOURCE -Os -fPIE -Wall -Wextra -Werror -isystem "$DEPS/include" -idirafter "$DEPS/kernel" \
 		-Wl,--gc-sections,-z,relro,-z,now -o "$work/floor" tests/bench/floor.c "$DEPS"/lib/libmnl.a "$DEPS"/lib/*shim.a
 	strip "$work/floor"
+	quietly "$DEPS/cc" -std=gnu11 -D_GNU_SOURCE -O1 -Wall -Wextra -Werror -o "$work/touched" tests/bench/touched.c
+	nm "$BUILD_DIR/spiderbox.unchecked" | sed -n 's/ [tT] .*//p' >"$work/addresses"
 }
 
 host_address=10.98.0.1 # of the API server, for the nodes
@@ -44,7 +47,7 @@ conf=/etc/cni/net.d/00-multus.conf
 
 sizes() {
 	case $1 in
-	short) turns=6 few=10 many=20 pings=100 seconds=1 ;;
+	short | order) turns=6 few=10 many=20 pings=100 seconds=1 ;;
 	*) turns=40 few=50 many=100 pings=300 seconds=5 ;;
 	esac
 	most=$((turns > many ? turns : many))
@@ -103,6 +106,34 @@ objects_make() {
 		"$work/load" pods "$KUBECONFIG" traffic- 2 node 2 >>"$work/pods"
 }
 
+# order FILE...: addresses, as the linker's map calls what stands there: "OBJECT SECTION"
+order() {
+	awk '
+		# the name of a section may have a line of its own
+		/^ \.text[^ ]*$/ { name = $1; next }
+		/^ \.text/ { name = $1; at = $2; size = $3; file = $4 }
+		/^  +0x[0-9a-f]+ +0x[0-9a-f]+ [^ ]/ && name != "" { at = $1; size = $2; file = $3 }
+		name != "" && file != "" && at !~ /^0x0*$/ {
+			sub(/.*\//, "", file)
+			sub(/\(/, ":", file)
+			sub(/\)$/, "", file)
+			sub(/^0x0*/, "", at)
+			sub(/^0x/, "", size)
+			print at, size, file, name
+		}
+		{ name = ""; file = "" }' "$BUILD_DIR/spiderbox.map" | python3 -c '
+import sys
+places = sorted((int(at, 16), int(size, 16), file, name) for at, size, file, name in map(str.split, sys.stdin))
+seen = set()
+for path in sys.argv[1:]:
+    for address in (int(line, 16) for line in open(path)):
+        for at, size, file, name in places:
+            if at <= address < at + size and (file, name) not in seen:
+                seen.add((file, name))
+                print(file, name)
+' "$@"
+}
+
 guest=
 clock=
 finish() {
@@ -138,6 +169,10 @@ outside() {
 		stop "the chain cannot be measured: status $status"
 	}
 	[ -z "${VERBOSE:-}" ] || cat "$work/out" >&2
+	[ "$1" != order ] || {
+		order "$work/touched.ADD" "$work/touched.DEL" || stop 'the linker'"'"'s map cannot be read'
+		return
+	}
 	cat "$work/table"
 	echo
 	cat "$work/figures"
@@ -146,13 +181,14 @@ outside() {
 
 case "${1:-} ${2:-}" in
 ' ' | 'short ') exec unshare --net "$0" "${1:-whole}" outside ;;
-'whole outside' | 'short outside')
+'order ') exec unshare --net "$0" order outside ;;
+'whole outside' | 'short outside' | 'order outside')
 	outside "$1"
 	exit
 	;;
-'whole inside' | 'short inside' | 'whole on-master' | 'short on-master') ;;
+'whole inside' | 'short inside' | 'order inside' | 'whole on-master' | 'short on-master' | 'order on-master') ;;
 *)
-	echo 'usage: tests/bench/chain.sh [short]' >&2
+	echo 'usage: tests/bench/chain.sh [short | order]' >&2
 	exit 2
 	;;
 esac
@@ -562,6 +598,16 @@ diff "$work/made-chain" "$work/made-floor" >&2 || stop 'the floor is not the sam
 quietly runtime DEL master chain-0 cccccccccccc "$(pod_netns same-chain)"
 on master "$kept/floor" del "$(pod_netns same-floor)" veth00000000000
 so_far 'the same set'
+
+if [ "$1" = order ]; then
+	one=$(netns 1)
+	for command in ADD DEL; do
+		cni_for "$command" aaaaaaaaaaaa1 "$one"
+		# shellcheck disable=SC2086 # words
+		on master env $cni "$kept/touched" "$kept/touched.$command" "$kept/addresses" "$plugin" <"$(node_dir master "$conf")" >"$work/touched"
+	done
+	exit
+fi
 
 some 1 "$turns" >"$work/pods-turns"
 floors "$work/floor-add" "$work/floor-del" "$turns"

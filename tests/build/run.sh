@@ -96,13 +96,24 @@ relro_applies() {
 	[ "$protected" = 3 ]
 }
 
+# What the plugins run lies together, and most of it is still called as it was when that was looked at.
+order_is_fresh() {
+	named=$(grep -c '^[^#]' section-order.txt)
+	found=$(awk '/^\.text\.first/ { inside = 1; next } /^\.[^ ]/ { inside = 0 } inside && /^ \.text/' "$work/one/build/spiderbox.map" | wc -l)
+	echo "$found of $named are there"
+	if [ "$named" -lt 300 ] || [ "$((found * 10))" -lt "$((named * 8))" ]; then
+		echo 'section-order.txt has grown old: ./build.sh order'
+		return 1
+	fi
+}
+
 helps() {
 	./build.sh --help | grep -q 'build, then the main job' && ! ./build.sh no-such-verb 2>"$work/words"
 }
 
 # Words that no verb takes are no build.
 no_arguments() {
-	for v in build lint demo fmt image size clean help; do
+	for v in build lint demo order fmt image size clean help; do
 		status=0
 		(cd "$work/one" && ./build.sh "$v" extra) >"$work/out" 2>"$work/words" || status=$?
 		[ "$status" = 2 ] && [ ! -s "$work/out" ] && grep "^build.sh: $v takes no argument: extra" "$work/words" || return 1
@@ -134,6 +145,7 @@ check 'libraries from DEPS_DIR, without a network, give the same bytes' without_
 check 'a library missing in DEPS_DIR is named' no_such_library
 check 'it runs in an empty root' runs_alone
 check 'relocated data is read-only in a running process' relro_applies
+check 'what plugins run lies together' order_is_fresh
 check 'build.sh explains itself' helps
 check 'a word too many is a usage error' no_arguments
 check 'build.sh by a link' by_a_link
