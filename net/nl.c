@@ -281,6 +281,7 @@ struct conversation {
 	size_t failed;  /* which request, when there was an error */
 	size_t header_len;
 	size_t limit, heard; /* bytes; limit 0: none */
+	bool single;         /* ends with one message, be it what was asked for or an error */
 	nl_visit visit;
 	void *arg;
 	bool *refused; /* for each request, when those may be refused; the last one is answered */
@@ -327,9 +328,11 @@ static int take(struct conversation *c, const struct nlmsghdr *h, struct err *e)
 	c->heard += h->nlmsg_len;
 	if (c->limit && c->heard > c->limit)
 		return err_set(e, ERR_PROTO, "netlink: an answer of more than %zu bytes", c->limit);
-	if (h->nlmsg_type >= NLMSG_MIN_TYPE && c->visit && !c->stopped)
+	if (h->nlmsg_type < NLMSG_MIN_TYPE)
+		return 0;
+	if (c->visit && !c->stopped)
 		c->stopped = visit_one(c, h, e) < 0;
-	return 0;
+	return c->single && !(h->nlmsg_flags & NLM_F_MULTI);
 }
 
 /* One datagram of the kernel's. */
@@ -480,12 +483,13 @@ int nl_query(struct nl *nl, struct nl_req *r, size_t header_len, nl_visit visit,
              void (*restart)(void *arg), void *arg, struct err *e)
 {
 	struct conversation c = {
-		.header_len = header_len, .visit = visit, .arg = arg, .limit = nl->limit
+		.header_len = header_len,
+		.visit = visit,
+		.arg = arg,
+		.limit = nl->limit,
+		.single = (r->h->nlmsg_flags & NLM_F_DUMP) != NLM_F_DUMP,
 	};
 
-	/* a single answer is followed by an acknowledgement, so that its end is told */
-	if ((r->h->nlmsg_flags & NLM_F_DUMP) != NLM_F_DUMP)
-		r->h->nlmsg_flags |= NLM_F_ACK;
 	for (int i = 0; i < DUMP_TRIES; i++) {
 		if (i && restart)
 			restart(arg);

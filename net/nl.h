@@ -91,9 +91,10 @@ typedef int (*nl_visit)(const struct nl_msg *m, void *arg, struct err *e);
 
 /*
  * Sends a request and calls visit for each message of the reply (one for a plain get, many with
- * NLM_F_DUMP); visit returns -1 with e set to stop, and is not called again.  A dump that changed
- * while it was read is started again; `restart` (may be NULL) is called before, so that visit's
- * collection can be emptied.
+ * NLM_F_DUMP); visit returns -1 with e set to stop, and is not called again.  A plain get, to which
+ * the kernel answers with the one message or an error, asks for no acknowledgement.  A dump that
+ * changed while it was read is started again; `restart` (may be NULL) is called before, so that
+ * visit's collection can be emptied.
  */
 int nl_query(struct nl *nl, struct nl_req *r, size_t header_len, nl_visit visit,
              void (*restart)(void *arg), void *arg, struct err *e) MUST_USE;

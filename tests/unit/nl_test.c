@@ -912,6 +912,46 @@ static void an_interface_is_understood(void **state)
 	assert_int_equal(e.kind, ERR_PROTO);
 }
 
+/* No acknowledgement is asked for, nor waited for: after the one message there would be silence. */
+static void a_single_answer_is_the_last(void **state)
+{
+	struct link l = { .index = 7 };
+	struct route r;
+
+	(void)state;
+	tell_ipvlan(1);
+	speak();
+	assert_int_equal(link_get_index(nl, 12, &l, &e), 0);
+	assert_int_equal(l.index, 12);
+	assert_heard(
+		"28000000 1200 0100 01000000 00000000"
+		" 00 00 0000 0c000000 00000000 00000000"
+		" 0800 1d00 08000000");
+	refuse(2, ENODEV);
+	assert_int_equal(link_get_index(nl, 12, &l, &e), -1);
+	assert_int_equal(e.kind, ERR_NOT_FOUND);
+	assert_nothing_left();
+
+	/* nothing at all, and something that was not asked for */
+	assert_int_equal(link_get_index(nl, 12, &l, &e), -1);
+	assert_int_equal(e.kind, ERR_TIMEOUT);
+	an_address(0, 4, 1);
+	((struct nlmsghdr *)(void *)mouth)->nlmsg_flags = 0;
+	speak();
+	assert_int_equal(route_get(nl, (struct ip){ .family = 4 }, &r, &e), -1);
+	assert_int_equal(e.kind, ERR_NOT_FOUND);
+
+	/* one in parts has an end of its own */
+	message(RTM_NEWLINK, NLM_F_MULTI, 5, &(struct ifinfomsg){ .ifi_index = 3 },
+	        sizeof(struct ifinfomsg));
+	speak();
+	done(0, 5, 0);
+	speak();
+	assert_int_equal(link_get_index(nl, 3, &l, &e), 0);
+	assert_int_equal(l.index, 3);
+	assert_nothing_left();
+}
+
 /* Masks are made of the lengths. */
 static void prefixes_longer_than_an_address_are_passed_over(void **state)
 {
@@ -1557,6 +1597,7 @@ int main(void)
 		T(attributes_are_read_within_bounds),
 		T(broken_attribute_lengths_end_the_search),
 		T(an_interface_is_understood),
+		T(a_single_answer_is_the_last),
 		T(a_damaged_interface_is_survived),
 		T(macs_are_read_strictly),
 		T(names_are_checked),
