@@ -25,6 +25,19 @@ struct nl;
  * kernel.
  */
 int nl_open(int protocol, struct nl **out, struct err *e) MUST_USE;
+
+/*
+ * For netns.c, see netns_reuse() there: sockets of two places are kept when they are closed, and
+ * taken by the next who opens one of there.
+ */
+enum nl_place { NL_ELSEWHERE, NL_HOME, NL_POD };
+/* Gives up what is kept; on: from now on sockets that are opened are kept. */
+void nl_keep(bool on);
+/* False: none of that place and protocol is kept. */
+bool nl_take(enum nl_place place, int protocol, struct nl **out);
+/* nl_open(), of a place that the calling thread is in. */
+int nl_open_at(enum nl_place place, int protocol, struct nl **out, struct err *e) MUST_USE;
+
 /*
  * Speaks netlink over fd (taken), a socket that keeps messages apart: unit tests put a kernel of
  * their own behind it.  silence_ms: how long to wait for each message, more than 0.

@@ -934,6 +934,158 @@ static void namespaces_are_opened_by_path(void **state)
 	assert_int_equal(fd, -7);
 }
 
+static int open_fds(void)
+{
+	int n = 0;
+
+	for (int fd = 0; fd < 1024; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
+}
+
+static bool sees(struct nl *nl, const char *name)
+{
+	struct link l;
+
+	return link_get(nl, name, &l, NULL) == 0;
+}
+
+static void sockets_are_used_again_where_they_are(void **state)
+{
+	struct nl *here, *there, *more;
+	struct link ours, theirs;
+	struct link *all;
+	int before, fd = -1;
+	size_t n;
+
+	(void)state;
+	connect_pod(&ours, &theirs);
+	nl_close(take_ptr(&host));
+	nl_close(take_ptr(&pod));
+	OK(netns_home(&fd, &e)); /* is opened when it is needed */
+	before = open_fds();
+	netns_reuse(pod_ns);
+	OK(nl_open(NETLINK_ROUTE, &here, &e));
+	OK(netns_nl(pod_ns, NETLINK_ROUTE, &there, &e));
+	assert_int_equal(open_fds(), before + 2);
+	nl_limit(there, 1); /* not the next one's */
+	for (int i = 0; i < 3; i++) {
+		nl_close(there);
+		nl_close(here);
+		OK(nl_open(NETLINK_ROUTE, &here, &e));
+		OK(netns_nl(pod_ns, NETLINK_ROUTE, &there, &e));
+		assert_int_equal(open_fds(), before + 2);
+		assert_int_equal(nl_requests(there), 0);
+		assert_true(sees(here, "vethabc"));
+		assert_false(sees(here, "veth0"));
+		assert_true(sees(there, "veth0"));
+		assert_false(sees(there, "vethabc"));
+		OK(link_list(there, &all, &n, &e));
+		free(all);
+		/* what was refused was answered */
+		REFUSED(link_set_up(there, 9999, &e), ERR_SYS, ENODEV);
+	}
+
+	/* one that is in use is nobody else's, and only one of each kind is kept */
+	OK(netns_nl(pod_ns, NETLINK_ROUTE, &more, &e));
+	assert_int_equal(open_fds(), before + 3);
+	nl_close(there);
+	assert_int_equal(open_fds(), before + 3);
+	nl_close(more);
+	assert_int_equal(open_fds(), before + 2);
+
+	/* of another bus, and of another descriptor, be it of the same namespace */
+	OK(netns_nl(pod_ns, NETLINK_NETFILTER, &more, &e));
+	nl_close(more);
+	assert_int_equal(open_fds(), before + 3);
+	netns_reuse(host_ns);
+	OK(netns_nl(host_ns, NETLINK_ROUTE, &more, &e));
+	assert_true(sees(more, "vethabc"));
+	nl_close(more);
+	assert_int_equal(open_fds(), before + 3);
+
+	nl_close(here);
+	netns_reuse_end(host_ns);
+	assert_int_equal(open_fds(), before + 3);
+	OK(nl_open(NETLINK_ROUTE, &here, &e));
+	netns_reuse_end(pod_ns);
+	assert_int_equal(open_fds(), before + 1);
+	nl_close(here);
+	assert_int_equal(open_fds(), before);
+
+	/* nothing is kept any more */
+	OK(nl_open(NETLINK_ROUTE, &host, &e));
+	OK(netns_nl(pod_ns, NETLINK_ROUTE, &pod, &e));
+	nl_close(pod);
+	assert_int_equal(open_fds(), before + 1);
+	OK(netns_nl(pod_ns, NETLINK_ROUTE, &pod, &e));
+}
+
+/* What may still come would be the next one's. */
+static void sockets_that_wait_are_not_used_again(void **state)
+{
+	struct link ours, theirs;
+	struct nl_req list[2];
+	struct link *all;
+	struct nl *nl;
+	size_t n;
+	int before;
+
+	(void)state;
+	connect_pod(&ours, &theirs);
+	netns_reuse(pod_ns);
+	before = open_fds();
+	OK(netns_nl(pod_ns, NETLINK_ROUTE, &nl, &e));
+	nl_limit(nl, 1);
+	REFUSED(link_list(nl, &all, &n, &e), ERR_PROTO, 0);
+	nl_close(nl);
+	assert_int_equal(open_fds(), before);
+
+	/* the second answer was not read */
+	OK(netns_nl(pod_ns, NETLINK_ROUTE, &nl, &e));
+	for (int i = 0; i < 2; i++)
+		nl_req_init(&list[i], RTM_DELLINK, NLM_F_ACK, sizeof(struct ifinfomsg));
+	REFUSED(nl_batch(nl, list, 2, NULL, &e), ERR_SYS, EINVAL);
+	nl_close(nl);
+	assert_int_equal(open_fds(), before);
+
+	/* and here nobody has looked for one */
+	OK(netns_nl(pod_ns, NETLINK_ROUTE, &nl, &e));
+	for (int i = 0; i < 2; i++)
+		list[i].h->nlmsg_flags = NLM_F_REQUEST;
+	OK(nl_batch(nl, list, 2, NULL, &e));
+	nl_close(nl);
+	assert_int_equal(open_fds(), before);
+
+	OK(netns_nl(pod_ns, NETLINK_ROUTE, &nl, &e));
+	assert_true(sees(nl, "veth0"));
+	nl_close(nl);
+	assert_int_equal(open_fds(), before + 1);
+	netns_reuse_end(pod_ns);
+}
+
+static void sockets_of_an_old_home_are_not_used_again(void **state)
+{
+	struct nl *old, *new;
+	struct link ours, theirs;
+	int before;
+
+	(void)state;
+	connect_pod(&ours, &theirs);
+	netns_reuse(pod_ns);
+	before = open_fds();
+	OK(nl_open(NETLINK_ROUTE, &old, &e));
+	OK(nl_open(NETLINK_ROUTE, &new, &e));
+	nl_close(new);
+	move_out();
+	nl_close(old);
+	OK(nl_open(NETLINK_ROUTE, &new, &e));
+	assert_false(sees(new, "vethabc"));
+	nl_close(new);
+	netns_reuse_end(pod_ns);
+	assert_int_equal(open_fds(), before - 1);
+}
+
 static void namespaces_of_processes(void **state)
 {
 	AUTO_FREE char *path = NULL;
@@ -1294,6 +1446,9 @@ int main(void)
 		T(sysctls_are_done_in_one_visit),
 		T(threads_come_home),
 		T(namespaces_are_opened_by_path),
+		T(sockets_are_used_again_where_they_are),
+		T(sockets_that_wait_are_not_used_again),
+		T(sockets_of_an_old_home_are_not_used_again),
 		T(namespaces_of_processes),
 		T(wrong_descriptors_leave_one_at_home),
 		T(forged_answers_are_passed_over),
