@@ -34,7 +34,7 @@ struct work {
 	struct cni_call *call;
 	struct ipvlan_conf conf;
 	int *code;
-	int pod_ns;
+	int pod_ns; /* borrowed */
 	struct nl *pod, *host;
 	struct link master, link;
 	struct detections wanted; /* by the agent, before its addresses are used */
@@ -47,7 +47,6 @@ static void work_release(struct work *w)
 	nl_close(w->host);
 	detections_release(&w->wanted);
 	json_free(w->conflicts);
-	mem_cleanup_fd(&w->pod_ns);
 }
 
 #define AUTO_WORK __attribute__((cleanup(work_release))) struct work
@@ -90,7 +89,7 @@ static void read_leniently(struct work *w)
 
 static int open_namespaces(struct work *w, struct err *e)
 {
-	if (netns_open(w->call->netns, &w->pod_ns, e) < 0) {
+	if (cni_netns(w->call, &w->pod_ns, e) < 0) {
 		*w->code = CNI_E_NETNS;
 		return -1;
 	}
@@ -248,13 +247,17 @@ static int make_as_noted(struct work *w, int ns, struct err *e)
 
 static int create(struct work *w, struct err *e)
 {
-	AUTO_FD int ns = -1;
+	int ns, rc;
 
 	if (ipvlan_check_mtu(&w->conf, &w->master, e) < 0)
 		return -1;
 	if (w->conf.link_in_container)
 		return check_port_in_pod(w, e) < 0 ? -1 : make_link(w, e);
-	return netns_open_self(&ns, e) < 0 ? -1 : make_as_noted(w, ns, e);
+	if (netns_home(&ns, e) < 0)
+		return -1;
+	rc = make_as_noted(w, ns, e);
+	netns_unlock(ns);
+	return rc;
 }
 
 /* Calls the IPAM plugin, in this process if it is ours. */
@@ -508,7 +511,7 @@ static int remove_link(struct work *w, struct err *e)
 
 	if (!e)
 		e = &mine;
-	if (netns_open(w->call->netns, &w->pod_ns, e) < 0)
+	if (cni_netns(w->call, &w->pod_ns, e) < 0)
 		/* what is left of a namespace file when it is unmounted is no namespace */
 		return e->kind == ERR_NOT_FOUND || e->kind == ERR_CONFIG ? 0 : -1;
 	if (netns_nl(w->pod_ns, NETLINK_ROUTE, &w->pod, e) < 0)
