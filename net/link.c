@@ -194,19 +194,17 @@ static int get(struct nl *nl, int index, const char *name, uint16_t name_attr, s
 	return 0;
 }
 
+/* Kernels that have alternative names (5.5) look among both for either attribute. */
 int link_get(struct nl *nl, const char *name, struct link *out, struct err *e)
 {
+	bool is_long = strlen(name) >= IFNAMSIZ;
 	struct err mine;
 
 	if (!e)
 		e = &mine;
-	if (strlen(name) < IFNAMSIZ && get(nl, 0, name, IFLA_IFNAME, out, e) == 0)
+	if (get(nl, 0, name, is_long ? IFLA_ALT_IFNAME : IFLA_IFNAME, out, e) == 0)
 		return 0;
-	if (strlen(name) < IFNAMSIZ && e->sys != ENODEV)
-		return err_wrap(e, "interface \"%s\"", name);
-	if (get(nl, 0, name, IFLA_ALT_IFNAME, out, e) == 0)
-		return 0;
-	if (e->sys == ENODEV || e->sys == EINVAL || e->sys == ERANGE)
+	if (e->sys == ENODEV || (is_long && (e->sys == EINVAL || e->sys == ERANGE)))
 		return err_set(e, ERR_NOT_FOUND, "there is no interface \"%s\"", name);
 	return err_wrap(e, "interface \"%s\"", name);
 }
