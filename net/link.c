@@ -447,9 +447,10 @@ static int add_ipvlan_namesake(struct nl *nl, int ns, struct nl *there, const ch
 	return add_ipvlan_by_detour(nl, ns, there, name, master, mode, flags, mtu, e);
 }
 
-int link_add_ipvlan(struct nl *nl, int ns, struct nl *there, const char *name, int master, int mode,
-                    int flags, uint32_t mtu, struct err *e)
+int link_add_ipvlan(struct nl *nl, int ns, struct nl *there, const char *name,
+                    const struct link *master, int mode, int flags, uint32_t mtu, struct err *e)
 {
+	char pattern[IFNAMSIZ];
 	struct err mine;
 	int rc;
 
@@ -457,9 +458,14 @@ int link_add_ipvlan(struct nl *nl, int ns, struct nl *there, const char *name, i
 		e = &mine;
 	if (link_check_name(name, e) < 0)
 		return -1;
-	rc = add_ipvlan(nl, ns, name, master, mode, flags, mtu, e);
+	/* the master is one of that name: such a kernel would refuse, and by a pattern all will do
+	 */
+	if (ns >= 0 && streq(master->name, name) && pattern_of(name, pattern))
+		rc = err_sys(e, EEXIST, "kernel");
+	else
+		rc = add_ipvlan(nl, ns, name, master->index, mode, flags, mtu, e);
 	if (rc < 0 && e->sys == EEXIST && ns >= 0)
-		rc = add_ipvlan_namesake(nl, ns, there, name, master, mode, flags, mtu, e);
+		rc = add_ipvlan_namesake(nl, ns, there, name, master->index, mode, flags, mtu, e);
 	return rc < 0 ? err_wrap(e, "create ipvlan interface %s", name) : 0;
 }
 

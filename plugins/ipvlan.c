@@ -202,7 +202,7 @@ static int make_link(struct work *w, struct err *e)
 		e = &mine;
 	*w->code = 0;
 	if (link_add_ipvlan(w->conf.link_in_container ? w->pod : w->host, w->pod_ns, w->pod, name,
-	                    w->master.index, w->conf.mode, w->conf.flags, w->conf.mtu, e) < 0) {
+	                    &w->master, w->conf.mode, w->conf.flags, w->conf.mtu, e) < 0) {
 		if (e->sys == EEXIST)
 			return err_set(e, ERR_EXISTS, "interface %s is already in the pod (%s)",
 			               name, w->call->netns);

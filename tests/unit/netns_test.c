@@ -1249,7 +1249,7 @@ static void ipvlan_in_every_mode(void **state)
 		int mode = modes[i / ARRAY_LEN(flags)], flag = flags[i % ARRAY_LEN(flags)];
 		struct link l;
 
-		OK(link_add_ipvlan(host, pod_ns, pod, "eth0", master.index, mode, flag, 0, &e));
+		OK(link_add_ipvlan(host, pod_ns, pod, "eth0", &master, mode, flag, 0, &e));
 		OK(link_get(pod, "eth0", &l, &e));
 		assert_string_equal(l.name, "eth0");
 		assert_string_equal(l.kind, "ipvlan");
@@ -1283,10 +1283,10 @@ static void ipvlan_options(void **state)
 	struct link l;
 
 	(void)state;
-	OK(link_add_ipvlan(host, pod_ns, pod, "eth0", master.index, IPVLAN_MODE_L2, 0, 1300, &e));
+	OK(link_add_ipvlan(host, pod_ns, pod, "eth0", &master, IPVLAN_MODE_L2, 0, 1300, &e));
 	OK(link_get(pod, "eth0", &l, &e));
 	assert_int_equal(l.mtu, 1300);
-	REFUSED(link_add_ipvlan(host, pod_ns, pod, "eth0", master.index, IPVLAN_MODE_L2, 0, 0, &e),
+	REFUSED(link_add_ipvlan(host, pod_ns, pod, "eth0", &master, IPVLAN_MODE_L2, 0, 0, &e),
 	        ERR_SYS, EEXIST);
 	assert_non_null(strstr(e.msg, "create ipvlan interface eth0: kernel"));
 	/* names that the master's namespace has too */
@@ -1298,52 +1298,52 @@ static void ipvlan_options(void **state)
 	                                      .peer_mac = mac("0a:00:00:00:00:04"),
 	                                      .peer_ns = -1 },
 	                 &e));
-	OK(link_add_ipvlan(host, pod_ns, pod, "eth0", master.index, IPVLAN_MODE_L2, 0, 0, &e));
+	OK(link_add_ipvlan(host, pod_ns, pod, "eth0", &master, IPVLAN_MODE_L2, 0, 0, &e));
 	OK(link_get(pod, "eth0", &l, &e));
 	assert_string_equal(l.name, "eth0");
 	assert_string_equal(l.kind, "ipvlan");
 	assert_false(l.flags & IFF_UP);
-	REFUSED(link_add_ipvlan(host, pod_ns, pod, "eth0", master.index, IPVLAN_MODE_L2, 0, 0, &e),
+	REFUSED(link_add_ipvlan(host, pod_ns, pod, "eth0", &master, IPVLAN_MODE_L2, 0, 0, &e),
 	        ERR_SYS, EEXIST);
 	REFUSED(link_get(pod, "eth1", &l, &e), ERR_NOT_FOUND, 0);
-	OK(link_add_ipvlan(host, pod_ns, pod, "fabric", master.index, IPVLAN_MODE_L2, 0, 0, &e));
+	OK(link_add_ipvlan(host, pod_ns, pod, "fabric", &master, IPVLAN_MODE_L2, 0, 0, &e));
 	OK(link_get(pod, "fabric", &l, &e));
 	assert_string_equal(l.kind, "ipvlan");
-	REFUSED(link_add_ipvlan(host, pod_ns, pod, "fabric", master.index, IPVLAN_MODE_L2, 0, 0,
-	                        &e),
+	REFUSED(link_add_ipvlan(host, pod_ns, pod, "fabric", &master, IPVLAN_MODE_L2, 0, 0, &e),
 	        ERR_SYS, EEXIST);
 	OK(link_del(pod, l.index, &e));
 	/* a call that was killed has left the interface by the name before that */
 	link_birth_name("fabric", birth);
-	OK(link_add_ipvlan(host, pod_ns, pod, birth, master.index, IPVLAN_MODE_L2, 0, 0, &e));
-	OK(link_add_ipvlan(host, pod_ns, pod, "fabric", master.index, IPVLAN_MODE_L2, 0, 0, &e));
+	OK(link_add_ipvlan(host, pod_ns, pod, birth, &master, IPVLAN_MODE_L2, 0, 0, &e));
+	OK(link_add_ipvlan(host, pod_ns, pod, "fabric", &master, IPVLAN_MODE_L2, 0, 0, &e));
 	OK(link_get(pod, "fabric", &l, &e));
 	OK(link_del(pod, l.index, &e));
 	assert_only_links_of_the_pod();
 	OK(link_get(pod, "eth0", &l, &e));
 	REFUSED(link_set_mac(pod, l.index, mac("0a:00:00:00:00:09"), &e), ERR_SYS, EOPNOTSUPP);
 	/* the own namespace */
-	OK(link_add_ipvlan(host, -1, NULL, "slave0", master.index, IPVLAN_MODE_L2, 0, 0, &e));
+	OK(link_add_ipvlan(host, -1, NULL, "slave0", &master, IPVLAN_MODE_L2, 0, 0, &e));
 	OK(link_get(host, "slave0", &l, &e));
 	assert_int_equal(l.parent_nsid, -1);
 	/* the latest slave decides for all of them */
-	OK(link_add_ipvlan(host, -1, NULL, "slave1", master.index, IPVLAN_MODE_L3S, IPVLAN_F_VEPA,
-	                   0, &e));
+	OK(link_add_ipvlan(host, -1, NULL, "slave1", &master, IPVLAN_MODE_L3S, IPVLAN_F_VEPA, 0,
+	                   &e));
 	OK(link_get(host, "slave0", &l, &e));
 	assert_int_equal(l.ipvlan_mode, IPVLAN_MODE_L3S);
 	assert_int_equal(l.ipvlan_flags, IPVLAN_F_VEPA);
-	REFUSED(link_add_ipvlan(host, pod_ns, pod, "eth1", 9999, IPVLAN_MODE_L2, 0, 0, &e), ERR_SYS,
-	        ENODEV);
+	REFUSED(link_add_ipvlan(host, pod_ns, pod, "eth1", &(struct link){ .index = 9999 },
+	                        IPVLAN_MODE_L2, 0, 0, &e),
+	        ERR_SYS, ENODEV);
 	assert_non_null(strstr(e.msg, "create ipvlan interface eth1: kernel"));
-	REFUSED(link_add_ipvlan(host, pod_ns, pod, "eth1", master.index, 7, 0, 0, &e), ERR_SYS,
-	        EINVAL);
-	REFUSED(link_add_ipvlan(host, pod_ns, pod, "eth1", master.index, IPVLAN_MODE_L2,
+	REFUSED(link_add_ipvlan(host, pod_ns, pod, "eth1", &master, 7, 0, 0, &e), ERR_SYS, EINVAL);
+	REFUSED(link_add_ipvlan(host, pod_ns, pod, "eth1", &master, IPVLAN_MODE_L2,
 	                        IPVLAN_F_PRIVATE | IPVLAN_F_VEPA, 0, &e),
 	        ERR_SYS, EINVAL);
 	REFUSED(link_get(pod, "eth1", &l, &e), ERR_NOT_FOUND, 0);
 	/* the loopback cannot be one */
-	REFUSED(link_add_ipvlan(host, pod_ns, pod, "eth1", 1, IPVLAN_MODE_L2, 0, 0, &e), ERR_SYS,
-	        EINVAL);
+	REFUSED(link_add_ipvlan(host, pod_ns, pod, "eth1", &(struct link){ .index = 1 },
+	                        IPVLAN_MODE_L2, 0, 0, &e),
+	        ERR_SYS, EINVAL);
 	/* slaves die with their master */
 	OK(link_del(host, master.index, &e));
 	REFUSED(link_get(pod, "eth0", &l, &e), ERR_NOT_FOUND, 0);
@@ -1368,9 +1368,8 @@ static void ipvlan_siblings_share_no_address(void **state)
 		assert_int_equal(setns(home, CLONE_NEWNET), 0);
 	}
 	OK(netns_nl(pod_ns, NETLINK_ROUTE, &pod, &e));
-	OK(link_add_ipvlan(host, pod_ns, pod, "eth0", master.index, IPVLAN_MODE_L2, 0, 0, &e));
-	OK(link_add_ipvlan(host, second_ns, second, "eth0", master.index, IPVLAN_MODE_L2, 0, 0,
-	                   &e));
+	OK(link_add_ipvlan(host, pod_ns, pod, "eth0", &master, IPVLAN_MODE_L2, 0, 0, &e));
+	OK(link_add_ipvlan(host, second_ns, second, "eth0", &master, IPVLAN_MODE_L2, 0, 0, &e));
 	OK(link_get(pod, "eth0", &a, &e));
 	OK(link_get(second, "eth0", &b, &e));
 	/* down as they are */
@@ -1414,7 +1413,7 @@ static void vlans_are_told_by_id_and_parent(void **state)
 	REFUSED(link_add_vlan(host, "other", 9999, 100, &e), ERR_SYS, ENODEV);
 	REFUSED(link_add_vlan(host, "a-much-too-long.100", master.index, 100, &e), ERR_CONFIG, 0);
 	/* they have the card's address, and the card is what it names */
-	OK(link_add_ipvlan(host, host_ns, host, "slave", master.index, IPVLAN_MODE_L2, 0, 0, &e));
+	OK(link_add_ipvlan(host, host_ns, host, "slave", &master, IPVLAN_MODE_L2, 0, 0, &e));
 	OK(link_get_mac(host, master.mac, &l, &e));
 	assert_string_equal(l.name, "eni0");
 }

@@ -1091,7 +1091,9 @@ static void names_are_checked(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
 		assert_int_equal(link_check_name(bad[i], &e), -1);
 		assert_int_equal(e.kind, ERR_CONFIG);
-		assert_int_equal(link_add_ipvlan(nl, -1, NULL, bad[i], 1, 0, 0, 0, &e), -1);
+		assert_int_equal(link_add_ipvlan(nl, -1, NULL, bad[i], &(struct link){ .index = 1 },
+		                                 0, 0, 0, &e),
+		                 -1);
 		assert_int_equal(e.kind, ERR_CONFIG);
 	}
 	assert_int_equal(link_check_name("fifteencharacte", &e), 0);
@@ -1130,9 +1132,9 @@ static void golden_links(void **state)
 
 	(void)state;
 	acknowledge(1);
-	assert_int_equal(
-		link_add_ipvlan(nl, 7, NULL, "eth0", 2, IPVLAN_MODE_L3, IPVLAN_F_PRIVATE, 1400, &e),
-		0);
+	assert_int_equal(link_add_ipvlan(nl, 7, NULL, "eth0", &(struct link){ .index = 2 },
+	                                 IPVLAN_MODE_L3, IPVLAN_F_PRIVATE, 1400, &e),
+	                 0);
 	assert_heard(
 		"68000000 1000 0506 01000000 00000000" /* NEWLINK, REQUEST ACK EXCL CREATE */
 		" 00 00 0000 00000000 00000000 00000000"
@@ -1148,7 +1150,9 @@ static void golden_links(void **state)
 
 	/* in the own namespace, with the master's MTU */
 	acknowledge(2);
-	assert_int_equal(link_add_ipvlan(nl, -1, NULL, "eth0", 2, IPVLAN_MODE_L2, 0, 0, &e), 0);
+	assert_int_equal(link_add_ipvlan(nl, -1, NULL, "eth0", &(struct link){ .index = 2 },
+	                                 IPVLAN_MODE_L2, 0, 0, &e),
+	                 0);
 	assert_heard(
 		"58000000 1000 0506 02000000 00000000"
 		" 00 00 0000 00000000 00000000 00000000"

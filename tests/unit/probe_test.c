@@ -689,7 +689,8 @@ static struct slave new_slave(struct nl *nl, int master)
 	s.ns = new_ns();
 	move_out();
 	OK(netns_nl(s.ns, NETLINK_ROUTE, &s.nl, &e));
-	OK(link_add_ipvlan(nl, s.ns, s.nl, "slave", master, IPVLAN_MODE_L2, 0, 0, &e));
+	OK(link_add_ipvlan(nl, s.ns, s.nl, "slave", &(struct link){ .index = master },
+	                   IPVLAN_MODE_L2, 0, 0, &e));
 	OK(link_get(s.nl, "slave", &s.link, &e));
 	OK(link_set_up(s.nl, s.link.index, &e));
 	wait_until_running(s.nl, s.link.index);
