@@ -228,11 +228,12 @@ refused_part() {
 	ok 'ipvlan: each answer is lost' inject ipvlan one "$(alone ipvlan)" fail ADD recvfrom:ENOBUFS
 	ok 'ipvlan: each file, lock, socket, namespace fails' inject ipvlan one "$(alone ipvlan)" fail ADD \
 		open:EMFILE flock:ENOLCK socket:EMFILE pwrite64:EACCES setns:EPERM:2 connect:EACCES
-	harmless 'but telling the neighbours and the note of what the master has' 'EACCES pwrite64 1
+	harmless 'but telling the neighbours, the note of what the master has, and unlocking' 'EACCES pwrite64 1
 EMFILE open /proc/sys/net/ipv4/conf/eth0/arp_notify
 EMFILE open /proc/sys/net/ipv6/conf/eth0/ndisc_notify
 EMFILE open /var/run/netns/one
 EMFILE open /var/run/spidernet/ipvlan/3
+ENOLCK flock
 EPERM setns'
 	CLEANUP=$uncard ok 'ifacer: each request fails' inject ifacer one "$work/ifacer" fail ADD send:ENOBUFS
 	harmless 'but the look for slaves in pods, and the choice of the active member' 'ENOBUFS send netlink RTM_GETLINK
