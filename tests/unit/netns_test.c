@@ -32,6 +32,7 @@
 #include "base/str.h"
 #include "net/addr.h"
 #include "net/link.h"
+#include "net/netconf.h"
 #include "net/netns.h"
 #include "net/nft.h"
 #include "net/route.h"
@@ -822,6 +823,22 @@ static void sysctls_belong_to_a_namespace(void **state)
 }
 
 /* The process is where it was. */
+static void netlink_tells_sysctls(void **state)
+{
+	struct netconf v[] = { { NETCONF_ALL, 7 }, { NETCONF_DEFAULT, 7 }, { 1, 7 }, { 9999, 7 } };
+	AUTO_STR of_default = STR_INIT;
+
+	(void)state;
+	OK(sysctl_read(pod_ns, "ipv4/conf/default/rp_filter", &of_default, &e));
+	OK(sysctl_write(pod_ns, "ipv4/conf/all/rp_filter", "1", &e));
+	OK(sysctl_write(pod_ns, "ipv4/conf/lo/rp_filter", "2", &e));
+	OK(netconf_read(pod, v, ARRAY_LEN(v), &e));
+	assert_int_equal(v[0].rp_filter, 1);
+	assert_int_equal(v[1].rp_filter, *of_default.data - '0');
+	assert_int_equal(v[2].rp_filter, 2);
+	assert_int_equal(v[3].rp_filter, -1);
+}
+
 static void sysctls_are_done_in_one_visit(void **state)
 {
 	struct sysctl v[] = {
@@ -1442,6 +1459,7 @@ int main(void)
 		T(rules_with_more_to_them_are_told_apart),
 		T(neighbours_are_permanent),
 		T(sysctls_belong_to_a_namespace),
+		T(netlink_tells_sysctls),
 		T(sysctls_are_done_in_one_visit),
 		T(threads_come_home),
 		T(namespaces_are_opened_by_path),

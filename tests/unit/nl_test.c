@@ -11,6 +11,7 @@
 #include <linux/if_addr.h>
 #include <linux/if_link.h>
 #include <linux/neighbour.h>
+#include <linux/netconf.h>
 #include <linux/rtnetlink.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -26,6 +27,7 @@
 #include "base/str.h"
 #include "net/addr.h"
 #include "net/link.h"
+#include "net/netconf.h"
 #include "net/nft.h"
 #include "net/route.h"
 
@@ -981,6 +983,48 @@ static void an_interface_is_asked_for_once(void **state)
 	assert_string_equal(e.msg, "interface \"eth0\": kernel: Invalid argument");
 }
 
+static void a_setting(uint16_t flags, uint32_t seq, int index, int rp_filter)
+{
+	message(RTM_NEWNETCONF, NLM_F_MULTI | flags, seq, &(struct netconfmsg){ AF_INET },
+	        sizeof(struct netconfmsg));
+	attribute(NETCONFA_IFINDEX, &index, sizeof(index));
+	attribute(NETCONFA_RP_FILTER, &rp_filter, sizeof(rp_filter));
+}
+
+static void settings_are_found(void **state)
+{
+	struct netconf v[] = { { NETCONF_ALL, 7 }, { 5, 7 }, { NETCONF_DEFAULT, 7 } };
+
+	(void)state;
+	a_setting(0, 1, 5, 2);
+	a_setting(NLM_F_DUMP_INTR, 1, -1, 1);
+	done(0, 1, 0);
+	speak();
+	/* what a list that was started again does not tell is not known */
+	a_setting(0, 2, -1, 0);
+	a_setting(0, 2, 6, 1);
+	message(RTM_NEWNETCONF, NLM_F_MULTI, 2, &(struct netconfmsg){ AF_INET },
+	        sizeof(struct netconfmsg));
+	attribute(NETCONFA_IFINDEX, &(int){ -2 }, 4);
+	attribute(NETCONFA_RP_FILTER, "1", 2);
+	done(0, 2, 0);
+	speak();
+	assert_int_equal(netconf_read(nl, v, 3, &e), 0);
+	assert_heard("14000000 5200 0103 01000000 00000000 02 000000");
+	assert_int_equal(v[0].rp_filter, 0);
+	assert_int_equal(v[1].rp_filter, -1);
+	assert_int_equal(v[2].rp_filter, -1);
+	heard();
+
+	a_setting(0, 3, 5, 2);
+	speak();
+	done(0, 3, -ENOMEM);
+	speak();
+	assert_int_equal(netconf_read(nl, v, 3, &e), -1);
+	assert_string_equal(e.msg, "settings of IPv4: kernel: Cannot allocate memory");
+	assert_int_equal(v[1].rp_filter, -1);
+}
+
 /* Masks are made of the lengths. */
 static void prefixes_longer_than_an_address_are_passed_over(void **state)
 {
@@ -1632,6 +1676,7 @@ int main(void)
 		T(an_interface_is_understood),
 		T(a_single_answer_is_the_last),
 		T(an_interface_is_asked_for_once),
+		T(settings_are_found),
 		T(a_damaged_interface_is_survived),
 		T(macs_are_read_strictly),
 		T(names_are_checked),
