@@ -415,19 +415,48 @@ static void announce_at_up(struct work *w)
 	IGNORE(sysctl_all(w->pod_ns, v, ARRAY_LEN(v), NULL));
 }
 
-static int add_routes(struct work *w, const struct cni_result *r, struct err *e)
+static int add_route(struct work *w, const struct cni_result *r, size_t i, struct err *e)
 {
+	struct route t = ipvlan_route(r, &r->routes[i], w->link.index);
 	struct err mine;
 
 	if (!e)
 		e = &mine;
-	for (size_t i = 0; i < r->n_routes; i++) {
-		struct route t = ipvlan_route(r, &r->routes[i], w->link.index);
+	/* the connected route and a route named twice are there already */
+	if (route_add(w->pod, &t, ROUTE_PREPEND, e) < 0 && e->sys != EEXIST)
+		return err_wrap(e, "%s", w->link.name);
+	return 0;
+}
 
-		/* the connected route and a route named twice are there already */
-		if (route_add(w->pod, &t, ROUTE_PREPEND, e) < 0 && e->sys != EEXIST)
-			return err_wrap(e, "%s", w->link.name);
+/* Each by its number: the addresses, the interface up, the routes. */
+static int change(struct work *w, const struct cni_result *r, size_t i, struct err *e)
+{
+	if (i < r->n_ips)
+		return add_address(w, r->ips[i].address, e);
+	if (i > r->n_ips)
+		return add_route(w, r, i - r->n_ips - 1, e);
+	return link_set_up(w->pod, w->link.index, e) < 0 ? err_wrap(e, "%s", w->link.name) : 0;
+}
+
+/* All in one send; what was refused once more by itself, for the words and in its turn. */
+static int change_all(struct work *w, const struct cni_result *r, struct err *e)
+{
+	size_t n = r->n_ips + 1 + r->n_routes;
+	bool failed[NL_GATHER_MAX];
+	bool at_once = n <= NL_GATHER_MAX;
+
+	if (at_once) {
+		nl_gather(w->pod);
+		for (size_t i = 0; i < n; i++)
+			if (change(w, r, i, e) < 0)
+				return -1;
+		if (nl_flush(w->pod, failed, n, e) < 0)
+			return err_wrap(e, "%s: add address %s", w->link.name,
+			                cidr_str(r->ips[0].address).s);
 	}
+	for (size_t i = 0; i < n; i++)
+		if ((!at_once || failed[i]) && change(w, r, i, e) < 0)
+			return -1;
 	return 0;
 }
 
@@ -442,12 +471,7 @@ static int configure(struct work *w, const struct cni_result *r, struct err *e)
 		ipv6 = ipv6 || r->ips[i].address.ip.family == 6;
 	if (ipv6 && allow_ipv6(w, e) < 0)
 		return -1;
-	for (size_t i = 0; i < r->n_ips; i++)
-		if (add_address(w, r->ips[i].address, e) < 0)
-			return -1;
-	if (link_set_up(w->pod, w->link.index, e) < 0)
-		return err_wrap(e, "%s", w->link.name);
-	return add_routes(w, r, e);
+	return change_all(w, r, e);
 }
 
 static int add(struct cni_call *c, json **result, int *code, struct err *e)
