@@ -91,8 +91,13 @@ struct veth_spec {
 	uint32_t mtu; /* both ends, 0: the kernel's */
 	int peer_ns;  /* descriptor, where the peer is born; -1: nl's own */
 };
-/* The pair, in nl's namespace and peer_ns; both ends down. */
-int link_add_veth(struct nl *nl, const struct veth_spec *v, struct err *e) MUST_USE;
+/*
+ * The pair, in nl's namespace and peer_ns; both ends down.  out (may be NULL): the one here.
+ * EEXIST: one of the names is taken; the caller has seen that it is not the one here, which is
+ * removed by its name when no answer says what was made.
+ */
+int link_add_veth(struct nl *nl, const struct veth_spec *v, struct link *out,
+                  struct err *e) MUST_USE;
 
 /* A VLAN of 802.1Q on parent, down; id 1..4094.  EEXIST: the name is taken, or the id on parent. */
 int link_add_vlan(struct nl *nl, const char *name, int parent, uint16_t id, struct err *e) MUST_USE;

@@ -350,13 +350,13 @@ struct conversation {
 	size_t failed;  /* which request, when there was an error */
 	size_t header_len;
 	size_t limit, heard; /* bytes; limit 0: none */
-	bool single;         /* ends with one message, be it what was asked for or an error */
+	bool single; /* the last one is answered by one message: what was asked for, or an error */
 	nl_visit visit;
 	void *arg;
 	bool *refused; /* for each request, when those may be refused; the last one is answered */
 	bool ended;    /* nothing more will come */
 	bool interrupted;
-	bool stopped; /* by the visitor: its error stands, what comes is passed over */
+	bool stopped; /* there is an error, which stands: what comes is passed over */
 };
 
 static int visit_one(struct conversation *c, const struct nlmsghdr *h, struct err *e)
@@ -389,9 +389,13 @@ static int take(struct conversation *c, const struct nlmsghdr *h, struct err *e)
 	}
 	if (h->nlmsg_type == NLMSG_ERROR) {
 		if (read_error(h, e) < 0) {
-			c->failed = at;
+			if (!c->stopped)
+				c->failed = at;
 			c->ended = at == c->count - 1;
-			return -1;
+			if (!c->single || c->ended)
+				return -1;
+			c->stopped = true; /* the answer to the last one is still to come */
+			return 0;
 		}
 		c->acks--;
 		c->ended = !c->acks && at == c->count - 1;
@@ -581,6 +585,37 @@ int nl_query(struct nl *nl, struct nl_req *r, size_t header_len, nl_visit visit,
 	}
 	return err_set(e, ERR_PROTO, "netlink: a list changed each of the %d times it was read",
 	               DUMP_TRIES);
+}
+
+int nl_make(struct nl *nl, struct nl_req *make, struct nl_req *get, size_t header_len,
+            nl_visit visit, void *arg, bool *made, struct err *e)
+{
+	struct conversation c = {
+		.seq = nl->seq + 1,
+		.count = 2,
+		.failed = 2,
+		.header_len = header_len,
+		.visit = visit,
+		.arg = arg,
+		.limit = nl->limit,
+		.single = true,
+	};
+	size_t len = make->h->nlmsg_len;
+	struct iovec whole = { .iov_base = make->buf, .iov_len = len + get->h->nlmsg_len };
+	int rc;
+
+	*made = false;
+	if (make->overflow || get->overflow || whole.iov_len > sizeof(make->buf))
+		return err_set(e, ERR_PROTO, "netlink: a request of more than %d bytes",
+		               NL_REQ_MAX);
+	make->h->nlmsg_seq = ++nl->seq;
+	get->h->nlmsg_seq = ++nl->seq;
+	memcpy(make->buf + len, get->h, get->h->nlmsg_len);
+	if (send_all(nl, &whole, 1, e) < 0)
+		return -1;
+	rc = converse(nl, &c, e);
+	*made = c.failed != 0;
+	return rc;
 }
 
 int nl_batch(struct nl *nl, struct nl_req *reqs, size_t count, size_t *failed, struct err *e)

@@ -113,6 +113,14 @@ int nl_query(struct nl *nl, struct nl_req *r, size_t header_len, nl_visit visit,
              void (*restart)(void *arg), void *arg, struct err *e) MUST_USE;
 
 /*
+ * A request that makes something, and a plain get of that, in one send: the kernel goes through
+ * them in order, also when it refuses the first.  *made is false when that is known, and visit is
+ * not called then.
+ */
+int nl_make(struct nl *nl, struct nl_req *make, struct nl_req *get, size_t header_len,
+            nl_visit visit, void *arg, bool *made, struct err *e) MUST_USE;
+
+/*
  * From here on nl_ack() keeps requests instead of sending them, and says 0.  nl_flush() sends all
  * of them at once.  The kernel goes through them in order, also when it refuses some: failed, an
  * array of count, says which (the first that was kept is 0).  -1: it is not known what was done,

@@ -154,11 +154,9 @@ static int make_pair(struct work *w, struct err *e)
 	/* given, not left to udev: the neighbours depend on them */
 	if (mac_random(&spec.mac, e) < 0 || mac_random(&spec.peer_mac, e) < 0)
 		return -1;
-	if (link_add_veth(w->pod, &spec, e) < 0)
+	if (link_add_veth(w->pod, &spec, &w->link, e) < 0)
 		return e->sys == EEXIST ? name_taken(w, name, e) : -1;
 	step_made_link(&w->steps, w->pod, COORDINATOR_VETH);
-	if (link_get(w->pod, COORDINATOR_VETH, &w->link, e) < 0)
-		return err_wrap(e, "in the pod");
 	/* the one end tells where the other is, and what else it has was given */
 	w->peer = (struct link){ .index = w->link.parent, .mac = spec.peer_mac, .has_mac = true };
 	memcpy(w->peer.name, name, sizeof(name));

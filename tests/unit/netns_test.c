@@ -98,7 +98,7 @@ static void connect_pod(struct link *ours, struct link *theirs)
 		               .mtu = 1400,
 		               .peer_ns = host_ns };
 
-	OK(link_add_veth(pod, &v, &e));
+	OK(link_add_veth(pod, &v, NULL, &e));
 	OK(link_get(host, "vethabc", ours, &e));
 	OK(link_get(pod, "veth0", theirs, &e));
 	OK(link_set_up(host, ours->index, &e));
@@ -116,7 +116,7 @@ static void veth_is_born_in_two_namespaces(void **state)
 	struct link ours, theirs, l;
 
 	(void)state;
-	OK(link_add_veth(pod, &v, &e));
+	OK(link_add_veth(pod, &v, NULL, &e));
 	OK(link_get(host, "vethabc", &ours, &e));
 	OK(link_get(pod, "veth0", &theirs, &e));
 	assert_string_equal(ours.name, "vethabc");
@@ -142,10 +142,10 @@ static void veth_is_born_in_two_namespaces(void **state)
 	assert_int_equal(l.flags & (IFF_UP | IFF_BROADCAST | IFF_MULTICAST),
 	                 IFF_UP | IFF_BROADCAST | IFF_MULTICAST);
 	/* a second time it is there already, wherever */
-	REFUSED(link_add_veth(pod, &v, &e), ERR_SYS, EEXIST);
+	REFUSED(link_add_veth(pod, &v, NULL, &e), ERR_SYS, EEXIST);
 	assert_non_null(strstr(e.msg, "create the pair veth0 and vethabc: kernel"));
 	v.name = "veth1";
-	REFUSED(link_add_veth(pod, &v, &e), ERR_SYS, EEXIST);
+	REFUSED(link_add_veth(pod, &v, NULL, &e), ERR_SYS, EEXIST);
 	REFUSED(link_get(pod, "veth1", &l, &e), ERR_NOT_FOUND, 0);
 
 	/* one end takes the other with it */
@@ -166,17 +166,17 @@ static void veth_stays_at_home_without_a_peer_namespace(void **state)
 	struct link a, b;
 
 	(void)state;
-	OK(link_add_veth(host, &v, &e));
+	OK(link_add_veth(host, &v, NULL, &e));
 	OK(link_get(host, "a0", &a, &e));
 	OK(link_get(host, "b0", &b, &e));
 	assert_int_equal(a.mtu, 1500);
 	assert_int_equal(a.parent, b.index);
 	assert_int_equal(a.parent_nsid, -1);
 	v.name = "eth%d";
-	REFUSED(link_add_veth(host, &v, &e), ERR_CONFIG, 0);
+	REFUSED(link_add_veth(host, &v, NULL, &e), ERR_CONFIG, 0);
 	v.name = "c0";
 	v.peer = "a/b";
-	REFUSED(link_add_veth(host, &v, &e), ERR_CONFIG, 0);
+	REFUSED(link_add_veth(host, &v, NULL, &e), ERR_CONFIG, 0);
 }
 
 /* By the namespace, not by the number alone: here both ends have one that the other side has too.
@@ -199,7 +199,7 @@ static void veth_peer_is_found_in_its_namespace(void **state)
 	REFUSED(link_peer(pod, &theirs, pod, pod_ns, &l, &e), ERR_CONFIG, 0);
 	assert_string_equal(e.msg, "the other end of veth veth0 is not there");
 	v.peer_ns = -1;
-	OK(link_add_veth(pod, &v, &e));
+	OK(link_add_veth(pod, &v, NULL, &e));
 	OK(link_get(pod, "a0", &l, &e));
 	REFUSED(link_peer(pod, &l, host, host_ns, &theirs, &e), ERR_CONFIG, 0);
 	OK(link_get(pod, "lo", &l, &e));
@@ -212,7 +212,7 @@ static void veth_peer_is_found_in_its_namespace(void **state)
 	v.name = "c0";
 	v.peer = "d0";
 	v.peer_ns = third_ns;
-	OK(link_add_veth(pod, &v, &e));
+	OK(link_add_veth(pod, &v, NULL, &e));
 	OK(link_get(pod, "c0", &l, &e));
 	OK(link_get_index(host, l.parent, &ours, &e));
 	REFUSED(link_peer(pod, &l, host, host_ns, &theirs, &e), ERR_CONFIG, 0);
@@ -233,7 +233,7 @@ static void interfaces_are_listed_in_order(void **state)
 
 		v.name = name;
 		v.peer = peer;
-		OK(link_add_veth(host, &v, &e));
+		OK(link_add_veth(host, &v, NULL, &e));
 	}
 	OK(link_list(host, &all, &n, &e));
 	assert_true(n >= 11);
@@ -796,7 +796,7 @@ static void sysctls_belong_to_a_namespace(void **state)
 	AUTO_STR out = STR_INIT;
 
 	(void)state;
-	OK(link_add_veth(pod, &v, &e));
+	OK(link_add_veth(pod, &v, NULL, &e));
 	OK(sysctl_write(pod_ns, "ipv4/conf/e0.5/rp_filter", "2", &e));
 	OK(sysctl_write(pod_ns, "ipv4/conf/all/rp_filter", "1", &e));
 	OK(sysctl_write(-1, "ipv4/conf/all/rp_filter", "0", &e));
@@ -1248,7 +1248,7 @@ static int setup_ipvlan(void **state)
 	                                      .peer_mac = mac("0a:00:00:00:00:02"),
 	                                      .mtu = 1450,
 	                                      .peer_ns = -1 },
-	                 &e));
+	                 NULL, &e));
 	OK(link_get(host, "eni0", &master, &e));
 	OK(link_get(host, "fabric", &other, &e));
 	OK(link_set_up(host, master.index, &e));
@@ -1314,7 +1314,7 @@ static void ipvlan_options(void **state)
 	                                      .mac = mac("0a:00:00:00:00:03"),
 	                                      .peer_mac = mac("0a:00:00:00:00:04"),
 	                                      .peer_ns = -1 },
-	                 &e));
+	                 NULL, &e));
 	OK(link_add_ipvlan(host, pod_ns, pod, "eth0", &master, IPVLAN_MODE_L2, 0, 0, &e));
 	OK(link_get(pod, "eth0", &l, &e));
 	assert_string_equal(l.name, "eth0");

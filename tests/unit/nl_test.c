@@ -1173,6 +1173,7 @@ static void golden_links(void **state)
 		               .peer_mac = { { 2, 2, 2, 2, 2, 2 } },
 		               .mtu = 1500,
 		               .peer_ns = 9 };
+	struct link l;
 
 	(void)state;
 	acknowledge(1);
@@ -1208,10 +1209,12 @@ static void golden_links(void **state)
 		" 0600 0100 0000 0000"
 		" 0600 0200 0000 0000");
 
-	acknowledge(3);
-	assert_int_equal(link_add_veth(nl, &v, &e), 0);
+	message(RTM_NEWLINK, 0, 4, &(struct ifinfomsg){ .ifi_index = 6 }, sizeof(struct ifinfomsg));
+	speak();
+	assert_int_equal(link_add_veth(nl, &v, &l, &e), 0);
+	assert_int_equal(l.index, 6);
 	assert_heard(
-		"90000000 1000 0506 03000000 00000000"
+		"90000000 1000 0106 03000000 00000000"
 		" 00 00 0000 00000000 00000000 00000000"
 		" 0a00 0300 766574683000 0000" /* IFNAME */
 		" 0a00 0100 020101010101 0000" /* ADDRESS */
@@ -1221,27 +1224,82 @@ static void golden_links(void **state)
 		" 4000 0280"                   /* DATA */
 		" 3c00 0180"                   /* VETH_INFO_PEER */
 		" 00 00 0000 00000000 00000000 00000000"
-		" 0c00 0300 7665746861626300"  /* IFNAME */
-		" 0a00 0100 020202020202 0000" /* ADDRESS */
-		" 0800 0400 dc050000"          /* MTU */
-		" 0800 1c00 09000000");        /* NET_NS_FD */
+		" 0c00 0300 7665746861626300"          /* IFNAME */
+		" 0a00 0100 020202020202 0000"         /* ADDRESS */
+		" 0800 0400 dc050000"                  /* MTU */
+		" 0800 1c00 09000000"                  /* NET_NS_FD */
+		"34000000 1200 0100 04000000 00000000" /* GETLINK */
+		" 00 00 0000 00000000 00000000 00000000"
+		" 0a00 0300 766574683000 0000"
+		" 0800 1d00 08000000");
 
-	acknowledge(4);
+	acknowledge(5);
 	assert_int_equal(link_set_up(nl, 5, &e), 0);
 	assert_heard(
-		"20000000 1000 0500 04000000 00000000"
+		"20000000 1000 0500 05000000 00000000"
 		" 00 00 0000 05000000 01000000 01000000");
-	acknowledge(5);
+	acknowledge(6);
 	assert_int_equal(link_set_txqlen(nl, 5, 1000, &e), 0);
 	assert_heard(
-		"28000000 1000 0500 05000000 00000000"
+		"28000000 1000 0500 06000000 00000000"
 		" 00 00 0000 05000000 00000000 00000000"
 		" 0800 0d00 e8030000");
-	acknowledge(6);
+	acknowledge(7);
 	assert_int_equal(link_del(nl, 5, &e), 0);
 	assert_heard(
-		"20000000 1100 0500 06000000 00000000"
+		"20000000 1100 0500 07000000 00000000"
 		" 00 00 0000 05000000 00000000 00000000");
+}
+
+/* Only what may have been made is removed. */
+static void a_pair_is_made_or_not(void **state)
+{
+	static const char removal[] =
+		"2c000000 1100 0500 %02x000000 00000000"
+		" 00 00 0000 00000000 00000000 00000000"
+		" 0a00 0300 766574683000 0000";
+	const struct veth_spec v = { .name = "veth0", .peer = "vethabc", .peer_ns = -1 };
+	struct link l = { .index = -7 };
+	char wanted[200];
+
+	(void)state;
+	/* refused, and something else has the name, or nothing */
+	refuse(1, EEXIST);
+	message(RTM_NEWLINK, 0, 2, &(struct ifinfomsg){ .ifi_index = 6 }, sizeof(struct ifinfomsg));
+	speak();
+	refuse(3, EPERM);
+	refuse(4, ENODEV);
+	assert_int_equal(link_add_veth(nl, &v, &l, &e), -1);
+	assert_int_equal(e.sys, EEXIST);
+	assert_string_equal(e.msg, "create the pair veth0 and vethabc: kernel: File exists");
+	assert_string_not_equal(heard(), "");
+	assert_int_equal(link_add_veth(nl, &v, &l, &e), -1);
+	assert_int_equal(e.sys, EPERM);
+	assert_string_not_equal(heard(), "");
+	assert_string_equal(heard(), "");
+	assert_nothing_left();
+
+	/* made, but not told */
+	refuse(6, ENOBUFS);
+	acknowledge(7);
+	assert_int_equal(link_add_veth(nl, &v, &l, &e), -1);
+	assert_int_equal(e.sys, ENOBUFS);
+	assert_string_not_equal(heard(), "");
+	snprintf(wanted, sizeof(wanted), removal, 7);
+	assert_heard(wanted);
+
+	/* nobody knows */
+	assert_int_equal(link_add_veth(nl, &v, &l, &e), -1);
+	assert_int_equal(e.kind, ERR_TIMEOUT);
+	assert_string_not_equal(heard(), "");
+	snprintf(wanted, sizeof(wanted), removal, 10);
+	assert_heard(wanted);
+	assert_int_equal(l.index, -7);
+
+	/* never sent */
+	shutdown(kernel, SHUT_RDWR);
+	assert_int_equal(link_add_veth(nl, &v, &l, &e), -1);
+	assert_int_equal(e.sys, EPIPE);
 }
 
 static void golden_addresses(void **state)
@@ -1681,6 +1739,7 @@ int main(void)
 		T(macs_are_read_strictly),
 		T(names_are_checked),
 		T(golden_links),
+		T(a_pair_is_made_or_not),
 		T(golden_addresses),
 		T(golden_lists_of_addresses),
 		T(golden_routes),

@@ -46,7 +46,7 @@ static int setup(void **state)
 	(void)state;
 	move_out();
 	OK(nl_open(NETLINK_ROUTE, &nl, &e));
-	OK(link_add_veth(nl, &v, &e));
+	OK(link_add_veth(nl, &v, NULL, &e));
 	OK(link_get(nl, "b0", &b0, &e));
 	OK(link_set_up(nl, b0.index, &e));
 	OK(link_get(nl, "a0", &a0, &e));
