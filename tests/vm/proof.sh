@@ -243,10 +243,11 @@ ENOBUFS send netlink RTM_NEWLINK'
 	CLEANUP=$uncard ok 'ifacer: files, locks, sockets, namespaces fail' inject ifacer one "$work/ifacer" fail ADD \
 		open:EMFILE:4 flock:ENOLCK socket:EMFILE:3
 	ok 'multus: each request fails' inject multus one "$multus_conf" fail ADD send:ENOBUFS
-	harmless 'but those to the agent, which are repeated, and the look for the address by which the node reaches the pod' 'ENOBUFS send POST /v1/ipam/ip
+	harmless 'but those to the agent, which are repeated, the look for the address by which the node reaches the pod, and what files tell as well' 'ENOBUFS send POST /v1/ipam/ip
 ENOBUFS send POST /v1/multus/networks
 ENOBUFS send POST /v1/multus/pod
 ENOBUFS send POST /v1/multus/status
+ENOBUFS send netlink RTM_GETNETCONF
 ENOBUFS send netlink RTM_GETROUTE'
 	ok 'multus: each file fails' inject multus one "$multus_conf" fail ADD open:EMFILE rename:EIO fchmod:EIO write:ENOSPC
 	harmless 'but notes, records, logs, telling the neighbours' 'EIO fchmod
