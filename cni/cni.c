@@ -94,16 +94,35 @@ static bool truthy(const char *text)
 	return false;
 }
 
-/* A path that is no namespace is the handler's business: DEL does not mind, ADD says so. */
-static int check_own_netns(const struct cni_call *c, cni_getenv env, struct cni_failure *f)
+int cni_netns(struct cni_call *c, int *out, struct err *e)
 {
-	AUTO_FD int own = -1;
-	AUTO_FD int its = -1;
-	bool same = false;
+	if (!c->netns_fd) {
+		if (netns_open(c->netns, &c->netns_fd, e) < 0)
+			return -1;
+		netns_reuse(c->netns_fd);
+	}
+	*out = c->netns_fd;
+	return 0;
+}
 
-	if (truthy(env("CNI_NETNS_OVERRIDE")) || !*c->netns || netns_open(c->netns, &its, NULL) < 0)
+/* fd: 0 for one that was never opened. */
+static void close_netns(int fd)
+{
+	if (!fd)
+		return;
+	netns_reuse_end(fd);
+	close(fd);
+}
+
+/* A path that is no namespace is the handler's business: DEL does not mind, ADD says so. */
+static int check_own_netns(struct cni_call *c, cni_getenv env, struct cni_failure *f)
+{
+	bool same = false;
+	int own, its;
+
+	if (truthy(env("CNI_NETNS_OVERRIDE")) || !*c->netns || cni_netns(c, &its, NULL) < 0)
 		return 0;
-	if (netns_open_self(&own, &f->err) < 0 || netns_same(own, its, &same, &f->err) < 0)
+	if (netns_home(&own, &f->err) < 0 || netns_same(own, its, &same, &f->err) < 0)
 		return -1;
 	if (!same)
 		return 0;
@@ -188,7 +207,9 @@ static int call_run(const struct cni_plugin *p, struct cni_call *c, cni_getenv e
 	return 0;
 }
 
-int cni_run(const struct cni_plugin *p, cni_getenv env, int in_fd, struct str *out)
+/* All but close_netns(), of what is in *netns_fd then. */
+static int run(const struct cni_plugin *p, cni_getenv env, int in_fd, struct str *out,
+               int *netns_fd)
 {
 	struct cni_failure f = { .details = STR_INIT };
 	struct cni_call c = {
@@ -215,6 +236,15 @@ int cni_run(const struct cni_plugin *p, cni_getenv env, int in_fd, struct str *o
 	json_free(c.conf);
 	str_release(&c.conf_text);
 	str_release(&f.details);
+	*netns_fd = c.netns_fd;
+	return status;
+}
+
+int cni_run(const struct cni_plugin *p, cni_getenv env, int in_fd, struct str *out)
+{
+	int netns_fd = 0, status = run(p, env, in_fd, out, &netns_fd);
+
+	close_netns(netns_fd);
 	return status;
 }
 
@@ -236,6 +266,8 @@ int cni_call_here(const struct cni_plugin *p, const struct cni_call *from, enum 
 		rc = -1;
 	else
 		rc = call_handler(p, &c, &f, &made);
+	if (c.netns_fd != from->netns_fd) /* else it is lent */
+		close_netns(c.netns_fd);
 	json_free(c.conf);
 	str_release(&c.conf_text);
 	str_release(&f.details);
@@ -288,11 +320,11 @@ static int write_version(void)
 static int run_call(const struct cni_plugin *p)
 {
 	AUTO_STR out = STR_INIT;
-	int status;
+	int status, netns_fd; /* and the sockets: they go with the process */
 
 	occupy_standard_fds();
 	signal(SIGPIPE, SIG_IGN);
-	status = cni_run(p, process_env, STDIN_FILENO, &out);
+	status = run(p, process_env, STDIN_FILENO, &out, &netns_fd);
 	if (fwrite(out.data, 1, out.len, stdout) != out.len)
 		status = 1; /* main() says why */
 	return status;

@@ -51,6 +51,7 @@ struct cni_call {
 	enum cni_version version;
 	const json *prev_result; /* in conf; NULL when absent */
 	struct mono deadline;    /* of the whole call */
+	int netns_fd;            /* of netns, when cni_netns() has opened it; else 0 */
 };
 
 /* A result, version-neutral.  Only what we produce or look at; prevResult is passed on as JSON. */
@@ -127,8 +128,15 @@ int cni_run(const struct cni_plugin *p, cni_getenv env, int in_fd, struct str *o
 int cni_code_of(enum err_kind kind);
 
 /*
+ * The namespace of the call, which is opened and looked at (netns_open) when it is first needed:
+ * borrowed, until the call is over.  A socket of there, or of the node, that somebody has closed is
+ * used again (netns_reuse).
+ */
+int cni_netns(struct cni_call *c, int *out, struct err *e) MUST_USE;
+
+/*
  * A call of a plugin of this binary by another one, without a process: what `from` has of
- * container, namespace, interface, CNI_ARGS, path and deadline, with this command and
+ * container, namespace (also opened), interface, CNI_ARGS, path and deadline, with this command and
  * configuration.  As cni_main, but that the namespace may be our own (the caller's call was looked
  * at).  *result: of an ADD, owned; NULL for a plugin that has none.
  */

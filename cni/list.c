@@ -233,6 +233,7 @@ static struct cni_call call_of(const struct cni_network *n, const struct cni_run
 		.type = "",
 		.version = n->version,
 		.deadline = rt->deadline,
+		.netns_fd = rt->netns_fd,
 	};
 }
 
@@ -496,6 +497,7 @@ static void del_stale(const struct cni_network *n, const struct cni_runtime *rt,
 		n = &own;
 	its.container_id = a->container_id;
 	its.netns = a->netns;
+	its.netns_fd = 0;
 	its.ifname = a->ifname;
 	its.args = a->args;
 	its.capability_args = a->capability_args;

@@ -60,6 +60,7 @@ struct cni_runtime {
 	const struct cni_builtin *builtins;
 	bool skip_missing; /* for DEL, see there */
 	struct mono deadline;
+	int netns_fd; /* of netns, as in struct cni_call; 0: each plugin opens it */
 };
 
 /*

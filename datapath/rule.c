@@ -108,15 +108,13 @@ bool datapath_rule_drop(struct nl *nl, int ns, int family, uint32_t table)
 	const struct rule rule = { .family = family,
 		                   .priority = COORDINATOR_RULE_PRIORITY,
 		                   .table = table };
-	AUTO_FD int own = -1;
 	bool gone;
 
 	/* who was the last to take its routes away sees that for sure */
 	if (!is_empty(nl, family, table))
 		return false;
-	if (ns < 0 && netns_open_self(&own, NULL) < 0)
+	if (ns < 0 && netns_home(&ns, NULL) < 0)
 		return false;
-	ns = ns < 0 ? own : ns;
 	if (!netns_try_lock(ns))
 		return false;
 	gone = is_empty(nl, family, table) && is_alone(nl, &rule) && rule_del(nl, &rule, NULL) == 0;

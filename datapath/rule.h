@@ -25,10 +25,10 @@ int datapath_rule_add_node(struct nl *nl, const struct rule *r, bool *made, stru
 
 /*
  * The family's rule to that table goes when the table is empty.  nl is the node's; ns its
- * namespace, which is locked meanwhile, or -1: the one of this process, opened when it is needed.
- * True when it was taken away.  Best effort: who has the lock is not waited for.  An ADD that has
- * it needs the rule, or takes it away when it fails; another DEL takes it away; and the agent looks
- * again when a record has gone.
+ * namespace, which is locked meanwhile, or -1: netns_home(), for who does not have it locked
+ * already. True when it was taken away.  Best effort: who has the lock is not waited for.  An ADD
+ * that has it needs the rule, or takes it away when it fails; another DEL takes it away; and the
+ * agent looks again when a record has gone.
  */
 bool datapath_rule_drop(struct nl *nl, int ns, int family, uint32_t table);
 

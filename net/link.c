@@ -172,41 +172,51 @@ static int visit_one(const struct nl_msg *m, void *arg, struct err *e)
 	return 0;
 }
 
+static void build_get(struct nl_req *r, int index, const char *name, uint16_t name_attr)
+{
+	struct ifinfomsg *h;
+
+	nl_req_init(r, RTM_GETLINK, 0, sizeof(*h));
+	h = nl_header(r);
+	h->ifi_index = index;
+	if (name)
+		nl_put_str(r, name_attr, name);
+	nl_put_u32(r, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+}
+
+static int told(const struct link *l, struct link *out, struct err *e)
+{
+	if (!l->index)
+		return err_set(e, ERR_PROTO, "the kernel told nothing about the interface");
+	if (out)
+		*out = *l;
+	return 0;
+}
+
 /* One link: by index, or by name, or by alternative name. */
 static int get(struct nl *nl, int index, const char *name, uint16_t name_attr, struct link *out,
                struct err *e)
 {
 	struct link l = { .index = 0 };
-	struct ifinfomsg *h;
 	struct nl_req r;
 
-	nl_req_init(&r, RTM_GETLINK, 0, sizeof(*h));
-	h = nl_header(&r);
-	h->ifi_index = index;
-	if (name)
-		nl_put_str(&r, name_attr, name);
-	nl_put_u32(&r, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
-	if (nl_query(nl, &r, sizeof(*h), visit_one, NULL, &l, e) < 0)
+	build_get(&r, index, name, name_attr);
+	if (nl_query(nl, &r, sizeof(struct ifinfomsg), visit_one, NULL, &l, e) < 0)
 		return -1;
-	if (!l.index)
-		return err_set(e, ERR_PROTO, "the kernel told nothing about the interface");
-	*out = l;
-	return 0;
+	return told(&l, out, e);
 }
 
+/* Kernels that have alternative names (5.5) look among both for either attribute. */
 int link_get(struct nl *nl, const char *name, struct link *out, struct err *e)
 {
+	bool is_long = strlen(name) >= IFNAMSIZ;
 	struct err mine;
 
 	if (!e)
 		e = &mine;
-	if (strlen(name) < IFNAMSIZ && get(nl, 0, name, IFLA_IFNAME, out, e) == 0)
+	if (get(nl, 0, name, is_long ? IFLA_ALT_IFNAME : IFLA_IFNAME, out, e) == 0)
 		return 0;
-	if (strlen(name) < IFNAMSIZ && e->sys != ENODEV)
-		return err_wrap(e, "interface \"%s\"", name);
-	if (get(nl, 0, name, IFLA_ALT_IFNAME, out, e) == 0)
-		return 0;
-	if (e->sys == ENODEV || e->sys == EINVAL || e->sys == ERANGE)
+	if (e->sys == ENODEV || (is_long && (e->sys == EINVAL || e->sys == ERANGE)))
 		return err_set(e, ERR_NOT_FOUND, "there is no interface \"%s\"", name);
 	return err_wrap(e, "interface \"%s\"", name);
 }
@@ -449,9 +459,10 @@ static int add_ipvlan_namesake(struct nl *nl, int ns, struct nl *there, const ch
 	return add_ipvlan_by_detour(nl, ns, there, name, master, mode, flags, mtu, e);
 }
 
-int link_add_ipvlan(struct nl *nl, int ns, struct nl *there, const char *name, int master, int mode,
-                    int flags, uint32_t mtu, struct err *e)
+int link_add_ipvlan(struct nl *nl, int ns, struct nl *there, const char *name,
+                    const struct link *master, int mode, int flags, uint32_t mtu, struct err *e)
 {
+	char pattern[IFNAMSIZ];
 	struct err mine;
 	int rc;
 
@@ -459,17 +470,24 @@ int link_add_ipvlan(struct nl *nl, int ns, struct nl *there, const char *name, i
 		e = &mine;
 	if (link_check_name(name, e) < 0)
 		return -1;
-	rc = add_ipvlan(nl, ns, name, master, mode, flags, mtu, e);
+	/* the master is one of that name: such a kernel would refuse, and by a pattern all will do
+	 */
+	if (ns >= 0 && streq(master->name, name) && pattern_of(name, pattern))
+		rc = err_sys(e, EEXIST, "kernel");
+	else
+		rc = add_ipvlan(nl, ns, name, master->index, mode, flags, mtu, e);
 	if (rc < 0 && e->sys == EEXIST && ns >= 0)
-		rc = add_ipvlan_namesake(nl, ns, there, name, master, mode, flags, mtu, e);
+		rc = add_ipvlan_namesake(nl, ns, there, name, master->index, mode, flags, mtu, e);
 	return rc < 0 ? err_wrap(e, "create ipvlan interface %s", name) : 0;
 }
 
-int link_add_veth(struct nl *nl, const struct veth_spec *v, struct err *e)
+int link_add_veth(struct nl *nl, const struct veth_spec *v, struct link *out, struct err *e)
 {
 	struct ifinfomsg peer = { .ifi_family = AF_UNSPEC }; /* IFF_UP here would be ENOTCONN */
-	struct nl_req r;
+	struct link l = { .index = 0 };
+	struct nl_req r, get;
 	void *info, *data, *nest;
+	bool made;
 
 	if (link_check_name(v->name, e) < 0 || link_check_name(v->peer, e) < 0)
 		return -1;
@@ -492,8 +510,13 @@ int link_add_veth(struct nl *nl, const struct veth_spec *v, struct err *e)
 	nl_nest_end(&r, nest);
 	nl_nest_end(&r, data);
 	nl_nest_end(&r, info);
-	return nl_ack(nl, &r, e) < 0 ? err_wrap(e, "create the pair %s and %s", v->name, v->peer)
-	                             : 0;
+	build_get(&get, 0, v->name, IFLA_IFNAME);
+	if (nl_make(nl, &r, &get, sizeof(peer), visit_one, &l, &made, e) == 0 &&
+	    told(&l, out, e) == 0)
+		return 0;
+	if (made)
+		remove_by_name(nl, v->name);
+	return err_wrap(e, "create the pair %s and %s", v->name, v->peer);
 }
 
 int link_add_vlan(struct nl *nl, const char *name, int parent, uint16_t id, struct err *e)

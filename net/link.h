@@ -71,7 +71,7 @@ int link_peer(struct nl *nl, const struct link *veth, struct nl *peer_nl, int ns
               struct err *e) MUST_USE;
 
 /*
- * An ipvlan slave of master (an index in nl's namespace), created straight in the namespace ns (a
+ * An ipvlan slave of master (in nl's namespace), created straight in the namespace ns (a
  * descriptor; -1: nl's own) that `there` lives in, down.  mode: IPVLAN_MODE_*; flags: IPVLAN_F_* (0
  * is bridge; the kernel keeps one mode and one set of flags per master: the latest slave's); mtu 0:
  * the master's.  EEXIST: the name is taken there.  Nobody else may make one of that name meanwhile.
@@ -80,8 +80,9 @@ int link_peer(struct nl *nl, const struct link *veth, struct nl *peer_nl, int ns
  * the one of link_birth_name(), and renamed, unless it ends in 0.  A process that is killed then
  * leaves it under that.
  */
-int link_add_ipvlan(struct nl *nl, int ns, struct nl *there, const char *name, int master, int mode,
-                    int flags, uint32_t mtu, struct err *e) MUST_USE;
+int link_add_ipvlan(struct nl *nl, int ns, struct nl *there, const char *name,
+                    const struct link *master, int mode, int flags, uint32_t mtu,
+                    struct err *e) MUST_USE;
 void link_birth_name(const char *name, char out[static IFNAMSIZ]);
 
 struct veth_spec {
@@ -90,8 +91,13 @@ struct veth_spec {
 	uint32_t mtu; /* both ends, 0: the kernel's */
 	int peer_ns;  /* descriptor, where the peer is born; -1: nl's own */
 };
-/* The pair, in nl's namespace and peer_ns; both ends down. */
-int link_add_veth(struct nl *nl, const struct veth_spec *v, struct err *e) MUST_USE;
+/*
+ * The pair, in nl's namespace and peer_ns; both ends down.  out (may be NULL): the one here.
+ * EEXIST: one of the names is taken; the caller has seen that it is not the one here, which is
+ * removed by its name when no answer says what was made.
+ */
+int link_add_veth(struct nl *nl, const struct veth_spec *v, struct link *out,
+                  struct err *e) MUST_USE;
 
 /* A VLAN of 802.1Q on parent, down; id 1..4094.  EEXIST: the name is taken, or the id on parent. */
 int link_add_vlan(struct nl *nl, const char *name, int parent, uint16_t id, struct err *e) MUST_USE;

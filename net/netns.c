@@ -85,7 +85,7 @@ int netns_inode(int fd, uint64_t *out, struct err *e)
 static atomic_int kept_home = -1;
 
 /* Of any thread, since all of them are at home whenever they come here. */
-static int find_home(int *out, struct err *e)
+int netns_home(int *out, struct err *e)
 {
 	int fd = atomic_load(&kept_home), other = -1;
 
@@ -101,18 +101,39 @@ static int find_home(int *out, struct err *e)
 	return 0;
 }
 
+/* Whose sockets are kept beside home's; -1: none are. */
+static int reused = -1;
+
 void netns_moved(void)
 {
 	int fd = atomic_exchange(&kept_home, -1);
 
 	if (fd >= 0)
 		close(fd);
+	if (reused >= 0)
+		nl_keep(true);
+}
+
+void netns_reuse(int fd)
+{
+	if (reused >= 0)
+		return;
+	reused = fd;
+	nl_keep(true);
+}
+
+void netns_reuse_end(int fd)
+{
+	if (fd < 0 || fd != reused)
+		return;
+	reused = -1;
+	nl_keep(false);
 }
 
 /* Enters fd's namespace; *home is where to go back to, and stays open. */
 static int enter(int fd, int *home, struct err *e)
 {
-	if (find_home(home, e) < 0)
+	if (netns_home(home, e) < 0)
 		return -1;
 	if (setns(fd, CLONE_NEWNET) < 0)
 		return err_sys(e, errno, "enter the network namespace");
@@ -164,11 +185,14 @@ int netns_visit(int fd, int (*fn)(void *arg, struct err *e), void *arg, struct e
 
 int netns_nl(int fd, int protocol, struct nl **out, struct err *e)
 {
+	enum nl_place place = fd >= 0 && fd == reused ? NL_POD : NL_ELSEWHERE;
 	int home, rc;
 
+	if (nl_take(place, protocol, out))
+		return 0;
 	if (enter(fd, &home, e) < 0)
 		return -1;
-	rc = nl_open(protocol, out, e);
+	rc = nl_open_at(place, protocol, out, e);
 	leave(home);
 	return rc;
 }

@@ -22,6 +22,19 @@ int netns_open_self(int *out, struct err *e) MUST_USE;
  * other thread may be in here. */
 void netns_moved(void);
 
+/* Home's descriptor; borrowed, for as long as the process has not moved.  All of a process have one
+ * lock by it. */
+int netns_home(int *out, struct err *e) MUST_USE;
+
+/*
+ * For a process of one thread, parts of which come to the same two namespaces one after the other:
+ * until netns_reuse_end(fd) a netlink socket of home's, or of the namespace fd's, is not closed by
+ * nl_close() when all that was asked by it was answered, but given to the next who opens one there,
+ * by nl_open() or netns_nl().  fd is borrowed until then; without effect while it is another one.
+ */
+void netns_reuse(int fd);
+void netns_reuse_end(int fd);
+
 /* Is it the same namespace? (device and inode) */
 int netns_same(int a, int b, bool *same, struct err *e) MUST_USE;
 /* Inode of the namespace: with the boot id it names it for ever. */

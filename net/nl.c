@@ -10,6 +10,9 @@
  *
  * A dump is read to its end even when its visitor has stopped: the kernel starts no other one on
  * the same socket before.
+ *
+ * A socket that is closed can be kept for the next who opens one like it.  Whatever is still to
+ * come on it would be the next one's: so only one is kept on which the last request was answered.
  */
 #include <assert.h>
 #include <errno.h>
@@ -36,7 +39,19 @@ struct nl {
 	unsigned int requests;
 	size_t limit;
 	struct held *held; /* NULL: requests are sent */
+	bool waits;        /* an answer may still come */
+	int protocol;
+	enum nl_place place;
+	unsigned int era; /* that it was opened in */
 };
+
+/* Sockets that were closed and are kept.  Another era begins when a place may be another namespace.
+ */
+static struct {
+	bool on;
+	unsigned int era;
+	struct nl *idle[2][2];
+} kept;
 
 /* Requests to be sent at once. */
 struct held {
@@ -55,7 +70,7 @@ struct nl *nl_from_fd(int fd, int silence_ms)
 	return nl;
 }
 
-int nl_open(int protocol, struct nl **out, struct err *e)
+static int open_new(int protocol, struct nl **out, struct err *e)
 {
 	AUTO_FD int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol);
 	int on = 1;
@@ -75,13 +90,67 @@ int nl_open(int protocol, struct nl **out, struct err *e)
 	return 0;
 }
 
+/* Where one like that is kept, when it is. */
+static struct nl **idle(enum nl_place place, int protocol)
+{
+	if (!kept.on || place == NL_ELSEWHERE)
+		return NULL;
+	return &kept.idle[place == NL_POD][protocol == NETLINK_NETFILTER];
+}
+
+bool nl_take(enum nl_place place, int protocol, struct nl **out)
+{
+	struct nl **from = idle(place, protocol);
+
+	if (!from || !*from)
+		return false;
+	*out = take_ptr(from);
+	(*out)->requests = 0;
+	(*out)->limit = 0;
+	return true;
+}
+
+int nl_open_at(enum nl_place place, int protocol, struct nl **out, struct err *e)
+{
+	if (nl_take(place, protocol, out))
+		return 0;
+	if (open_new(protocol, out, e) < 0)
+		return -1;
+	(*out)->protocol = protocol;
+	(*out)->place = place;
+	(*out)->era = kept.era;
+	return 0;
+}
+
+int nl_open(int protocol, struct nl **out, struct err *e)
+{
+	return nl_open_at(NL_HOME, protocol, out, e);
+}
+
 void nl_close(struct nl *nl)
 {
+	struct nl **to;
+
 	if (!nl)
 		return;
-	close(nl->fd);
 	nl_forget(nl);
+	to = nl->waits || nl->era != kept.era ? NULL : idle(nl->place, nl->protocol);
+	if (to && !*to) {
+		*to = nl;
+		return;
+	}
+	close(nl->fd);
 	free(nl);
+}
+
+void nl_keep(bool on)
+{
+	kept.on = false;
+	kept.era++;
+	for (int place = 0; place < 2; place++)
+		for (int bus = 0; bus < 2; bus++)
+			nl_close(take_ptr(&kept.idle[place][bus]));
+	kept.on = on;
 }
 
 void nl_cleanup(struct nl **nl)
@@ -281,11 +350,13 @@ struct conversation {
 	size_t failed;  /* which request, when there was an error */
 	size_t header_len;
 	size_t limit, heard; /* bytes; limit 0: none */
+	bool single; /* the last one is answered by one message: what was asked for, or an error */
 	nl_visit visit;
 	void *arg;
 	bool *refused; /* for each request, when those may be refused; the last one is answered */
+	bool ended;    /* nothing more will come */
 	bool interrupted;
-	bool stopped; /* by the visitor: its error stands, what comes is passed over */
+	bool stopped; /* there is an error, which stands: what comes is passed over */
 };
 
 static int visit_one(struct conversation *c, const struct nlmsghdr *h, struct err *e)
@@ -313,23 +384,36 @@ static int take(struct conversation *c, const struct nlmsghdr *h, struct err *e)
 		c->interrupted = true;
 	if (h->nlmsg_type == NLMSG_ERROR && c->refused) {
 		c->refused[at] = read_error(h, NULL) < 0;
-		return at == c->count - 1;
+		c->ended = at == c->count - 1;
+		return c->ended;
 	}
 	if (h->nlmsg_type == NLMSG_ERROR) {
 		if (read_error(h, e) < 0) {
-			c->failed = at;
-			return -1;
+			if (!c->stopped)
+				c->failed = at;
+			c->ended = at == c->count - 1;
+			if (!c->single || c->ended)
+				return -1;
+			c->stopped = true; /* the answer to the last one is still to come */
+			return 0;
 		}
-		return --c->acks == 0;
+		c->acks--;
+		c->ended = !c->acks && at == c->count - 1;
+		return !c->acks;
 	}
-	if (h->nlmsg_type == NLMSG_DONE)
+	if (h->nlmsg_type == NLMSG_DONE) {
+		c->ended = true;
 		return read_done(h, e) < 0 ? -1 : 1;
+	}
 	c->heard += h->nlmsg_len;
 	if (c->limit && c->heard > c->limit)
 		return err_set(e, ERR_PROTO, "netlink: an answer of more than %zu bytes", c->limit);
-	if (h->nlmsg_type >= NLMSG_MIN_TYPE && c->visit && !c->stopped)
+	if (h->nlmsg_type < NLMSG_MIN_TYPE)
+		return 0;
+	if (c->visit && !c->stopped)
 		c->stopped = visit_one(c, h, e) < 0;
-	return 0;
+	c->ended = c->single && !(h->nlmsg_flags & NLM_F_MULTI);
+	return c->ended;
 }
 
 /* One datagram of the kernel's. */
@@ -382,6 +466,7 @@ static int converse(struct nl *nl, struct conversation *c, struct err *e)
 		for (h = (const struct nlmsghdr *)buf; is_whole(h, left);
 		     h = mnl_nlmsg_next(h, &left)) {
 			rc = take(c, h, c->stopped ? NULL : e);
+			nl->waits = !c->ended;
 			if (rc)
 				return rc < 0 || c->stopped ? -1 : 0;
 		}
@@ -399,6 +484,7 @@ static int send_all(struct nl *nl, struct iovec *parts, size_t count, struct err
 	                       : sendmsg(nl->fd, &m, 0);
 
 	nl->requests++;
+	nl->waits = true;
 	return n < 0 ? err_sys(e, errno, "netlink: send") : 0;
 }
 
@@ -480,12 +566,13 @@ int nl_query(struct nl *nl, struct nl_req *r, size_t header_len, nl_visit visit,
              void (*restart)(void *arg), void *arg, struct err *e)
 {
 	struct conversation c = {
-		.header_len = header_len, .visit = visit, .arg = arg, .limit = nl->limit
+		.header_len = header_len,
+		.visit = visit,
+		.arg = arg,
+		.limit = nl->limit,
+		.single = (r->h->nlmsg_flags & NLM_F_DUMP) != NLM_F_DUMP,
 	};
 
-	/* a single answer is followed by an acknowledgement, so that its end is told */
-	if ((r->h->nlmsg_flags & NLM_F_DUMP) != NLM_F_DUMP)
-		r->h->nlmsg_flags |= NLM_F_ACK;
 	for (int i = 0; i < DUMP_TRIES; i++) {
 		if (i && restart)
 			restart(arg);
@@ -498,6 +585,37 @@ int nl_query(struct nl *nl, struct nl_req *r, size_t header_len, nl_visit visit,
 	}
 	return err_set(e, ERR_PROTO, "netlink: a list changed each of the %d times it was read",
 	               DUMP_TRIES);
+}
+
+int nl_make(struct nl *nl, struct nl_req *make, struct nl_req *get, size_t header_len,
+            nl_visit visit, void *arg, bool *made, struct err *e)
+{
+	struct conversation c = {
+		.seq = nl->seq + 1,
+		.count = 2,
+		.failed = 2,
+		.header_len = header_len,
+		.visit = visit,
+		.arg = arg,
+		.limit = nl->limit,
+		.single = true,
+	};
+	size_t len = make->h->nlmsg_len;
+	struct iovec whole = { .iov_base = make->buf, .iov_len = len + get->h->nlmsg_len };
+	int rc;
+
+	*made = false;
+	if (make->overflow || get->overflow || whole.iov_len > sizeof(make->buf))
+		return err_set(e, ERR_PROTO, "netlink: a request of more than %d bytes",
+		               NL_REQ_MAX);
+	make->h->nlmsg_seq = ++nl->seq;
+	get->h->nlmsg_seq = ++nl->seq;
+	memcpy(make->buf + len, get->h, get->h->nlmsg_len);
+	if (send_all(nl, &whole, 1, e) < 0)
+		return -1;
+	rc = converse(nl, &c, e);
+	*made = c.failed != 0;
+	return rc;
 }
 
 int nl_batch(struct nl *nl, struct nl_req *reqs, size_t count, size_t *failed, struct err *e)

@@ -25,6 +25,19 @@ struct nl;
  * kernel.
  */
 int nl_open(int protocol, struct nl **out, struct err *e) MUST_USE;
+
+/*
+ * For netns.c, see netns_reuse() there: sockets of two places are kept when they are closed, and
+ * taken by the next who opens one of there.
+ */
+enum nl_place { NL_ELSEWHERE, NL_HOME, NL_POD };
+/* Gives up what is kept; on: from now on sockets that are opened are kept. */
+void nl_keep(bool on);
+/* False: none of that place and protocol is kept. */
+bool nl_take(enum nl_place place, int protocol, struct nl **out);
+/* nl_open(), of a place that the calling thread is in. */
+int nl_open_at(enum nl_place place, int protocol, struct nl **out, struct err *e) MUST_USE;
+
 /*
  * Speaks netlink over fd (taken), a socket that keeps messages apart: unit tests put a kernel of
  * their own behind it.  silence_ms: how long to wait for each message, more than 0.
@@ -91,12 +104,21 @@ typedef int (*nl_visit)(const struct nl_msg *m, void *arg, struct err *e);
 
 /*
  * Sends a request and calls visit for each message of the reply (one for a plain get, many with
- * NLM_F_DUMP); visit returns -1 with e set to stop, and is not called again.  A dump that changed
- * while it was read is started again; `restart` (may be NULL) is called before, so that visit's
- * collection can be emptied.
+ * NLM_F_DUMP); visit returns -1 with e set to stop, and is not called again.  A plain get, to which
+ * the kernel answers with the one message or an error, asks for no acknowledgement.  A dump that
+ * changed while it was read is started again; `restart` (may be NULL) is called before, so that
+ * visit's collection can be emptied.
  */
 int nl_query(struct nl *nl, struct nl_req *r, size_t header_len, nl_visit visit,
              void (*restart)(void *arg), void *arg, struct err *e) MUST_USE;
+
+/*
+ * A request that makes something, and a plain get of that, in one send: the kernel goes through
+ * them in order, also when it refuses the first.  *made is false when that is known, and visit is
+ * not called then.
+ */
+int nl_make(struct nl *nl, struct nl_req *make, struct nl_req *get, size_t header_len,
+            nl_visit visit, void *arg, bool *made, struct err *e) MUST_USE;
 
 /*
  * From here on nl_ack() keeps requests instead of sending them, and says 0.  nl_flush() sends all

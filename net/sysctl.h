@@ -19,7 +19,7 @@ struct sysctl {
 	/* what came of it */
 	bool missing;
 	bool written;   /* it had another value, or nobody looked */
-	struct str was; /* STR_INIT before, unless blind; to be released */
+	struct str was; /* STR_INIT before, unless blind, which leaves it; to be released */
 };
 
 /*

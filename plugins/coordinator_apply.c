@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "datapath/rule.h"
+#include "net/netconf.h"
 #include "net/netns.h"
 #include "net/nft.h"
 #include "plugins/coordinator_work.h"
@@ -18,17 +19,20 @@ struct values {
 	size_t n;
 };
 
-static void add_value(struct values *l, const char *family, const char *name, const char *key,
-                      const char *value)
+static struct sysctl *add_value(struct values *l, const char *family, const char *name,
+                                const char *key, const char *value)
 {
+	struct sysctl *v = &l->v[l->n];
+
 	l->keys[l->n] = xasprintf("%s/conf/%s/%s", family, name, key);
-	l->v[l->n] = (struct sysctl){ .key = l->keys[l->n], .value = value, .was = STR_INIT };
+	*v = (struct sysctl){ .key = l->keys[l->n], .value = value, .was = STR_INIT };
 	l->n++;
+	return v;
 }
 
 static int set_values(struct work *w, struct values *l, struct err *e)
 {
-	int rc = step_sysctls(&w->steps, w->pod_ns, l->v, l->n, e);
+	int rc = l->n ? step_sysctls(&w->steps, w->pod_ns, l->v, l->n, e) : 0;
 
 	for (size_t i = 0; i < l->n; i++)
 		free(l->keys[i]);
@@ -77,12 +81,28 @@ static int set_mac(struct work *w, struct err *e)
 static int set_up_values(struct work *w, struct err *e)
 {
 	const char *const names[] = { "all", "default", w->nic.name, w->link.name };
+	struct netconf is[] = {
+		{ NETCONF_ALL, -1 },
+		{ NETCONF_DEFAULT, -1 },
+		{ w->nic.index, -1 },
+		{ w->link.index, -1 },
+	};
 	const char filter[] = { (char)('0' + w->conf.rp_filter), '\0' };
 	struct values l = { .n = 0 };
 
-	for (size_t i = 0; i < ARRAY_LEN(names) && w->conf.rp_filter >= 0; i++)
-		if (*names[i])
-			add_value(&l, "ipv4", names[i], "rp_filter", filter);
+	/* what cannot be told so is looked up in its file */
+	if (w->conf.rp_filter >= 0)
+		IGNORE(netconf_read(w->pod, is, ARRAY_LEN(is), NULL));
+	for (size_t i = 0; i < ARRAY_LEN(names) && w->conf.rp_filter >= 0; i++) {
+		struct sysctl *v;
+
+		if (!*names[i] || is[i].rp_filter == w->conf.rp_filter)
+			continue;
+		v = add_value(&l, "ipv4", names[i], "rp_filter", filter);
+		v->blind = is[i].rp_filter >= 0;
+		if (v->blind)
+			str_addf(&v->was, "%d", is[i].rp_filter);
+	}
 	for (size_t i = 1; i < ARRAY_LEN(names) && work_has_family(w, 6); i++)
 		if (*names[i])
 			add_value(&l, "ipv6", names[i], "disable_ipv6", "0");
@@ -134,11 +154,9 @@ static int make_pair(struct work *w, struct err *e)
 	/* given, not left to udev: the neighbours depend on them */
 	if (mac_random(&spec.mac, e) < 0 || mac_random(&spec.peer_mac, e) < 0)
 		return -1;
-	if (link_add_veth(w->pod, &spec, e) < 0)
+	if (link_add_veth(w->pod, &spec, &w->link, e) < 0)
 		return e->sys == EEXIST ? name_taken(w, name, e) : -1;
 	step_made_link(&w->steps, w->pod, COORDINATOR_VETH);
-	if (link_get(w->pod, COORDINATOR_VETH, &w->link, e) < 0)
-		return err_wrap(e, "in the pod");
 	/* the one end tells where the other is, and what else it has was given */
 	w->peer = (struct link){ .index = w->link.parent, .mac = spec.peer_mac, .has_mac = true };
 	memcpy(w->peer.name, name, sizeof(name));

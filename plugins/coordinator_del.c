@@ -19,12 +19,12 @@
 
 /* What a DEL works with; all of it may be missing. */
 struct del {
-	const struct cni_call *call;
+	struct cni_call *call;
 	struct datapath_record record;
 	bool recorded;
 	struct nl *host, *pod; /* pod: NULL when its namespace is gone, or another */
-	int pod_ns;
-	struct ip *ips; /* of the interface */
+	int pod_ns;            /* borrowed */
+	struct ip *ips;        /* of the interface */
 	size_t n_ips, cap_ips;
 	size_t n_held; /* requests that pod has gathered */
 };
@@ -34,7 +34,6 @@ static void del_release(struct del *d)
 	datapath_record_release(&d->record);
 	nl_close(d->host);
 	nl_close(d->pod);
-	mem_cleanup_fd(&d->pod_ns);
 	free(d->ips);
 }
 
@@ -122,8 +121,7 @@ static void open_pod(struct del *d)
 {
 	uint64_t inode;
 
-	if (netns_open(d->call->netns, &d->pod_ns, NULL) < 0 ||
-	    netns_inode(d->pod_ns, &inode, NULL) < 0 ||
+	if (cni_netns(d->call, &d->pod_ns, NULL) < 0 || netns_inode(d->pod_ns, &inode, NULL) < 0 ||
 	    (d->recorded && d->record.netns_inode && d->record.netns_inode != inode))
 		return;
 	if (netns_nl(d->pod_ns, NETLINK_ROUTE, &d->pod, NULL) == 0)
@@ -164,7 +162,7 @@ static void find_ips(struct del *d)
 static int find_way(struct del *d, int *index, struct err *e)
 {
 	const char *name = coordinator_default_nic(d->call->conf);
-	AUTO_FD int host_ns = -1;
+	int host_ns;
 	struct link l, eth0;
 	struct err mine;
 	char boot[64];
@@ -186,8 +184,7 @@ static int find_way(struct del *d, int *index, struct err *e)
 	}
 	if (find_host_end(d->host, d->call, index, e) < 0 || *index)
 		return *index ? 0 : -1;
-	if (d->pod && link_get(d->pod, name, &eth0, NULL) == 0 &&
-	    netns_open_self(&host_ns, NULL) == 0 &&
+	if (d->pod && link_get(d->pod, name, &eth0, NULL) == 0 && netns_home(&host_ns, NULL) == 0 &&
 	    link_peer(d->pod, &eth0, d->host, host_ns, &l, NULL) == 0)
 		*index = l.index;
 	return 0;

@@ -21,8 +21,6 @@ void work_release(struct work *w)
 	tune_moves_release(&w->moves);
 	nl_close(w->pod);
 	nl_close(w->host);
-	mem_cleanup_fd(&w->pod_ns);
-	mem_cleanup_fd(&w->host_ns);
 	free(w->pod_links);
 	free(w->pod_addrs);
 	free(w->host_addrs);
@@ -64,14 +62,14 @@ void work_boot_id(char out[64])
 
 int work_open(struct work *w, struct err *e)
 {
-	if (netns_open(w->call->netns, &w->pod_ns, e) < 0) {
+	if (cni_netns(w->call, &w->pod_ns, e) < 0) {
 		*w->code = CNI_E_NETNS;
 		return -1;
 	}
 	/* a record of another boot tells of nothing that there is; without an id, none is believed
 	 */
 	work_boot_id(w->boot_id);
-	if (netns_inode(w->pod_ns, &w->netns_inode, e) < 0 || netns_open_self(&w->host_ns, e) < 0 ||
+	if (netns_inode(w->pod_ns, &w->netns_inode, e) < 0 || netns_home(&w->host_ns, e) < 0 ||
 	    nl_open(NETLINK_ROUTE, &w->host, e) < 0 ||
 	    netns_nl(w->pod_ns, NETLINK_ROUTE, &w->pod, e) < 0)
 		return -1;

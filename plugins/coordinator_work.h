@@ -24,7 +24,7 @@ struct work {
 	const char *state_dir; /* borrowed */
 	char boot_id[64];
 	uint64_t netns_inode;
-	int pod_ns, host_ns;
+	int pod_ns, host_ns; /* borrowed */
 	struct nl *pod, *host;
 	struct link *pod_links;
 	struct addr *pod_addrs, *host_addrs; /* of the node: the pod's families */

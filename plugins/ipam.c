@@ -368,8 +368,8 @@ int ipam_add(struct cni_call *c, struct detections *wanted, json **result, int *
 	AUTO_CNI_RESULT r = { .dns = NULL };
 	AUTO_DETECTIONS own = { NULL, 0 };
 	AUTO_STR unknown = STR_INIT;
-	AUTO_FD int netns = -1;
 	struct options o;
+	int netns;
 
 	if (read_options(c, &o, &mine) < 0)
 		return err_copy(e, &mine);
@@ -377,7 +377,7 @@ int ipam_add(struct cni_call *c, struct detections *wanted, json **result, int *
 	if (unknown.len)
 		log_warn("configuration: ipam: unknown keys are ignored: %s", unknown.data);
 	/* an address for a pod without a network would be held for nothing */
-	if (netns_open(c->netns, &netns, &mine) < 0) {
+	if (cni_netns(c, &netns, &mine) < 0) {
 		*code = CNI_E_NETNS;
 		return err_copy(e, &mine);
 	}

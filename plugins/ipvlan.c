@@ -34,7 +34,7 @@ struct work {
 	struct cni_call *call;
 	struct ipvlan_conf conf;
 	int *code;
-	int pod_ns;
+	int pod_ns; /* borrowed */
 	struct nl *pod, *host;
 	struct link master, link;
 	struct detections wanted; /* by the agent, before its addresses are used */
@@ -47,7 +47,6 @@ static void work_release(struct work *w)
 	nl_close(w->host);
 	detections_release(&w->wanted);
 	json_free(w->conflicts);
-	mem_cleanup_fd(&w->pod_ns);
 }
 
 #define AUTO_WORK __attribute__((cleanup(work_release))) struct work
@@ -90,7 +89,7 @@ static void read_leniently(struct work *w)
 
 static int open_namespaces(struct work *w, struct err *e)
 {
-	if (netns_open(w->call->netns, &w->pod_ns, e) < 0) {
+	if (cni_netns(w->call, &w->pod_ns, e) < 0) {
 		*w->code = CNI_E_NETNS;
 		return -1;
 	}
@@ -203,7 +202,7 @@ static int make_link(struct work *w, struct err *e)
 		e = &mine;
 	*w->code = 0;
 	if (link_add_ipvlan(w->conf.link_in_container ? w->pod : w->host, w->pod_ns, w->pod, name,
-	                    w->master.index, w->conf.mode, w->conf.flags, w->conf.mtu, e) < 0) {
+	                    &w->master, w->conf.mode, w->conf.flags, w->conf.mtu, e) < 0) {
 		if (e->sys == EEXIST)
 			return err_set(e, ERR_EXISTS, "interface %s is already in the pod (%s)",
 			               name, w->call->netns);
@@ -248,13 +247,17 @@ static int make_as_noted(struct work *w, int ns, struct err *e)
 
 static int create(struct work *w, struct err *e)
 {
-	AUTO_FD int ns = -1;
+	int ns, rc;
 
 	if (ipvlan_check_mtu(&w->conf, &w->master, e) < 0)
 		return -1;
 	if (w->conf.link_in_container)
 		return check_port_in_pod(w, e) < 0 ? -1 : make_link(w, e);
-	return netns_open_self(&ns, e) < 0 ? -1 : make_as_noted(w, ns, e);
+	if (netns_home(&ns, e) < 0)
+		return -1;
+	rc = make_as_noted(w, ns, e);
+	netns_unlock(ns);
+	return rc;
 }
 
 /* Calls the IPAM plugin, in this process if it is ours. */
@@ -412,19 +415,48 @@ static void announce_at_up(struct work *w)
 	IGNORE(sysctl_all(w->pod_ns, v, ARRAY_LEN(v), NULL));
 }
 
-static int add_routes(struct work *w, const struct cni_result *r, struct err *e)
+static int add_route(struct work *w, const struct cni_result *r, size_t i, struct err *e)
 {
+	struct route t = ipvlan_route(r, &r->routes[i], w->link.index);
 	struct err mine;
 
 	if (!e)
 		e = &mine;
-	for (size_t i = 0; i < r->n_routes; i++) {
-		struct route t = ipvlan_route(r, &r->routes[i], w->link.index);
+	/* the connected route and a route named twice are there already */
+	if (route_add(w->pod, &t, ROUTE_PREPEND, e) < 0 && e->sys != EEXIST)
+		return err_wrap(e, "%s", w->link.name);
+	return 0;
+}
 
-		/* the connected route and a route named twice are there already */
-		if (route_add(w->pod, &t, ROUTE_PREPEND, e) < 0 && e->sys != EEXIST)
-			return err_wrap(e, "%s", w->link.name);
+/* Each by its number: the addresses, the interface up, the routes. */
+static int change(struct work *w, const struct cni_result *r, size_t i, struct err *e)
+{
+	if (i < r->n_ips)
+		return add_address(w, r->ips[i].address, e);
+	if (i > r->n_ips)
+		return add_route(w, r, i - r->n_ips - 1, e);
+	return link_set_up(w->pod, w->link.index, e) < 0 ? err_wrap(e, "%s", w->link.name) : 0;
+}
+
+/* All in one send; what was refused once more by itself, for the words and in its turn. */
+static int change_all(struct work *w, const struct cni_result *r, struct err *e)
+{
+	size_t n = r->n_ips + 1 + r->n_routes;
+	bool failed[NL_GATHER_MAX];
+	bool at_once = n <= NL_GATHER_MAX;
+
+	if (at_once) {
+		nl_gather(w->pod);
+		for (size_t i = 0; i < n; i++)
+			if (change(w, r, i, e) < 0)
+				return -1;
+		if (nl_flush(w->pod, failed, n, e) < 0)
+			return err_wrap(e, "%s: add address %s", w->link.name,
+			                cidr_str(r->ips[0].address).s);
 	}
+	for (size_t i = 0; i < n; i++)
+		if ((!at_once || failed[i]) && change(w, r, i, e) < 0)
+			return -1;
 	return 0;
 }
 
@@ -439,12 +471,7 @@ static int configure(struct work *w, const struct cni_result *r, struct err *e)
 		ipv6 = ipv6 || r->ips[i].address.ip.family == 6;
 	if (ipv6 && allow_ipv6(w, e) < 0)
 		return -1;
-	for (size_t i = 0; i < r->n_ips; i++)
-		if (add_address(w, r->ips[i].address, e) < 0)
-			return -1;
-	if (link_set_up(w->pod, w->link.index, e) < 0)
-		return err_wrap(e, "%s", w->link.name);
-	return add_routes(w, r, e);
+	return change_all(w, r, e);
 }
 
 static int add(struct cni_call *c, json **result, int *code, struct err *e)
@@ -508,7 +535,7 @@ static int remove_link(struct work *w, struct err *e)
 
 	if (!e)
 		e = &mine;
-	if (netns_open(w->call->netns, &w->pod_ns, e) < 0)
+	if (cni_netns(w->call, &w->pod_ns, e) < 0)
 		/* what is left of a namespace file when it is unmounted is no namespace */
 		return e->kind == ERR_NOT_FOUND || e->kind == ERR_CONFIG ? 0 : -1;
 	if (netns_nl(w->pod_ns, NETLINK_ROUTE, &w->pod, e) < 0)

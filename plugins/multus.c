@@ -95,11 +95,19 @@ static int save_delegates(struct multus_work *w, struct err *e)
 	return 0;
 }
 
+/* The socket is left to the plugins in between. */
+static int reach_pod(struct multus_work *w, struct err *e)
+{
+	return w->nl ? 0 : netns_nl(w->pod_ns, NETLINK_ROUTE, &w->nl, e);
+}
+
 static int check_free(struct multus_work *w, const struct multus_delegate *d, struct err *e)
 {
 	struct link l;
 	struct err mine;
 
+	if (reach_pod(w, e) < 0)
+		return -1;
 	if (link_get(w->nl, d->ifname, &l, &mine) == 0)
 		return err_set(e, ERR_EXISTS, "interface %s is already in the pod (%s)", d->ifname,
 		               w->call->netns);
@@ -166,7 +174,7 @@ static int set_default_routes(struct multus_work *w, struct multus_delegate *d, 
 
 		if (!d->filter[f] && !wanted)
 			continue;
-		if (!changed && link_get(w->nl, d->ifname, &l, e) < 0)
+		if (!changed && (reach_pod(w, e) < 0 || link_get(w->nl, d->ifname, &l, e) < 0))
 			return -1;
 		changed = true;
 		if (set_default(w, f == MULTUS_V4 ? 4 : 6, l.index, wanted ? &gateway : NULL, e) <
@@ -207,8 +215,10 @@ static int add_one(struct multus_work *w, size_t place, struct err *e)
 {
 	struct multus_delegate *d = &w->delegates.v[place];
 	AUTO_MULTUS_RUN run = multus_run_of(w, d);
-	int rc = cni_network_add(&d->network, &run.rt, &d->result, w->code, e);
+	int rc;
 
+	nl_close(take_ptr(&w->nl));
+	rc = cni_network_add(&d->network, &run.rt, &d->result, w->code, e);
 	multus_reopen_log(w);
 	if (rc < 0 || (!is_tuned_later(w, place) && set_default_routes(w, d, e) < 0))
 		return -1;
@@ -271,11 +281,11 @@ static int add_all(struct multus_work *w, struct err *e)
 
 static int open_pod(struct multus_work *w, struct err *e)
 {
-	if (netns_open(w->call->netns, &w->pod_ns, e) < 0) {
+	if (cni_netns(w->call, &w->pod_ns, e) < 0) {
 		*w->code = CNI_E_NETNS;
 		return -1;
 	}
-	return netns_nl(w->pod_ns, NETLINK_ROUTE, &w->nl, e);
+	return reach_pod(w, e);
 }
 
 static int add(struct cni_call *c, json **result, int *code, struct err *e)

@@ -231,6 +231,8 @@ int multus_del(struct cni_call *c, int *code, struct err *e)
 	struct cni_first f = { .rc = 0 };
 
 	multus_read_leniently(&w);
+	/* for all of them; when it is gone, that is no matter */
+	IGNORE(*c->netns && cni_netns(c, &w.pod_ns, NULL) < 0);
 	del_container(&w, &f);
 	if (f.rc == 0)
 		return 0;

@@ -37,7 +37,6 @@ void multus_work_release(struct multus_work *w)
 	free(w->scratch);
 	free(w->lack);
 	nl_close(w->nl);
-	mem_cleanup_fd(&w->pod_ns);
 	json_free(w->result);
 	str_release(&w->status);
 }
@@ -134,6 +133,7 @@ struct cni_runtime multus_runtime(const struct multus_work *w)
 		.builtins = builtins,
 		.skip_missing = w->skip_missing,
 		.deadline = w->deadline,
+		.netns_fd = w->netns == w->call->netns ? w->call->netns_fd : 0,
 	};
 }
 

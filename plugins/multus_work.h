@@ -32,8 +32,8 @@ struct multus_work {
 	bool by_kept;         /* what is kept of attachments knows better than the delegates */
 	/* plugins were missing at an earlier DEL; are at this one; and hold it up no longer */
 	bool was_lacking, is_lacking, skip_missing;
-	int pod_ns;
-	struct nl *nl; /* of the pod */
+	int pod_ns;    /* borrowed */
+	struct nl *nl; /* of the pod; NULL: not open */
 	bool again;    /* an ADD that was never undone has left the file */
 	json *result;  /* the master's */
 	struct str status;

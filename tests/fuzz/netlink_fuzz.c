@@ -183,7 +183,8 @@ static int change(struct nl *nl, uint8_t argument, struct err *e)
 	case 9:
 		return neigh_del(nl, 3, a.ip, e);
 	case 10:
-		return link_add_ipvlan(nl, -1, NULL, "eth0", 2, 0, 0, 1500, e);
+		return link_add_ipvlan(nl, -1, NULL, "eth0", &(struct link){ .index = 2 }, 0, 0,
+		                       1500, e);
 	default:
 		return nft_reply_mark(nl, "spiderbox", "eth0", 1, e);
 	}

@@ -5,6 +5,7 @@
  * cni_test.c - one call after the other through cni_run(): what comes in, what must come out, and
  * in which order the checks speak up; then results of every version, there and back.
  */
+#include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -612,6 +613,70 @@ static void own_netns(void **state)
 	assert_int_equal(calls, 1);
 }
 
+/* Namespaces as a plugin, and one that it calls, opened them. */
+static int outer_fd, inner_fd;
+
+static int inner_status(struct cni_call *c, int *code, struct err *e)
+{
+	(void)code;
+	return cni_netns(c, &inner_fd, e);
+}
+
+static int outer_check(struct cni_call *c, int *code, struct err *e)
+{
+	static const struct cni_plugin inner = { .about = "", .status = inner_status };
+	int again;
+
+	if (cni_netns(c, &outer_fd, e) < 0 || cni_netns(c, &again, e) < 0)
+		return -1;
+	assert_int_equal(outer_fd, again);
+	assert_true(outer_fd > 0);
+	if (cni_call_here(&inner, c, CNI_STATUS, c->conf_text.data, c->conf_text.len, NULL, code,
+	                  e) < 0)
+		return -1;
+	assert_int_equal(inner_fd, outer_fd);
+	assert_true(fcntl(outer_fd, F_GETFD) >= 0);
+	/* of another container */
+	c->netns_fd = 0;
+	if (cni_call_here(&inner, c, CNI_STATUS, c->conf_text.data, c->conf_text.len, NULL, code,
+	                  e) < 0)
+		return -1;
+	c->netns_fd = outer_fd;
+	assert_true(inner_fd > 0 && inner_fd != outer_fd);
+	assert_int_equal(fcntl(inner_fd, F_GETFD), -1);
+	assert_true(fcntl(outer_fd, F_GETFD) >= 0);
+	return 0;
+}
+
+static void a_namespace_is_opened_once(void **state)
+{
+	static const struct cni_plugin outer = { .about = "", .check = outer_check };
+	static const char *const here[] = { OWN("CHECK"), NULL };
+	static const char *const nowhere[] = { "CNI_COMMAND=CHECK",  "CNI_CONTAINERID=c",
+		                               "CNI_NETNS=/nowhere", "CNI_IFNAME=eth0",
+		                               "CNI_PATH=/p",        NULL };
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		AUTO_STR out = STR_INIT;
+		int fds[2];
+
+		assert_int_equal(pipe(fds), 0);
+		assert_true(write(fds[1], CONF("1.1.0"), strlen(CONF("1.1.0"))) > 0);
+		close(fds[1]);
+		environment = i ? nowhere : here;
+		assert_int_equal(cni_run(&outer, get_env, fds[0], &out), i);
+		close(fds[0]);
+		if (i)
+			check_error(0, out.data, 999,
+			            "open network namespace \"/nowhere\": No such file or "
+			            "directory",
+			            NULL);
+		else
+			assert_int_equal(fcntl(outer_fd, F_GETFD), -1);
+	}
+}
+
 static void plugin_without_handlers(void **state)
 {
 	static const struct cni_plugin empty = { .about = "" };
@@ -801,6 +866,7 @@ int main(void)
 		cmocka_unit_test(handler_errors),
 		cmocka_unit_test(codes_of_kinds),
 		cmocka_unit_test(own_netns),
+		cmocka_unit_test(a_namespace_is_opened_once),
 		cmocka_unit_test(plugin_without_handlers),
 		cmocka_unit_test(results_of_every_version),
 		cmocka_unit_test(routes_have_more_from_1_1_on),

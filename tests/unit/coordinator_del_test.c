@@ -94,7 +94,7 @@ static struct link add_pod(const char *container_id, const char *address, uint32
 	coordinator_host_veth(container_id, name);
 	OK(mac_random(&v.mac, &e));
 	OK(mac_random(&v.peer_mac, &e));
-	OK(link_add_veth(node, &v, &e));
+	OK(link_add_veth(node, &v, NULL, &e));
 	OK(link_get(node, name, &l, &e));
 	OK(link_set_up(node, l.index, &e));
 	OK(route_add(node,

@@ -89,7 +89,7 @@ static int setup(void **state)
 	OK(netns_nl(pod_ns, NETLINK_ROUTE, &pod, &e));
 	OK(netns_nl(peer_ns, NETLINK_ROUTE, &peer, &e));
 	v.peer_ns = peer_ns;
-	OK(link_add_veth(pod, &v, &e));
+	OK(link_add_veth(pod, &v, NULL, &e));
 	OK(link_get(pod, "eth0", &inside, &e));
 	OK(link_get(peer, "peer", &outside, &e));
 	OK(link_set_up(peer, outside.index, &e));

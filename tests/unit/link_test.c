@@ -101,7 +101,8 @@ static uint16_t heard(int kernel, char name[IFNAMSIZ])
 
 static int add(const char *name)
 {
-	return link_add_ipvlan(node, 77, pod, name, 3, IPVLAN_MODE_L2, 0, 0, &e);
+	return link_add_ipvlan(node, 77, pod, name, &(struct link){ .index = 3 }, IPVLAN_MODE_L2, 0,
+	                       0, &e);
 }
 
 static void assert_asked(int kernel, uint16_t type, const char *want)
@@ -157,6 +158,45 @@ static void a_first_one_is_made_by_its_pattern(void **state)
 	answer(node_kernel, 4, EBUSY);
 	assert_int_equal(add("eth0"), -1);
 	assert_int_equal(e.sys, EBUSY);
+}
+
+/* The master's: such a kernel would refuse it, so that it is not tried. */
+static void a_masters_name_is_not_tried(void **state)
+{
+	struct link master = { .index = 3, .name = "eth0" };
+
+	(void)state;
+	answer(pod_kernel, 1, ENODEV);
+	answer(node_kernel, 1, 0);
+	assert_int_equal(link_add_ipvlan(node, 77, pod, "eth0", &master, IPVLAN_MODE_L2, 0, 0, &e),
+	                 0);
+	assert_asked(pod_kernel, RTM_GETLINK, "eth0");
+	assert_asked(node_kernel, RTM_NEWLINK, "eth%d");
+	assert_silent(node_kernel);
+	assert_silent(pod_kernel);
+
+	tell_link(pod_kernel, 2, 9);
+	assert_int_equal(link_add_ipvlan(node, 77, pod, "eth0", &master, IPVLAN_MODE_L2, 0, 0, &e),
+	                 -1);
+	assert_int_equal(e.sys, EEXIST);
+	assert_string_equal(e.msg, "create ipvlan interface eth0: kernel: File exists");
+	assert_asked(pod_kernel, RTM_GETLINK, "eth0");
+	assert_silent(node_kernel);
+
+	/* where there is no pattern, newer kernels need no detour */
+	strcpy(master.name, "net1");
+	answer(node_kernel, 2, 0);
+	assert_int_equal(link_add_ipvlan(node, 77, pod, "net1", &master, IPVLAN_MODE_L2, 0, 0, &e),
+	                 0);
+	assert_asked(node_kernel, RTM_NEWLINK, "net1");
+	/* nor is it compared with anything in the same namespace */
+	strcpy(master.name, "eth0");
+	answer(node_kernel, 3, EEXIST);
+	assert_int_equal(link_add_ipvlan(node, -1, NULL, "eth0", &master, IPVLAN_MODE_L2, 0, 0, &e),
+	                 -1);
+	assert_int_equal(e.sys, EEXIST);
+	assert_asked(node_kernel, RTM_NEWLINK, "eth0");
+	assert_silent(node_kernel);
 }
 
 /* The longest that leaves room for the pattern, one that does not, and one that is all number. */
@@ -241,6 +281,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_first_one_is_made_by_its_pattern, setup,
 		                                teardown),
+		cmocka_unit_test_setup_teardown(a_masters_name_is_not_tried, setup, teardown),
 		cmocka_unit_test_setup_teardown(not_every_name_has_a_pattern, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_name_that_is_taken_in_the_pod_is_left, setup,
 		                                teardown),

@@ -483,7 +483,7 @@ static void what_is_refused(void **state)
 	OK(netns_nl(pod, NETLINK_ROUTE, &nl, &e));
 	OK(mac_random(&taken.mac, &e));
 	OK(mac_random(&taken.peer_mac, &e));
-	OK(link_add_veth(nl, &taken, &e));
+	OK(link_add_veth(nl, &taken, NULL, &e));
 	OK(link_get(nl, "taken", &link, &e));
 	three_plugins();
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -603,7 +603,7 @@ static void a_second_add(void **state)
 	OK(netns_nl(fd, NETLINK_ROUTE, &nl, &e));
 	OK(mac_random(&first.mac, &e));
 	OK(mac_random(&first.peer_mac, &e));
-	OK(link_add_veth(nl, &first, &e));
+	OK(link_add_veth(nl, &first, NULL, &e));
 	OK(link_get(nl, "eth0", &link, &e));
 	before = contents("cni/cid");
 	forget("order");

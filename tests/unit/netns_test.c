@@ -32,6 +32,7 @@
 #include "base/str.h"
 #include "net/addr.h"
 #include "net/link.h"
+#include "net/netconf.h"
 #include "net/netns.h"
 #include "net/nft.h"
 #include "net/route.h"
@@ -97,7 +98,7 @@ static void connect_pod(struct link *ours, struct link *theirs)
 		               .mtu = 1400,
 		               .peer_ns = host_ns };
 
-	OK(link_add_veth(pod, &v, &e));
+	OK(link_add_veth(pod, &v, NULL, &e));
 	OK(link_get(host, "vethabc", ours, &e));
 	OK(link_get(pod, "veth0", theirs, &e));
 	OK(link_set_up(host, ours->index, &e));
@@ -115,7 +116,7 @@ static void veth_is_born_in_two_namespaces(void **state)
 	struct link ours, theirs, l;
 
 	(void)state;
-	OK(link_add_veth(pod, &v, &e));
+	OK(link_add_veth(pod, &v, NULL, &e));
 	OK(link_get(host, "vethabc", &ours, &e));
 	OK(link_get(pod, "veth0", &theirs, &e));
 	assert_string_equal(ours.name, "vethabc");
@@ -141,10 +142,10 @@ static void veth_is_born_in_two_namespaces(void **state)
 	assert_int_equal(l.flags & (IFF_UP | IFF_BROADCAST | IFF_MULTICAST),
 	                 IFF_UP | IFF_BROADCAST | IFF_MULTICAST);
 	/* a second time it is there already, wherever */
-	REFUSED(link_add_veth(pod, &v, &e), ERR_SYS, EEXIST);
+	REFUSED(link_add_veth(pod, &v, NULL, &e), ERR_SYS, EEXIST);
 	assert_non_null(strstr(e.msg, "create the pair veth0 and vethabc: kernel"));
 	v.name = "veth1";
-	REFUSED(link_add_veth(pod, &v, &e), ERR_SYS, EEXIST);
+	REFUSED(link_add_veth(pod, &v, NULL, &e), ERR_SYS, EEXIST);
 	REFUSED(link_get(pod, "veth1", &l, &e), ERR_NOT_FOUND, 0);
 
 	/* one end takes the other with it */
@@ -165,17 +166,17 @@ static void veth_stays_at_home_without_a_peer_namespace(void **state)
 	struct link a, b;
 
 	(void)state;
-	OK(link_add_veth(host, &v, &e));
+	OK(link_add_veth(host, &v, NULL, &e));
 	OK(link_get(host, "a0", &a, &e));
 	OK(link_get(host, "b0", &b, &e));
 	assert_int_equal(a.mtu, 1500);
 	assert_int_equal(a.parent, b.index);
 	assert_int_equal(a.parent_nsid, -1);
 	v.name = "eth%d";
-	REFUSED(link_add_veth(host, &v, &e), ERR_CONFIG, 0);
+	REFUSED(link_add_veth(host, &v, NULL, &e), ERR_CONFIG, 0);
 	v.name = "c0";
 	v.peer = "a/b";
-	REFUSED(link_add_veth(host, &v, &e), ERR_CONFIG, 0);
+	REFUSED(link_add_veth(host, &v, NULL, &e), ERR_CONFIG, 0);
 }
 
 /* By the namespace, not by the number alone: here both ends have one that the other side has too.
@@ -198,7 +199,7 @@ static void veth_peer_is_found_in_its_namespace(void **state)
 	REFUSED(link_peer(pod, &theirs, pod, pod_ns, &l, &e), ERR_CONFIG, 0);
 	assert_string_equal(e.msg, "the other end of veth veth0 is not there");
 	v.peer_ns = -1;
-	OK(link_add_veth(pod, &v, &e));
+	OK(link_add_veth(pod, &v, NULL, &e));
 	OK(link_get(pod, "a0", &l, &e));
 	REFUSED(link_peer(pod, &l, host, host_ns, &theirs, &e), ERR_CONFIG, 0);
 	OK(link_get(pod, "lo", &l, &e));
@@ -211,7 +212,7 @@ static void veth_peer_is_found_in_its_namespace(void **state)
 	v.name = "c0";
 	v.peer = "d0";
 	v.peer_ns = third_ns;
-	OK(link_add_veth(pod, &v, &e));
+	OK(link_add_veth(pod, &v, NULL, &e));
 	OK(link_get(pod, "c0", &l, &e));
 	OK(link_get_index(host, l.parent, &ours, &e));
 	REFUSED(link_peer(pod, &l, host, host_ns, &theirs, &e), ERR_CONFIG, 0);
@@ -232,7 +233,7 @@ static void interfaces_are_listed_in_order(void **state)
 
 		v.name = name;
 		v.peer = peer;
-		OK(link_add_veth(host, &v, &e));
+		OK(link_add_veth(host, &v, NULL, &e));
 	}
 	OK(link_list(host, &all, &n, &e));
 	assert_true(n >= 11);
@@ -795,7 +796,7 @@ static void sysctls_belong_to_a_namespace(void **state)
 	AUTO_STR out = STR_INIT;
 
 	(void)state;
-	OK(link_add_veth(pod, &v, &e));
+	OK(link_add_veth(pod, &v, NULL, &e));
 	OK(sysctl_write(pod_ns, "ipv4/conf/e0.5/rp_filter", "2", &e));
 	OK(sysctl_write(pod_ns, "ipv4/conf/all/rp_filter", "1", &e));
 	OK(sysctl_write(-1, "ipv4/conf/all/rp_filter", "0", &e));
@@ -822,6 +823,22 @@ static void sysctls_belong_to_a_namespace(void **state)
 }
 
 /* The process is where it was. */
+static void netlink_tells_sysctls(void **state)
+{
+	struct netconf v[] = { { NETCONF_ALL, 7 }, { NETCONF_DEFAULT, 7 }, { 1, 7 }, { 9999, 7 } };
+	AUTO_STR of_default = STR_INIT;
+
+	(void)state;
+	OK(sysctl_read(pod_ns, "ipv4/conf/default/rp_filter", &of_default, &e));
+	OK(sysctl_write(pod_ns, "ipv4/conf/all/rp_filter", "1", &e));
+	OK(sysctl_write(pod_ns, "ipv4/conf/lo/rp_filter", "2", &e));
+	OK(netconf_read(pod, v, ARRAY_LEN(v), &e));
+	assert_int_equal(v[0].rp_filter, 1);
+	assert_int_equal(v[1].rp_filter, *of_default.data - '0');
+	assert_int_equal(v[2].rp_filter, 2);
+	assert_int_equal(v[3].rp_filter, -1);
+}
+
 static void sysctls_are_done_in_one_visit(void **state)
 {
 	struct sysctl v[] = {
@@ -932,6 +949,158 @@ static void namespaces_are_opened_by_path(void **state)
 	assert_string_equal(e.msg, "/proc/self/ns/mnt is a namespace, but not of the network");
 	REFUSED(netns_open("/tmp", &fd, &e), ERR_CONFIG, 0);
 	assert_int_equal(fd, -7);
+}
+
+static int open_fds(void)
+{
+	int n = 0;
+
+	for (int fd = 0; fd < 1024; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
+}
+
+static bool sees(struct nl *nl, const char *name)
+{
+	struct link l;
+
+	return link_get(nl, name, &l, NULL) == 0;
+}
+
+static void sockets_are_used_again_where_they_are(void **state)
+{
+	struct nl *here, *there, *more;
+	struct link ours, theirs;
+	struct link *all;
+	int before, fd = -1;
+	size_t n;
+
+	(void)state;
+	connect_pod(&ours, &theirs);
+	nl_close(take_ptr(&host));
+	nl_close(take_ptr(&pod));
+	OK(netns_home(&fd, &e)); /* is opened when it is needed */
+	before = open_fds();
+	netns_reuse(pod_ns);
+	OK(nl_open(NETLINK_ROUTE, &here, &e));
+	OK(netns_nl(pod_ns, NETLINK_ROUTE, &there, &e));
+	assert_int_equal(open_fds(), before + 2);
+	nl_limit(there, 1); /* not the next one's */
+	for (int i = 0; i < 3; i++) {
+		nl_close(there);
+		nl_close(here);
+		OK(nl_open(NETLINK_ROUTE, &here, &e));
+		OK(netns_nl(pod_ns, NETLINK_ROUTE, &there, &e));
+		assert_int_equal(open_fds(), before + 2);
+		assert_int_equal(nl_requests(there), 0);
+		assert_true(sees(here, "vethabc"));
+		assert_false(sees(here, "veth0"));
+		assert_true(sees(there, "veth0"));
+		assert_false(sees(there, "vethabc"));
+		OK(link_list(there, &all, &n, &e));
+		free(all);
+		/* what was refused was answered */
+		REFUSED(link_set_up(there, 9999, &e), ERR_SYS, ENODEV);
+	}
+
+	/* one that is in use is nobody else's, and only one of each kind is kept */
+	OK(netns_nl(pod_ns, NETLINK_ROUTE, &more, &e));
+	assert_int_equal(open_fds(), before + 3);
+	nl_close(there);
+	assert_int_equal(open_fds(), before + 3);
+	nl_close(more);
+	assert_int_equal(open_fds(), before + 2);
+
+	/* of another bus, and of another descriptor, be it of the same namespace */
+	OK(netns_nl(pod_ns, NETLINK_NETFILTER, &more, &e));
+	nl_close(more);
+	assert_int_equal(open_fds(), before + 3);
+	netns_reuse(host_ns);
+	OK(netns_nl(host_ns, NETLINK_ROUTE, &more, &e));
+	assert_true(sees(more, "vethabc"));
+	nl_close(more);
+	assert_int_equal(open_fds(), before + 3);
+
+	nl_close(here);
+	netns_reuse_end(host_ns);
+	assert_int_equal(open_fds(), before + 3);
+	OK(nl_open(NETLINK_ROUTE, &here, &e));
+	netns_reuse_end(pod_ns);
+	assert_int_equal(open_fds(), before + 1);
+	nl_close(here);
+	assert_int_equal(open_fds(), before);
+
+	/* nothing is kept any more */
+	OK(nl_open(NETLINK_ROUTE, &host, &e));
+	OK(netns_nl(pod_ns, NETLINK_ROUTE, &pod, &e));
+	nl_close(pod);
+	assert_int_equal(open_fds(), before + 1);
+	OK(netns_nl(pod_ns, NETLINK_ROUTE, &pod, &e));
+}
+
+/* What may still come would be the next one's. */
+static void sockets_that_wait_are_not_used_again(void **state)
+{
+	struct link ours, theirs;
+	struct nl_req list[2];
+	struct link *all;
+	struct nl *nl;
+	size_t n;
+	int before;
+
+	(void)state;
+	connect_pod(&ours, &theirs);
+	netns_reuse(pod_ns);
+	before = open_fds();
+	OK(netns_nl(pod_ns, NETLINK_ROUTE, &nl, &e));
+	nl_limit(nl, 1);
+	REFUSED(link_list(nl, &all, &n, &e), ERR_PROTO, 0);
+	nl_close(nl);
+	assert_int_equal(open_fds(), before);
+
+	/* the second answer was not read */
+	OK(netns_nl(pod_ns, NETLINK_ROUTE, &nl, &e));
+	for (int i = 0; i < 2; i++)
+		nl_req_init(&list[i], RTM_DELLINK, NLM_F_ACK, sizeof(struct ifinfomsg));
+	REFUSED(nl_batch(nl, list, 2, NULL, &e), ERR_SYS, EINVAL);
+	nl_close(nl);
+	assert_int_equal(open_fds(), before);
+
+	/* and here nobody has looked for one */
+	OK(netns_nl(pod_ns, NETLINK_ROUTE, &nl, &e));
+	for (int i = 0; i < 2; i++)
+		list[i].h->nlmsg_flags = NLM_F_REQUEST;
+	OK(nl_batch(nl, list, 2, NULL, &e));
+	nl_close(nl);
+	assert_int_equal(open_fds(), before);
+
+	OK(netns_nl(pod_ns, NETLINK_ROUTE, &nl, &e));
+	assert_true(sees(nl, "veth0"));
+	nl_close(nl);
+	assert_int_equal(open_fds(), before + 1);
+	netns_reuse_end(pod_ns);
+}
+
+static void sockets_of_an_old_home_are_not_used_again(void **state)
+{
+	struct nl *old, *new;
+	struct link ours, theirs;
+	int before;
+
+	(void)state;
+	connect_pod(&ours, &theirs);
+	netns_reuse(pod_ns);
+	before = open_fds();
+	OK(nl_open(NETLINK_ROUTE, &old, &e));
+	OK(nl_open(NETLINK_ROUTE, &new, &e));
+	nl_close(new);
+	move_out();
+	nl_close(old);
+	OK(nl_open(NETLINK_ROUTE, &new, &e));
+	assert_false(sees(new, "vethabc"));
+	nl_close(new);
+	netns_reuse_end(pod_ns);
+	assert_int_equal(open_fds(), before - 1);
 }
 
 static void namespaces_of_processes(void **state)
@@ -1079,7 +1248,7 @@ static int setup_ipvlan(void **state)
 	                                      .peer_mac = mac("0a:00:00:00:00:02"),
 	                                      .mtu = 1450,
 	                                      .peer_ns = -1 },
-	                 &e));
+	                 NULL, &e));
 	OK(link_get(host, "eni0", &master, &e));
 	OK(link_get(host, "fabric", &other, &e));
 	OK(link_set_up(host, master.index, &e));
@@ -1097,7 +1266,7 @@ static void ipvlan_in_every_mode(void **state)
 		int mode = modes[i / ARRAY_LEN(flags)], flag = flags[i % ARRAY_LEN(flags)];
 		struct link l;
 
-		OK(link_add_ipvlan(host, pod_ns, pod, "eth0", master.index, mode, flag, 0, &e));
+		OK(link_add_ipvlan(host, pod_ns, pod, "eth0", &master, mode, flag, 0, &e));
 		OK(link_get(pod, "eth0", &l, &e));
 		assert_string_equal(l.name, "eth0");
 		assert_string_equal(l.kind, "ipvlan");
@@ -1131,10 +1300,10 @@ static void ipvlan_options(void **state)
 	struct link l;
 
 	(void)state;
-	OK(link_add_ipvlan(host, pod_ns, pod, "eth0", master.index, IPVLAN_MODE_L2, 0, 1300, &e));
+	OK(link_add_ipvlan(host, pod_ns, pod, "eth0", &master, IPVLAN_MODE_L2, 0, 1300, &e));
 	OK(link_get(pod, "eth0", &l, &e));
 	assert_int_equal(l.mtu, 1300);
-	REFUSED(link_add_ipvlan(host, pod_ns, pod, "eth0", master.index, IPVLAN_MODE_L2, 0, 0, &e),
+	REFUSED(link_add_ipvlan(host, pod_ns, pod, "eth0", &master, IPVLAN_MODE_L2, 0, 0, &e),
 	        ERR_SYS, EEXIST);
 	assert_non_null(strstr(e.msg, "create ipvlan interface eth0: kernel"));
 	/* names that the master's namespace has too */
@@ -1145,53 +1314,53 @@ static void ipvlan_options(void **state)
 	                                      .mac = mac("0a:00:00:00:00:03"),
 	                                      .peer_mac = mac("0a:00:00:00:00:04"),
 	                                      .peer_ns = -1 },
-	                 &e));
-	OK(link_add_ipvlan(host, pod_ns, pod, "eth0", master.index, IPVLAN_MODE_L2, 0, 0, &e));
+	                 NULL, &e));
+	OK(link_add_ipvlan(host, pod_ns, pod, "eth0", &master, IPVLAN_MODE_L2, 0, 0, &e));
 	OK(link_get(pod, "eth0", &l, &e));
 	assert_string_equal(l.name, "eth0");
 	assert_string_equal(l.kind, "ipvlan");
 	assert_false(l.flags & IFF_UP);
-	REFUSED(link_add_ipvlan(host, pod_ns, pod, "eth0", master.index, IPVLAN_MODE_L2, 0, 0, &e),
+	REFUSED(link_add_ipvlan(host, pod_ns, pod, "eth0", &master, IPVLAN_MODE_L2, 0, 0, &e),
 	        ERR_SYS, EEXIST);
 	REFUSED(link_get(pod, "eth1", &l, &e), ERR_NOT_FOUND, 0);
-	OK(link_add_ipvlan(host, pod_ns, pod, "fabric", master.index, IPVLAN_MODE_L2, 0, 0, &e));
+	OK(link_add_ipvlan(host, pod_ns, pod, "fabric", &master, IPVLAN_MODE_L2, 0, 0, &e));
 	OK(link_get(pod, "fabric", &l, &e));
 	assert_string_equal(l.kind, "ipvlan");
-	REFUSED(link_add_ipvlan(host, pod_ns, pod, "fabric", master.index, IPVLAN_MODE_L2, 0, 0,
-	                        &e),
+	REFUSED(link_add_ipvlan(host, pod_ns, pod, "fabric", &master, IPVLAN_MODE_L2, 0, 0, &e),
 	        ERR_SYS, EEXIST);
 	OK(link_del(pod, l.index, &e));
 	/* a call that was killed has left the interface by the name before that */
 	link_birth_name("fabric", birth);
-	OK(link_add_ipvlan(host, pod_ns, pod, birth, master.index, IPVLAN_MODE_L2, 0, 0, &e));
-	OK(link_add_ipvlan(host, pod_ns, pod, "fabric", master.index, IPVLAN_MODE_L2, 0, 0, &e));
+	OK(link_add_ipvlan(host, pod_ns, pod, birth, &master, IPVLAN_MODE_L2, 0, 0, &e));
+	OK(link_add_ipvlan(host, pod_ns, pod, "fabric", &master, IPVLAN_MODE_L2, 0, 0, &e));
 	OK(link_get(pod, "fabric", &l, &e));
 	OK(link_del(pod, l.index, &e));
 	assert_only_links_of_the_pod();
 	OK(link_get(pod, "eth0", &l, &e));
 	REFUSED(link_set_mac(pod, l.index, mac("0a:00:00:00:00:09"), &e), ERR_SYS, EOPNOTSUPP);
 	/* the own namespace */
-	OK(link_add_ipvlan(host, -1, NULL, "slave0", master.index, IPVLAN_MODE_L2, 0, 0, &e));
+	OK(link_add_ipvlan(host, -1, NULL, "slave0", &master, IPVLAN_MODE_L2, 0, 0, &e));
 	OK(link_get(host, "slave0", &l, &e));
 	assert_int_equal(l.parent_nsid, -1);
 	/* the latest slave decides for all of them */
-	OK(link_add_ipvlan(host, -1, NULL, "slave1", master.index, IPVLAN_MODE_L3S, IPVLAN_F_VEPA,
-	                   0, &e));
+	OK(link_add_ipvlan(host, -1, NULL, "slave1", &master, IPVLAN_MODE_L3S, IPVLAN_F_VEPA, 0,
+	                   &e));
 	OK(link_get(host, "slave0", &l, &e));
 	assert_int_equal(l.ipvlan_mode, IPVLAN_MODE_L3S);
 	assert_int_equal(l.ipvlan_flags, IPVLAN_F_VEPA);
-	REFUSED(link_add_ipvlan(host, pod_ns, pod, "eth1", 9999, IPVLAN_MODE_L2, 0, 0, &e), ERR_SYS,
-	        ENODEV);
+	REFUSED(link_add_ipvlan(host, pod_ns, pod, "eth1", &(struct link){ .index = 9999 },
+	                        IPVLAN_MODE_L2, 0, 0, &e),
+	        ERR_SYS, ENODEV);
 	assert_non_null(strstr(e.msg, "create ipvlan interface eth1: kernel"));
-	REFUSED(link_add_ipvlan(host, pod_ns, pod, "eth1", master.index, 7, 0, 0, &e), ERR_SYS,
-	        EINVAL);
-	REFUSED(link_add_ipvlan(host, pod_ns, pod, "eth1", master.index, IPVLAN_MODE_L2,
+	REFUSED(link_add_ipvlan(host, pod_ns, pod, "eth1", &master, 7, 0, 0, &e), ERR_SYS, EINVAL);
+	REFUSED(link_add_ipvlan(host, pod_ns, pod, "eth1", &master, IPVLAN_MODE_L2,
 	                        IPVLAN_F_PRIVATE | IPVLAN_F_VEPA, 0, &e),
 	        ERR_SYS, EINVAL);
 	REFUSED(link_get(pod, "eth1", &l, &e), ERR_NOT_FOUND, 0);
 	/* the loopback cannot be one */
-	REFUSED(link_add_ipvlan(host, pod_ns, pod, "eth1", 1, IPVLAN_MODE_L2, 0, 0, &e), ERR_SYS,
-	        EINVAL);
+	REFUSED(link_add_ipvlan(host, pod_ns, pod, "eth1", &(struct link){ .index = 1 },
+	                        IPVLAN_MODE_L2, 0, 0, &e),
+	        ERR_SYS, EINVAL);
 	/* slaves die with their master */
 	OK(link_del(host, master.index, &e));
 	REFUSED(link_get(pod, "eth0", &l, &e), ERR_NOT_FOUND, 0);
@@ -1216,9 +1385,8 @@ static void ipvlan_siblings_share_no_address(void **state)
 		assert_int_equal(setns(home, CLONE_NEWNET), 0);
 	}
 	OK(netns_nl(pod_ns, NETLINK_ROUTE, &pod, &e));
-	OK(link_add_ipvlan(host, pod_ns, pod, "eth0", master.index, IPVLAN_MODE_L2, 0, 0, &e));
-	OK(link_add_ipvlan(host, second_ns, second, "eth0", master.index, IPVLAN_MODE_L2, 0, 0,
-	                   &e));
+	OK(link_add_ipvlan(host, pod_ns, pod, "eth0", &master, IPVLAN_MODE_L2, 0, 0, &e));
+	OK(link_add_ipvlan(host, second_ns, second, "eth0", &master, IPVLAN_MODE_L2, 0, 0, &e));
 	OK(link_get(pod, "eth0", &a, &e));
 	OK(link_get(second, "eth0", &b, &e));
 	/* down as they are */
@@ -1262,7 +1430,7 @@ static void vlans_are_told_by_id_and_parent(void **state)
 	REFUSED(link_add_vlan(host, "other", 9999, 100, &e), ERR_SYS, ENODEV);
 	REFUSED(link_add_vlan(host, "a-much-too-long.100", master.index, 100, &e), ERR_CONFIG, 0);
 	/* they have the card's address, and the card is what it names */
-	OK(link_add_ipvlan(host, host_ns, host, "slave", master.index, IPVLAN_MODE_L2, 0, 0, &e));
+	OK(link_add_ipvlan(host, host_ns, host, "slave", &master, IPVLAN_MODE_L2, 0, 0, &e));
 	OK(link_get_mac(host, master.mac, &l, &e));
 	assert_string_equal(l.name, "eni0");
 }
@@ -1291,9 +1459,13 @@ int main(void)
 		T(rules_with_more_to_them_are_told_apart),
 		T(neighbours_are_permanent),
 		T(sysctls_belong_to_a_namespace),
+		T(netlink_tells_sysctls),
 		T(sysctls_are_done_in_one_visit),
 		T(threads_come_home),
 		T(namespaces_are_opened_by_path),
+		T(sockets_are_used_again_where_they_are),
+		T(sockets_that_wait_are_not_used_again),
+		T(sockets_of_an_old_home_are_not_used_again),
 		T(namespaces_of_processes),
 		T(wrong_descriptors_leave_one_at_home),
 		T(forged_answers_are_passed_over),

@@ -11,6 +11,7 @@
 #include <linux/if_addr.h>
 #include <linux/if_link.h>
 #include <linux/neighbour.h>
+#include <linux/netconf.h>
 #include <linux/rtnetlink.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -26,6 +27,7 @@
 #include "base/str.h"
 #include "net/addr.h"
 #include "net/link.h"
+#include "net/netconf.h"
 #include "net/nft.h"
 #include "net/route.h"
 
@@ -596,16 +598,15 @@ static void nobody_needs_to_care(void **state)
 
 	(void)state;
 	refuse(1, ENODEV);
-	refuse(2, ENODEV);
 	assert_int_equal(link_get(nl, "eth0", &l, NULL), -1);
-	refuse(3, ENODEV);
+	refuse(2, ENODEV);
 	assert_int_equal(link_del(nl, 5, NULL), -1);
-	done(0, 4, -ENOENT);
+	done(0, 3, -ENOENT);
 	speak();
 	assert_int_equal(route_list(nl, 4, 500, &routes, &n, NULL), 0);
-	refuse(5, EOPNOTSUPP);
+	refuse(4, EOPNOTSUPP);
 	assert_int_equal(nft_reply_mark(nl, "spiderbox", "veth0", 1, NULL), -1);
-	refuse(16, ENETUNREACH);
+	refuse(15, ENETUNREACH);
 	assert_int_equal(route_get(nl, (struct ip){ .family = 4 }, &(struct route){ 0 }, NULL), -1);
 }
 
@@ -912,6 +913,118 @@ static void an_interface_is_understood(void **state)
 	assert_int_equal(e.kind, ERR_PROTO);
 }
 
+/* No acknowledgement is asked for, nor waited for: after the one message there would be silence. */
+static void a_single_answer_is_the_last(void **state)
+{
+	struct link l = { .index = 7 };
+	struct route r;
+
+	(void)state;
+	tell_ipvlan(1);
+	speak();
+	assert_int_equal(link_get_index(nl, 12, &l, &e), 0);
+	assert_int_equal(l.index, 12);
+	assert_heard(
+		"28000000 1200 0100 01000000 00000000"
+		" 00 00 0000 0c000000 00000000 00000000"
+		" 0800 1d00 08000000");
+	refuse(2, ENODEV);
+	assert_int_equal(link_get_index(nl, 12, &l, &e), -1);
+	assert_int_equal(e.kind, ERR_NOT_FOUND);
+	assert_nothing_left();
+
+	/* nothing at all, and something that was not asked for */
+	assert_int_equal(link_get_index(nl, 12, &l, &e), -1);
+	assert_int_equal(e.kind, ERR_TIMEOUT);
+	an_address(0, 4, 1);
+	((struct nlmsghdr *)(void *)mouth)->nlmsg_flags = 0;
+	speak();
+	assert_int_equal(route_get(nl, (struct ip){ .family = 4 }, &r, &e), -1);
+	assert_int_equal(e.kind, ERR_NOT_FOUND);
+
+	/* one in parts has an end of its own */
+	message(RTM_NEWLINK, NLM_F_MULTI, 5, &(struct ifinfomsg){ .ifi_index = 3 },
+	        sizeof(struct ifinfomsg));
+	speak();
+	done(0, 5, 0);
+	speak();
+	assert_int_equal(link_get_index(nl, 3, &l, &e), 0);
+	assert_int_equal(l.index, 3);
+	assert_nothing_left();
+}
+
+/* One question, whichever of its names it is; the attribute goes by the length. */
+static void an_interface_is_asked_for_once(void **state)
+{
+	struct link l;
+
+	(void)state;
+	refuse(1, ENODEV);
+	assert_int_equal(link_get(nl, "fifteencharact0", &l, &e), -1);
+	assert_int_equal(e.kind, ERR_NOT_FOUND);
+	assert_string_equal(e.msg, "there is no interface \"fifteencharact0\"");
+	assert_heard(
+		"3c000000 1200 0100 01000000 00000000"
+		" 00 00 0000 00000000 00000000 00000000"
+		" 1400 0300 6669667465656e636861726163743000"
+		" 0800 1d00 08000000");
+	/* before 5.5 there are no others: the attribute is unknown, or passed over */
+	refuse(2, EINVAL);
+	assert_int_equal(link_get(nl, "sixteencharacte0", &l, &e), -1);
+	assert_int_equal(e.kind, ERR_NOT_FOUND);
+	assert_heard(
+		"40000000 1200 0100 02000000 00000000"
+		" 00 00 0000 00000000 00000000 00000000"
+		" 1500 3500 7369787465656e636861726163746530 00 000000"
+		" 0800 1d00 08000000");
+	refuse(3, EINVAL);
+	assert_int_equal(link_get(nl, "eth0", &l, &e), -1);
+	assert_int_equal(e.kind, ERR_SYS);
+	assert_string_equal(e.msg, "interface \"eth0\": kernel: Invalid argument");
+}
+
+static void a_setting(uint16_t flags, uint32_t seq, int index, int rp_filter)
+{
+	message(RTM_NEWNETCONF, NLM_F_MULTI | flags, seq, &(struct netconfmsg){ AF_INET },
+	        sizeof(struct netconfmsg));
+	attribute(NETCONFA_IFINDEX, &index, sizeof(index));
+	attribute(NETCONFA_RP_FILTER, &rp_filter, sizeof(rp_filter));
+}
+
+static void settings_are_found(void **state)
+{
+	struct netconf v[] = { { NETCONF_ALL, 7 }, { 5, 7 }, { NETCONF_DEFAULT, 7 } };
+
+	(void)state;
+	a_setting(0, 1, 5, 2);
+	a_setting(NLM_F_DUMP_INTR, 1, -1, 1);
+	done(0, 1, 0);
+	speak();
+	/* what a list that was started again does not tell is not known */
+	a_setting(0, 2, -1, 0);
+	a_setting(0, 2, 6, 1);
+	message(RTM_NEWNETCONF, NLM_F_MULTI, 2, &(struct netconfmsg){ AF_INET },
+	        sizeof(struct netconfmsg));
+	attribute(NETCONFA_IFINDEX, &(int){ -2 }, 4);
+	attribute(NETCONFA_RP_FILTER, "1", 2);
+	done(0, 2, 0);
+	speak();
+	assert_int_equal(netconf_read(nl, v, 3, &e), 0);
+	assert_heard("14000000 5200 0103 01000000 00000000 02 000000");
+	assert_int_equal(v[0].rp_filter, 0);
+	assert_int_equal(v[1].rp_filter, -1);
+	assert_int_equal(v[2].rp_filter, -1);
+	heard();
+
+	a_setting(0, 3, 5, 2);
+	speak();
+	done(0, 3, -ENOMEM);
+	speak();
+	assert_int_equal(netconf_read(nl, v, 3, &e), -1);
+	assert_string_equal(e.msg, "settings of IPv4: kernel: Cannot allocate memory");
+	assert_int_equal(v[1].rp_filter, -1);
+}
+
 /* Masks are made of the lengths. */
 static void prefixes_longer_than_an_address_are_passed_over(void **state)
 {
@@ -1022,7 +1135,9 @@ static void names_are_checked(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
 		assert_int_equal(link_check_name(bad[i], &e), -1);
 		assert_int_equal(e.kind, ERR_CONFIG);
-		assert_int_equal(link_add_ipvlan(nl, -1, NULL, bad[i], 1, 0, 0, 0, &e), -1);
+		assert_int_equal(link_add_ipvlan(nl, -1, NULL, bad[i], &(struct link){ .index = 1 },
+		                                 0, 0, 0, &e),
+		                 -1);
 		assert_int_equal(e.kind, ERR_CONFIG);
 	}
 	assert_int_equal(link_check_name("fifteencharacte", &e), 0);
@@ -1058,12 +1173,13 @@ static void golden_links(void **state)
 		               .peer_mac = { { 2, 2, 2, 2, 2, 2 } },
 		               .mtu = 1500,
 		               .peer_ns = 9 };
+	struct link l;
 
 	(void)state;
 	acknowledge(1);
-	assert_int_equal(
-		link_add_ipvlan(nl, 7, NULL, "eth0", 2, IPVLAN_MODE_L3, IPVLAN_F_PRIVATE, 1400, &e),
-		0);
+	assert_int_equal(link_add_ipvlan(nl, 7, NULL, "eth0", &(struct link){ .index = 2 },
+	                                 IPVLAN_MODE_L3, IPVLAN_F_PRIVATE, 1400, &e),
+	                 0);
 	assert_heard(
 		"68000000 1000 0506 01000000 00000000" /* NEWLINK, REQUEST ACK EXCL CREATE */
 		" 00 00 0000 00000000 00000000 00000000"
@@ -1079,7 +1195,9 @@ static void golden_links(void **state)
 
 	/* in the own namespace, with the master's MTU */
 	acknowledge(2);
-	assert_int_equal(link_add_ipvlan(nl, -1, NULL, "eth0", 2, IPVLAN_MODE_L2, 0, 0, &e), 0);
+	assert_int_equal(link_add_ipvlan(nl, -1, NULL, "eth0", &(struct link){ .index = 2 },
+	                                 IPVLAN_MODE_L2, 0, 0, &e),
+	                 0);
 	assert_heard(
 		"58000000 1000 0506 02000000 00000000"
 		" 00 00 0000 00000000 00000000 00000000"
@@ -1091,10 +1209,12 @@ static void golden_links(void **state)
 		" 0600 0100 0000 0000"
 		" 0600 0200 0000 0000");
 
-	acknowledge(3);
-	assert_int_equal(link_add_veth(nl, &v, &e), 0);
+	message(RTM_NEWLINK, 0, 4, &(struct ifinfomsg){ .ifi_index = 6 }, sizeof(struct ifinfomsg));
+	speak();
+	assert_int_equal(link_add_veth(nl, &v, &l, &e), 0);
+	assert_int_equal(l.index, 6);
 	assert_heard(
-		"90000000 1000 0506 03000000 00000000"
+		"90000000 1000 0106 03000000 00000000"
 		" 00 00 0000 00000000 00000000 00000000"
 		" 0a00 0300 766574683000 0000" /* IFNAME */
 		" 0a00 0100 020101010101 0000" /* ADDRESS */
@@ -1104,27 +1224,82 @@ static void golden_links(void **state)
 		" 4000 0280"                   /* DATA */
 		" 3c00 0180"                   /* VETH_INFO_PEER */
 		" 00 00 0000 00000000 00000000 00000000"
-		" 0c00 0300 7665746861626300"  /* IFNAME */
-		" 0a00 0100 020202020202 0000" /* ADDRESS */
-		" 0800 0400 dc050000"          /* MTU */
-		" 0800 1c00 09000000");        /* NET_NS_FD */
+		" 0c00 0300 7665746861626300"          /* IFNAME */
+		" 0a00 0100 020202020202 0000"         /* ADDRESS */
+		" 0800 0400 dc050000"                  /* MTU */
+		" 0800 1c00 09000000"                  /* NET_NS_FD */
+		"34000000 1200 0100 04000000 00000000" /* GETLINK */
+		" 00 00 0000 00000000 00000000 00000000"
+		" 0a00 0300 766574683000 0000"
+		" 0800 1d00 08000000");
 
-	acknowledge(4);
+	acknowledge(5);
 	assert_int_equal(link_set_up(nl, 5, &e), 0);
 	assert_heard(
-		"20000000 1000 0500 04000000 00000000"
+		"20000000 1000 0500 05000000 00000000"
 		" 00 00 0000 05000000 01000000 01000000");
-	acknowledge(5);
+	acknowledge(6);
 	assert_int_equal(link_set_txqlen(nl, 5, 1000, &e), 0);
 	assert_heard(
-		"28000000 1000 0500 05000000 00000000"
+		"28000000 1000 0500 06000000 00000000"
 		" 00 00 0000 05000000 00000000 00000000"
 		" 0800 0d00 e8030000");
-	acknowledge(6);
+	acknowledge(7);
 	assert_int_equal(link_del(nl, 5, &e), 0);
 	assert_heard(
-		"20000000 1100 0500 06000000 00000000"
+		"20000000 1100 0500 07000000 00000000"
 		" 00 00 0000 05000000 00000000 00000000");
+}
+
+/* Only what may have been made is removed. */
+static void a_pair_is_made_or_not(void **state)
+{
+	static const char removal[] =
+		"2c000000 1100 0500 %02x000000 00000000"
+		" 00 00 0000 00000000 00000000 00000000"
+		" 0a00 0300 766574683000 0000";
+	const struct veth_spec v = { .name = "veth0", .peer = "vethabc", .peer_ns = -1 };
+	struct link l = { .index = -7 };
+	char wanted[200];
+
+	(void)state;
+	/* refused, and something else has the name, or nothing */
+	refuse(1, EEXIST);
+	message(RTM_NEWLINK, 0, 2, &(struct ifinfomsg){ .ifi_index = 6 }, sizeof(struct ifinfomsg));
+	speak();
+	refuse(3, EPERM);
+	refuse(4, ENODEV);
+	assert_int_equal(link_add_veth(nl, &v, &l, &e), -1);
+	assert_int_equal(e.sys, EEXIST);
+	assert_string_equal(e.msg, "create the pair veth0 and vethabc: kernel: File exists");
+	assert_string_not_equal(heard(), "");
+	assert_int_equal(link_add_veth(nl, &v, &l, &e), -1);
+	assert_int_equal(e.sys, EPERM);
+	assert_string_not_equal(heard(), "");
+	assert_string_equal(heard(), "");
+	assert_nothing_left();
+
+	/* made, but not told */
+	refuse(6, ENOBUFS);
+	acknowledge(7);
+	assert_int_equal(link_add_veth(nl, &v, &l, &e), -1);
+	assert_int_equal(e.sys, ENOBUFS);
+	assert_string_not_equal(heard(), "");
+	snprintf(wanted, sizeof(wanted), removal, 7);
+	assert_heard(wanted);
+
+	/* nobody knows */
+	assert_int_equal(link_add_veth(nl, &v, &l, &e), -1);
+	assert_int_equal(e.kind, ERR_TIMEOUT);
+	assert_string_not_equal(heard(), "");
+	snprintf(wanted, sizeof(wanted), removal, 10);
+	assert_heard(wanted);
+	assert_int_equal(l.index, -7);
+
+	/* never sent */
+	shutdown(kernel, SHUT_RDWR);
+	assert_int_equal(link_add_veth(nl, &v, &l, &e), -1);
+	assert_int_equal(e.sys, EPIPE);
 }
 
 static void golden_addresses(void **state)
@@ -1557,10 +1732,14 @@ int main(void)
 		T(attributes_are_read_within_bounds),
 		T(broken_attribute_lengths_end_the_search),
 		T(an_interface_is_understood),
+		T(a_single_answer_is_the_last),
+		T(an_interface_is_asked_for_once),
+		T(settings_are_found),
 		T(a_damaged_interface_is_survived),
 		T(macs_are_read_strictly),
 		T(names_are_checked),
 		T(golden_links),
+		T(a_pair_is_made_or_not),
 		T(golden_addresses),
 		T(golden_lists_of_addresses),
 		T(golden_routes),

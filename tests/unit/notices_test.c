@@ -41,7 +41,7 @@ static int setup(void **state)
 	OK(nl_open(NETLINK_ROUTE, &nl, &e));
 	OK(mac_random(&pair.mac, &e));
 	OK(mac_random(&pair.peer_mac, &e));
-	OK(link_add_veth(nl, &pair, &e));
+	OK(link_add_veth(nl, &pair, NULL, &e));
 	OK(link_get(nl, "a", &a, &e));
 	OK(link_get(nl, "b", &b, &e));
 	OK(link_set_up(nl, b.index, &e));

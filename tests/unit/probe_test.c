@@ -90,7 +90,7 @@ static int setup(void **state)
 	OK(netns_nl(our_ns, NETLINK_ROUTE, &our, &e));
 	OK(netns_nl(peer_ns, NETLINK_ROUTE, &peer, &e));
 	v.peer_ns = peer_ns;
-	OK(link_add_veth(our, &v, &e));
+	OK(link_add_veth(our, &v, NULL, &e));
 	OK(link_get(our, "eth0", &link_, &e));
 	OK(link_get(peer, "peer", &other, &e));
 	OK(link_set_up(our, link_.index, &e));
@@ -657,7 +657,7 @@ static void links_that_cannot_send(void **state)
 	struct link down, lo, gone;
 
 	(void)state;
-	OK(link_add_veth(our, &pair, &e));
+	OK(link_add_veth(our, &pair, NULL, &e));
 	OK(link_get(our, "a0", &down, &e));
 	assert_int_equal(probe_run(our_ns, &down, v, 1, mono_in(5000), &e), -1);
 	assert_int_equal(e.kind, ERR_SYS);
@@ -689,7 +689,8 @@ static struct slave new_slave(struct nl *nl, int master)
 	s.ns = new_ns();
 	move_out();
 	OK(netns_nl(s.ns, NETLINK_ROUTE, &s.nl, &e));
-	OK(link_add_ipvlan(nl, s.ns, s.nl, "slave", master, IPVLAN_MODE_L2, 0, 0, &e));
+	OK(link_add_ipvlan(nl, s.ns, s.nl, "slave", &(struct link){ .index = master },
+	                   IPVLAN_MODE_L2, 0, 0, &e));
 	OK(link_get(s.nl, "slave", &s.link, &e));
 	OK(link_set_up(s.nl, s.link.index, &e));
 	wait_until_running(s.nl, s.link.index);

@@ -156,14 +156,14 @@ static void make_links(void)
 	OK(sysctl_write(-1, "ipv6/conf/default/accept_dad", "0", &e));
 	OK(mac_random(&wire.mac, &e));
 	OK(mac_random(&wire.peer_mac, &e));
-	OK(link_add_veth(host, &wire, &e));
+	OK(link_add_veth(host, &wire, NULL, &e));
 	up(host, "wire", &other);
 	up(host, "eth0", &card);
 	OK(addr_add(host, card.index, cidr("172.31.0.10/20"), &e));
 	OK(addr_add(host, card.index, cidr("fd00::10/64"), &e));
 	pair.mac = mac("0a:00:00:00:00:01");
 	pair.peer_mac = mac("0a:00:00:00:00:02");
-	OK(link_add_veth(pod, &pair, &e));
+	OK(link_add_veth(pod, &pair, NULL, &e));
 	up(host, END, &end);
 	OK(link_set_alias(host, end.index, CID, &e));
 	up(pod, "veth0", &veth0);
@@ -509,7 +509,7 @@ static void add_other(unsigned int i, struct link *out)
 	struct ip other_ip = ip(address);
 	struct datapath_record other = record;
 
-	OK(link_add_veth(pod, &pair, &e));
+	OK(link_add_veth(pod, &pair, NULL, &e));
 	up(host, link, out);
 	other.container_id = id;
 	snprintf(other.host_link, sizeof(other.host_link), "%s", link);
@@ -888,7 +888,7 @@ static void in_overlay_mode_the_index_tells(void **state)
 	OK(link_del(host, end.index, &e));
 	pair.mac = mac("0a:00:00:00:00:01");
 	pair.peer_mac = end.mac;
-	OK(link_add_veth(host, &pair, &e));
+	OK(link_add_veth(host, &pair, NULL, &e));
 	up(host, END, &end);
 	WAIT_FOR(said("on the node interface " END " is gone") == 1);
 	assert_null(route_to(host, "172.31.0.77/32", TABLE));

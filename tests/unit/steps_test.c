@@ -46,7 +46,7 @@ static int setup(void **state)
 	(void)state;
 	move_out();
 	OK(nl_open(NETLINK_ROUTE, &nl, &e));
-	OK(link_add_veth(nl, &v, &e));
+	OK(link_add_veth(nl, &v, NULL, &e));
 	OK(link_get(nl, "b0", &b0, &e));
 	OK(link_set_up(nl, b0.index, &e));
 	OK(link_get(nl, "a0", &a0, &e));
@@ -73,6 +73,7 @@ static int step_sysctl(int ns, const char *key, const char *value)
 
 static void interfaces_and_sysctls(void **state)
 {
+	struct sysctl one = { .key = "ipv4/conf/a0/rp_filter", .value = "1", .blind = true };
 	AUTO_STR old = STR_INIT;
 	AUTO_STR now = STR_INIT;
 	struct link l;
@@ -103,6 +104,18 @@ static void interfaces_and_sysctls(void **state)
 	steps_undo(&steps);
 	OK(link_get(nl, "a0", &l, &e));
 	assert_false(l.flags & IFF_UP);
+
+	/* what it had is known already */
+	one.was = (struct str)STR_INIT;
+	str_add(&one.was, old.data);
+	OK(step_sysctls(&steps, -1, &one, 1, &e));
+	str_reset(&now, 0);
+	OK(sysctl_read(-1, "ipv4/conf/a0/rp_filter", &now, &e));
+	assert_string_equal(now.data, "1");
+	steps_undo(&steps);
+	str_reset(&now, 0);
+	OK(sysctl_read(-1, "ipv4/conf/a0/rp_filter", &now, &e));
+	assert_string_equal(now.data, old.data);
 
 	step_made_link(&steps, nl, "a0");
 	steps_undo(&steps);

@@ -324,7 +324,7 @@ class Call:
 
 def request(kind):
     """The name of a netlink message, of rtnetlink."""
-    things = {0: "LINK", 1: "ADDR", 2: "ROUTE", 3: "NEIGH", 4: "RULE", 18: "NSID"}
+    things = {0: "LINK", 1: "ADDR", 2: "ROUTE", 3: "NEIGH", 4: "RULE", 16: "NETCONF", 18: "NSID"}
     thing = things.get((kind - 16) // 4)
     return "RTM_%s%s" % (("NEW", "DEL", "GET", "SET")[kind % 4], thing) if thing else "%#x" % kind
 
