@@ -228,11 +228,13 @@ refused_part() {
 	ok 'ipvlan: each answer is lost' inject ipvlan one "$(alone ipvlan)" fail ADD recvfrom:ENOBUFS
 	ok 'ipvlan: each file, lock, socket, namespace fails' inject ipvlan one "$(alone ipvlan)" fail ADD \
 		open:EMFILE flock:ENOLCK socket:EMFILE pwrite64:EACCES setns:EPERM:2 connect:EACCES
-	harmless 'but telling the neighbours, the note of what the master has, and unlocking' 'EACCES pwrite64 1
+	harmless 'but telling the neighbours, the note of what the master has, unlocking, and what is repeated' 'EACCES connect /var/run/spidernet/spiderpool.sock
+EACCES pwrite64 1
 EMFILE open /proc/sys/net/ipv4/conf/eth0/arp_notify
 EMFILE open /proc/sys/net/ipv6/conf/eth0/ndisc_notify
 EMFILE open /var/run/netns/one
 EMFILE open /var/run/spidernet/ipvlan/3
+EMFILE socket
 ENOLCK flock
 EPERM setns'
 	CLEANUP=$uncard ok 'ifacer: each request fails' inject ifacer one "$work/ifacer" fail ADD send:ENOBUFS
@@ -243,8 +245,8 @@ ENOBUFS send netlink RTM_NEWLINK'
 	CLEANUP=$uncard ok 'ifacer: files, locks, sockets, namespaces fail' inject ifacer one "$work/ifacer" fail ADD \
 		open:EMFILE:4 flock:ENOLCK socket:EMFILE:3
 	ok 'multus: each request fails' inject multus one "$multus_conf" fail ADD send:ENOBUFS
-	harmless 'but those to the agent, which are repeated, the look for the address by which the node reaches the pod, and what files tell as well' 'ENOBUFS send POST /v1/ipam/ip
-ENOBUFS send POST /v1/multus/networks
+	harmless 'but those to the agent, which are repeated, the look for the address by which the node reaches the pod, and what files tell as well' 'ENOBUFS send GET /v1/coordinator/config
+ENOBUFS send POST /v1/ipam/ip
 ENOBUFS send POST /v1/multus/pod
 ENOBUFS send POST /v1/multus/status
 ENOBUFS send netlink RTM_GETNETCONF
