@@ -450,11 +450,9 @@ static bool is_whole(const struct nlmsghdr *h, int left)
 	       h->nlmsg_len <= (uint32_t)left;
 }
 
-static int converse(struct nl *nl, struct conversation *c, struct err *e)
+static int converse_in(char buf[static RECEIVE_SIZE], struct nl *nl, struct conversation *c,
+                       struct err *e)
 {
-	/* on the stack, of which each thread has more: the heap would map it for each socket */
-	_Alignas(struct nlmsghdr) char buf[RECEIVE_SIZE];
-
 	for (;;) {
 		const struct nlmsghdr *h;
 		size_t len;
@@ -474,6 +472,23 @@ static int converse(struct nl *nl, struct conversation *c, struct err *e)
 			return err_set(c->stopped ? NULL : e, ERR_PROTO,
 			               "netlink: a truncated message");
 	}
+}
+
+/* On the stack, of which each thread has more: the heap would map it for each socket. */
+static int converse_apart(struct nl *nl, struct conversation *c, struct err *e)
+{
+	_Alignas(struct nlmsghdr) char buf[RECEIVE_SIZE];
+
+	return converse_in(buf, nl, c, e);
+}
+
+/* Where sockets are kept there is one thread, and one place for all answers: on the stack it would
+ * be another one for each caller, and each page of it a fault. */
+static int converse(struct nl *nl, struct conversation *c, struct err *e)
+{
+	static _Alignas(struct nlmsghdr) char buf[RECEIVE_SIZE];
+
+	return kept.on ? converse_in(buf, nl, c, e) : converse_apart(nl, c, e);
 }
 
 /* By send() where that will do: strace takes apart what it sends. */

@@ -100,6 +100,7 @@ const void *nl_attr(const struct nl_msg *m, uint16_t type, size_t min_len, size_
 const void *nl_attr_in(const void *attrs, size_t attrs_len, uint16_t type, size_t min_len,
                        size_t *len);
 
+/* May itself ask for nothing. */
 typedef int (*nl_visit)(const struct nl_msg *m, void *arg, struct err *e);
 
 /*
