@@ -492,6 +492,7 @@ static bool is_whole(const struct nlmsghdr *h, int left)
 static int converse_in(char buf[static RECEIVE_SIZE], struct nl *nl, struct conversation *c,
                        struct err *e)
 {
+	c->ended = false; /* of a dump that is read again */
 	for (;;) {
 		const struct nlmsghdr *h;
 		size_t len;
