@@ -172,12 +172,11 @@ static int visit_one(const struct nl_msg *m, void *arg, struct err *e)
 	return 0;
 }
 
-static void build_get(struct nl_req *r, int index, const char *name, uint16_t name_attr)
+/* Of the message that was begun. */
+static void put_get(struct nl_req *r, int index, const char *name, uint16_t name_attr)
 {
-	struct ifinfomsg *h;
+	struct ifinfomsg *h = nl_header(r);
 
-	nl_req_init(r, RTM_GETLINK, 0, sizeof(*h));
-	h = nl_header(r);
 	h->ifi_index = index;
 	if (name)
 		nl_put_str(r, name_attr, name);
@@ -200,7 +199,8 @@ static int get(struct nl *nl, int index, const char *name, uint16_t name_attr, s
 	struct link l = { .index = 0 };
 	struct nl_req r;
 
-	build_get(&r, index, name, name_attr);
+	nl_req_init(&r, RTM_GETLINK, 0, sizeof(struct ifinfomsg));
+	put_get(&r, index, name, name_attr);
 	if (nl_query(nl, &r, sizeof(struct ifinfomsg), visit_one, NULL, &l, e) < 0)
 		return -1;
 	return told(&l, out, e);
@@ -485,7 +485,7 @@ int link_add_veth(struct nl *nl, const struct veth_spec *v, struct link *out, st
 {
 	struct ifinfomsg peer = { .ifi_family = AF_UNSPEC }; /* IFF_UP here would be ENOTCONN */
 	struct link l = { .index = 0 };
-	struct nl_req r, get;
+	struct nl_req r;
 	void *info, *data, *nest;
 	bool made;
 
@@ -510,9 +510,9 @@ int link_add_veth(struct nl *nl, const struct veth_spec *v, struct link *out, st
 	nl_nest_end(&r, nest);
 	nl_nest_end(&r, data);
 	nl_nest_end(&r, info);
-	build_get(&get, 0, v->name, IFLA_IFNAME);
-	if (nl_make(nl, &r, &get, sizeof(peer), visit_one, &l, &made, e) == 0 &&
-	    told(&l, out, e) == 0)
+	nl_req_next(&r, RTM_GETLINK, 0, sizeof(peer));
+	put_get(&r, 0, v->name, IFLA_IFNAME);
+	if (nl_make(nl, &r, sizeof(peer), visit_one, &l, &made, e) == 0 && told(&l, out, e) == 0)
 		return 0;
 	if (made)
 		remove_by_name(nl, v->name);

@@ -21,41 +21,33 @@
 #define PRIORITY_MANGLE (-150) /* NF_IP_PRI_MANGLE */
 #define COMMAND(type) ((uint16_t)(NFNL_SUBSYS_NFTABLES << 8 | (type)))
 
-struct batch {
-	struct nl_req reqs[9];
-	size_t n;
-};
-
-static struct nl_req *begin(struct batch *b, uint16_t type, uint16_t flags, uint8_t family,
-                            uint16_t res_id)
+static void fill(struct nl_req *r, uint8_t family, uint16_t res_id)
 {
-	struct nl_req *r = &b->reqs[b->n++];
-	struct nfgenmsg *h;
+	struct nfgenmsg *h = nl_header(r);
 
-	nl_req_init(r, type, flags, sizeof(*h));
-	h = nl_header(r);
 	h->nfgen_family = family;
 	h->version = NFNETLINK_V0;
 	h->res_id = htons(res_id);
-	return r;
 }
 
-static struct nl_req *command(struct batch *b, uint16_t type, uint16_t flags)
+static void command(struct nl_req *r, uint16_t type, uint16_t flags)
 {
-	return begin(b, COMMAND(type), flags, NFPROTO_INET, 0);
+	nl_req_next(r, COMMAND(type), flags, sizeof(struct nfgenmsg));
+	fill(r, NFPROTO_INET, 0);
 }
 
-static void table(struct batch *b, uint16_t type, uint16_t flags, const char *name)
+static void table(struct nl_req *r, uint16_t type, uint16_t flags, const char *name)
 {
-	nl_put_str(command(b, type, flags), NFTA_TABLE_NAME, name);
+	command(r, type, flags);
+	nl_put_str(r, NFTA_TABLE_NAME, name);
 }
 
-static void chain(struct batch *b, const char *in, const char *name, const char *type,
+static void chain(struct nl_req *r, const char *in, const char *name, const char *type,
                   uint32_t hook)
 {
-	struct nl_req *r = command(b, NFT_MSG_NEWCHAIN, NLM_F_CREATE);
 	void *nest;
 
+	command(r, NFT_MSG_NEWCHAIN, NLM_F_CREATE);
 	nl_put_str(r, NFTA_CHAIN_TABLE, in);
 	nl_put_str(r, NFTA_CHAIN_NAME, name);
 	nest = nl_nest(r, NFTA_CHAIN_HOOK);
@@ -143,14 +135,13 @@ static void set_mark_bit(struct nl_req *r, uint32_t bit)
 	meta(r, NFT_META_MARK, true);
 }
 
-static struct nl_req *rule(struct batch *b, const char *in, const char *name, void **nest)
+/* Its expressions, to be ended. */
+static void *rule(struct nl_req *r, const char *in, const char *name)
 {
-	struct nl_req *r = command(b, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND);
-
+	command(r, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND);
 	nl_put_str(r, NFTA_RULE_TABLE, in);
 	nl_put_str(r, NFTA_RULE_CHAIN, name);
-	*nest = nl_nest(r, NFTA_RULE_EXPRESSIONS);
-	return r;
+	return nl_nest(r, NFTA_RULE_EXPRESSIONS);
 }
 
 /* What comes in by the interface. */
@@ -164,24 +155,23 @@ static void match_device(struct nl_req *r, const char *ifname)
 }
 
 /* Of flows, if conntrack is there, else of packets; instead of a table that is there, or EEXIST. */
-static void build(struct batch *b, const char *name, const char *ifname, uint32_t bit, bool flows,
+static void build(struct nl_req *r, const char *name, const char *ifname, uint32_t bit, bool flows,
                   bool instead)
 {
 	const uint32_t state_new = NF_CT_STATE_BIT(IP_CT_NEW), zero = 0;
-	struct nl_req *r;
 	void *nest;
 
-	b->n = 0;
-	begin(b, NFNL_MSG_BATCH_BEGIN, 0, AF_UNSPEC, NFNL_SUBSYS_NFTABLES);
+	nl_req_init(r, NFNL_MSG_BATCH_BEGIN, 0, sizeof(struct nfgenmsg));
+	fill(r, AF_UNSPEC, NFNL_SUBSYS_NFTABLES);
 	if (instead) {
-		table(b, NFT_MSG_NEWTABLE, NLM_F_CREATE, name);
-		table(b, NFT_MSG_DELTABLE, 0, name);
+		table(r, NFT_MSG_NEWTABLE, NLM_F_CREATE, name);
+		table(r, NFT_MSG_DELTABLE, 0, name);
 	}
-	table(b, NFT_MSG_NEWTABLE, NLM_F_CREATE | (instead ? 0 : NLM_F_EXCL), name);
-	chain(b, name, "pre", "filter", NF_INET_PRE_ROUTING);
+	table(r, NFT_MSG_NEWTABLE, NLM_F_CREATE | (instead ? 0 : NLM_F_EXCL), name);
+	chain(r, name, "pre", "filter", NF_INET_PRE_ROUTING);
 	if (flows)
-		chain(b, name, "out", "route", NF_INET_LOCAL_OUT);
-	r = rule(b, name, "pre", &nest);
+		chain(r, name, "out", "route", NF_INET_LOCAL_OUT);
+	nest = rule(r, name, "pre");
 	match_device(r, ifname);
 	if (flows) {
 		ct(r, NFT_CT_STATE, false);
@@ -196,7 +186,7 @@ static void build(struct batch *b, const char *name, const char *ifname, uint32_
 	}
 	nl_nest_end(r, nest);
 	if (flows) {
-		r = rule(b, name, "out", &nest);
+		nest = rule(r, name, "out");
 		ct(r, NFT_CT_MARK, false);
 		bitwise(r, bit, 0);
 		cmp(r, NFT_CMP_EQ, &bit, sizeof(bit));
@@ -204,7 +194,8 @@ static void build(struct batch *b, const char *name, const char *ifname, uint32_
 		nl_nest_end(r, nest);
 	}
 	r->h->nlmsg_flags |= NLM_F_ACK; /* the others are heard of if they fail */
-	begin(b, NFNL_MSG_BATCH_END, 0, AF_UNSPEC, NFNL_SUBSYS_NFTABLES);
+	nl_req_next(r, NFNL_MSG_BATCH_END, 0, sizeof(struct nfgenmsg));
+	fill(r, AF_UNSPEC, NFNL_SUBSYS_NFTABLES);
 }
 
 static bool is_missing(int sys)
@@ -216,10 +207,8 @@ static bool is_missing(int sys)
  * What the kernel lacks when it refuses a request of the batch so, or NULL.  A subsystem, family,
  * chain type or expression that it does not have, and cannot load, is ENOENT or "not supported".
  */
-static const char *missing(const struct nl_req *r, int sys)
+static const char *missing(uint16_t type, int sys)
 {
-	uint16_t type = r->h->nlmsg_type;
-
 	if (!is_missing(sys))
 		return NULL;
 	if (type == COMMAND(NFT_MSG_NEWCHAIN))
@@ -237,21 +226,21 @@ static int mark(struct nl *nl, const char *name, const char *ifname, uint32_t bi
 	const char *lacks = NULL;
 	size_t failed = SIZE_MAX;
 	struct err mine;
-	struct batch b;
+	struct nl_req r;
 	int rc;
 
 	if (!e)
 		e = &mine;
-	build(&b, name, ifname, bit, flows, false);
-	rc = nl_batch(nl, b.reqs, b.n, &failed, e);
+	build(&r, name, ifname, bit, flows, false);
+	rc = nl_batch(nl, &r, &failed, e);
 	if (rc < 0 && e->sys == EEXIST) {
-		build(&b, name, ifname, bit, flows, true);
-		rc = nl_batch(nl, b.reqs, b.n, &failed, e);
+		build(&r, name, ifname, bit, flows, true);
+		rc = nl_batch(nl, &r, &failed, e);
 	}
 	if (rc == 0)
 		return 0;
-	if (e->kind == ERR_SYS && failed < b.n)
-		lacks = missing(&b.reqs[failed], e->sys);
+	if (e->kind == ERR_SYS && failed != SIZE_MAX)
+		lacks = missing(nl_req_type(&r, failed), e->sys);
 	if (lacks) {
 		e->kind = ERR_NOT_FOUND;
 		err_prefix(e, "the kernel lacks %s", lacks);

@@ -20,7 +20,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include <libmnl/libmnl.h>
@@ -169,13 +168,53 @@ void nl_limit(struct nl *nl, size_t bytes)
 }
 
 /* Building. */
-void nl_req_init(struct nl_req *r, uint16_t type, uint16_t flags, size_t header_len)
+static void start(struct nl_req *r, char *at, uint16_t type, uint16_t flags, size_t header_len)
 {
-	r->overflow = false;
-	r->h = mnl_nlmsg_put_header(r->buf);
+	r->h = mnl_nlmsg_put_header(at);
 	r->h->nlmsg_type = type;
 	r->h->nlmsg_flags = NLM_F_REQUEST | flags;
 	mnl_nlmsg_put_extra_header(r->h, header_len);
+}
+
+void nl_req_init(struct nl_req *r, uint16_t type, uint16_t flags, size_t header_len)
+{
+	r->overflow = false;
+	start(r, r->buf, type, flags, header_len);
+}
+
+/* For the message under construction. */
+static size_t room(const struct nl_req *r)
+{
+	return sizeof(r->buf) - (size_t)((const char *)r->h - r->buf);
+}
+
+void nl_req_next(struct nl_req *r, uint16_t type, uint16_t flags, size_t header_len)
+{
+	size_t len = MNL_ALIGN(r->h->nlmsg_len);
+
+	if (r->overflow || len + sizeof(*r->h) + MNL_ALIGN(header_len) > room(r))
+		r->overflow = true;
+	else
+		start(r, (char *)r->h + len, type, flags, header_len);
+}
+
+static struct nlmsghdr *first_of(struct nl_req *r)
+{
+	return (struct nlmsghdr *)(void *)r->buf;
+}
+
+static struct nlmsghdr *next_of(struct nlmsghdr *h)
+{
+	return (struct nlmsghdr *)(void *)((char *)h + MNL_ALIGN(h->nlmsg_len));
+}
+
+uint16_t nl_req_type(struct nl_req *r, size_t i)
+{
+	struct nlmsghdr *h = first_of(r);
+
+	while (i-- > 0)
+		h = next_of(h);
+	return h->nlmsg_type;
 }
 
 void *nl_header(struct nl_req *r)
@@ -187,7 +226,7 @@ void nl_put(struct nl_req *r, uint16_t type, const void *data, size_t len)
 {
 	size_t padding = MNL_ALIGN(len) - len;
 
-	if (r->overflow || !mnl_attr_put_check(r->h, sizeof(r->buf), type, len, data)) {
+	if (r->overflow || !mnl_attr_put_check(r->h, room(r), type, len, data)) {
 		r->overflow = true;
 		return;
 	}
@@ -233,8 +272,7 @@ void nl_put_str(struct nl_req *r, uint16_t type, const char *s)
 
 void *nl_nest(struct nl_req *r, uint16_t type)
 {
-	struct nlattr *nest =
-		r->overflow ? NULL : mnl_attr_nest_start_check(r->h, sizeof(r->buf), type);
+	struct nlattr *nest = r->overflow ? NULL : mnl_attr_nest_start_check(r->h, room(r), type);
 
 	if (!nest)
 		r->overflow = true;
@@ -251,7 +289,7 @@ void nl_put_raw(struct nl_req *r, const void *data, size_t len)
 {
 	size_t aligned = MNL_ALIGN(len);
 
-	if (r->overflow || r->h->nlmsg_len + aligned > sizeof(r->buf)) {
+	if (r->overflow || r->h->nlmsg_len + aligned > room(r)) {
 		r->overflow = true;
 		return;
 	}
@@ -397,7 +435,8 @@ static int take(struct conversation *c, const struct nlmsghdr *h, struct err *e)
 			c->stopped = true; /* the answer to the last one is still to come */
 			return 0;
 		}
-		c->acks--;
+		if (c->acks)
+			c->acks--;
 		c->ended = !c->acks && at == c->count - 1;
 		return !c->acks;
 	}
@@ -450,11 +489,10 @@ static bool is_whole(const struct nlmsghdr *h, int left)
 	       h->nlmsg_len <= (uint32_t)left;
 }
 
-static int converse(struct nl *nl, struct conversation *c, struct err *e)
+static int converse_in(char buf[static RECEIVE_SIZE], struct nl *nl, struct conversation *c,
+                       struct err *e)
 {
-	/* on the stack, of which each thread has more: the heap would map it for each socket */
-	_Alignas(struct nlmsghdr) char buf[RECEIVE_SIZE];
-
+	c->ended = false; /* of a dump that is read again */
 	for (;;) {
 		const struct nlmsghdr *h;
 		size_t len;
@@ -476,29 +514,49 @@ static int converse(struct nl *nl, struct conversation *c, struct err *e)
 	}
 }
 
-/* By send() where that will do: strace takes apart what it sends. */
-static int send_all(struct nl *nl, struct iovec *parts, size_t count, struct err *e)
+/* On the stack, of which each thread has more: the heap would map it for each socket. */
+static int converse_apart(struct nl *nl, struct conversation *c, struct err *e)
 {
-	struct msghdr m = { .msg_iov = parts, .msg_iovlen = (__typeof__(m.msg_iovlen))count };
-	ssize_t n = count == 1 ? send(nl->fd, parts->iov_base, parts->iov_len, 0)
-	                       : sendmsg(nl->fd, &m, 0);
+	_Alignas(struct nlmsghdr) char buf[RECEIVE_SIZE];
 
-	nl->requests++;
-	nl->waits = true;
-	return n < 0 ? err_sys(e, errno, "netlink: send") : 0;
+	return converse_in(buf, nl, c, e);
 }
 
+/* Where sockets are kept there is one thread, and one place for all answers: on the stack it would
+ * be another one for each caller, and each page of it a fault. */
+static int converse(struct nl *nl, struct conversation *c, struct err *e)
+{
+	static _Alignas(struct nlmsghdr) char buf[RECEIVE_SIZE];
+
+	return kept.on ? converse_in(buf, nl, c, e) : converse_apart(nl, c, e);
+}
+
+static int send_all(struct nl *nl, const void *data, size_t len, struct err *e)
+{
+	nl->requests++;
+	nl->waits = true;
+	return send(nl->fd, data, len, 0) < 0 ? err_sys(e, errno, "netlink: send") : 0;
+}
+
+/* All messages of it, numbered. */
 static int send_request(struct nl *nl, struct nl_req *r, struct conversation *c, struct err *e)
 {
-	struct iovec whole = { .iov_base = r->buf, .iov_len = r->h->nlmsg_len };
+	struct nlmsghdr *h = first_of(r);
 
 	if (r->overflow)
 		return err_set(e, ERR_PROTO, "netlink: a request of more than %d bytes",
 		               NL_REQ_MAX);
-	r->h->nlmsg_seq = c->seq = ++nl->seq;
-	c->count = 1;
-	c->acks = 1;
-	return send_all(nl, &whole, 1, e);
+	c->seq = nl->seq + 1;
+	c->acks = 0;
+	for (c->count = 0;; h = next_of(h)) {
+		h->nlmsg_seq = ++nl->seq;
+		c->count++;
+		c->acks += (h->nlmsg_flags & NLM_F_ACK) != 0;
+		if (h == r->h)
+			break;
+	}
+	c->failed = c->count;
+	return send_all(nl, r->buf, (size_t)((char *)h - r->buf) + h->nlmsg_len, e);
 }
 
 void nl_gather(struct nl *nl)
@@ -520,7 +578,6 @@ void nl_forget(struct nl *nl)
 /* Errors are answered anyway, so that one acknowledgement will do: the last one's. */
 static int send_held(struct nl *nl, struct str *out, struct conversation *c, struct err *e)
 {
-	struct iovec whole;
 	struct nlmsghdr h;
 
 	c->seq = nl->seq + 1;
@@ -531,8 +588,7 @@ static int send_held(struct nl *nl, struct str *out, struct conversation *c, str
 			h.nlmsg_flags |= NLM_F_ACK;
 		memcpy(out->data + at, &h, sizeof(h));
 	}
-	whole = (struct iovec){ .iov_base = out->data, .iov_len = out->len };
-	return send_all(nl, &whole, 1, e);
+	return send_all(nl, out->data, out->len, e);
 }
 
 int nl_flush(struct nl *nl, bool *failed, size_t count, struct err *e)
@@ -587,59 +643,32 @@ int nl_query(struct nl *nl, struct nl_req *r, size_t header_len, nl_visit visit,
 	               DUMP_TRIES);
 }
 
-int nl_make(struct nl *nl, struct nl_req *make, struct nl_req *get, size_t header_len,
-            nl_visit visit, void *arg, bool *made, struct err *e)
+int nl_make(struct nl *nl, struct nl_req *r, size_t header_len, nl_visit visit, void *arg,
+            bool *made, struct err *e)
 {
-	struct conversation c = {
-		.seq = nl->seq + 1,
-		.count = 2,
-		.failed = 2,
-		.header_len = header_len,
-		.visit = visit,
-		.arg = arg,
-		.limit = nl->limit,
-		.single = true,
-	};
-	size_t len = make->h->nlmsg_len;
-	struct iovec whole = { .iov_base = make->buf, .iov_len = len + get->h->nlmsg_len };
+	struct conversation c = { .header_len = header_len,
+		                  .visit = visit,
+		                  .arg = arg,
+		                  .limit = nl->limit,
+		                  .single = true };
 	int rc;
 
 	*made = false;
-	if (make->overflow || get->overflow || whole.iov_len > sizeof(make->buf))
-		return err_set(e, ERR_PROTO, "netlink: a request of more than %d bytes",
-		               NL_REQ_MAX);
-	make->h->nlmsg_seq = ++nl->seq;
-	get->h->nlmsg_seq = ++nl->seq;
-	memcpy(make->buf + len, get->h, get->h->nlmsg_len);
-	if (send_all(nl, &whole, 1, e) < 0)
+	if (send_request(nl, r, &c, e) < 0)
 		return -1;
 	rc = converse(nl, &c, e);
 	*made = c.failed != 0;
 	return rc;
 }
 
-int nl_batch(struct nl *nl, struct nl_req *reqs, size_t count, size_t *failed, struct err *e)
+int nl_batch(struct nl *nl, struct nl_req *r, size_t *failed, struct err *e)
 {
-	struct conversation c = { .seq = nl->seq + 1, .count = (uint32_t)count, .failed = count };
-	struct iovec parts[NL_BATCH_MAX];
+	struct conversation c = { .visit = NULL };
 
-	assert(count <= NL_BATCH_MAX);
-	for (size_t i = 0; i < count; i++) {
-		if (reqs[i].overflow) {
-			if (failed)
-				*failed = i;
-			return err_set(e, ERR_PROTO, "netlink: a request of more than %d bytes",
-			               NL_REQ_MAX);
-		}
-		reqs[i].h->nlmsg_seq = ++nl->seq;
-		c.acks += (reqs[i].h->nlmsg_flags & NLM_F_ACK) != 0;
-		parts[i].iov_base = reqs[i].buf;
-		parts[i].iov_len = reqs[i].h->nlmsg_len;
-	}
-	if (send_all(nl, parts, count, e) < 0)
+	if (send_request(nl, r, &c, e) < 0)
 		return -1;
 	if (c.acks && converse(nl, &c, e) < 0) {
-		if (failed && c.failed < count)
+		if (failed && c.failed < c.count)
 			*failed = c.failed;
 		return -1;
 	}

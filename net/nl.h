@@ -71,6 +71,9 @@ struct nl_req {
 
 /* NLM_F_REQUEST is added; header_len bytes of family header follow, zeroed: nl_header(r). */
 void nl_req_init(struct nl_req *r, uint16_t type, uint16_t flags, size_t header_len);
+/* Another message behind it: for nl_batch() and nl_make().  What follows is about this one. */
+void nl_req_next(struct nl_req *r, uint16_t type, uint16_t flags, size_t header_len);
+uint16_t nl_req_type(struct nl_req *r, size_t i); /* of the message with that index */
 void *nl_header(struct nl_req *r);
 void nl_put(struct nl_req *r, uint16_t type, const void *data, size_t len);
 void nl_put_u8(struct nl_req *r, uint16_t type, uint8_t v);
@@ -100,6 +103,7 @@ const void *nl_attr(const struct nl_msg *m, uint16_t type, size_t min_len, size_
 const void *nl_attr_in(const void *attrs, size_t attrs_len, uint16_t type, size_t min_len,
                        size_t *len);
 
+/* May itself ask for nothing. */
 typedef int (*nl_visit)(const struct nl_msg *m, void *arg, struct err *e);
 
 /*
@@ -113,12 +117,11 @@ int nl_query(struct nl *nl, struct nl_req *r, size_t header_len, nl_visit visit,
              void (*restart)(void *arg), void *arg, struct err *e) MUST_USE;
 
 /*
- * A request that makes something, and a plain get of that, in one send: the kernel goes through
- * them in order, also when it refuses the first.  *made is false when that is known, and visit is
- * not called then.
+ * Two messages: one that makes something, and a plain get of that.  The kernel goes through them in
+ * order, also when it refuses the first.  *made is false when it did; visit is not called then.
  */
-int nl_make(struct nl *nl, struct nl_req *make, struct nl_req *get, size_t header_len,
-            nl_visit visit, void *arg, bool *made, struct err *e) MUST_USE;
+int nl_make(struct nl *nl, struct nl_req *r, size_t header_len, nl_visit visit, void *arg,
+            bool *made, struct err *e) MUST_USE;
 
 /*
  * From here on nl_ack() keeps requests instead of sending them, and says 0.  nl_flush() sends all
@@ -134,12 +137,10 @@ int nl_flush(struct nl *nl, bool *failed, size_t count, struct err *e) MUST_USE;
 void nl_forget(struct nl *nl); /* what was kept is not sent */
 
 /*
- * Several requests in one send, up to NL_BATCH_MAX; for nf_tables with batch begin and end around.
- * Those with NLM_F_ACK are waited for.  The first error is returned, with the index of the request
- * that it is about in *failed (may be NULL; untouched when it is about none).
+ * Several messages; for nf_tables with batch begin and end around.  Those with NLM_F_ACK are waited
+ * for.  The first error is returned, with the index of the message that it is about in *failed (may
+ * be NULL; untouched when it is about none).
  */
-#define NL_BATCH_MAX 16
-int nl_batch(struct nl *nl, struct nl_req *reqs, size_t count, size_t *failed,
-             struct err *e) MUST_USE;
+int nl_batch(struct nl *nl, struct nl_req *r, size_t *failed, struct err *e) MUST_USE;
 
 #endif

@@ -1042,7 +1042,7 @@ static void sockets_are_used_again_where_they_are(void **state)
 static void sockets_that_wait_are_not_used_again(void **state)
 {
 	struct link ours, theirs;
-	struct nl_req list[2];
+	struct nl_req r;
 	struct link *all;
 	struct nl *nl;
 	size_t n;
@@ -1060,17 +1060,17 @@ static void sockets_that_wait_are_not_used_again(void **state)
 
 	/* the second answer was not read */
 	OK(netns_nl(pod_ns, NETLINK_ROUTE, &nl, &e));
-	for (int i = 0; i < 2; i++)
-		nl_req_init(&list[i], RTM_DELLINK, NLM_F_ACK, sizeof(struct ifinfomsg));
-	REFUSED(nl_batch(nl, list, 2, NULL, &e), ERR_SYS, EINVAL);
+	nl_req_init(&r, RTM_DELLINK, NLM_F_ACK, sizeof(struct ifinfomsg));
+	nl_req_next(&r, RTM_DELLINK, NLM_F_ACK, sizeof(struct ifinfomsg));
+	REFUSED(nl_batch(nl, &r, NULL, &e), ERR_SYS, EINVAL);
 	nl_close(nl);
 	assert_int_equal(open_fds(), before);
 
 	/* and here nobody has looked for one */
 	OK(netns_nl(pod_ns, NETLINK_ROUTE, &nl, &e));
-	for (int i = 0; i < 2; i++)
-		list[i].h->nlmsg_flags = NLM_F_REQUEST;
-	OK(nl_batch(nl, list, 2, NULL, &e));
+	nl_req_init(&r, RTM_DELLINK, 0, sizeof(struct ifinfomsg));
+	nl_req_next(&r, RTM_DELLINK, 0, sizeof(struct ifinfomsg));
+	OK(nl_batch(nl, &r, NULL, &e));
 	nl_close(nl);
 	assert_int_equal(open_fds(), before);
 

@@ -614,7 +614,6 @@ static void a_full_request_is_never_sent(void **state)
 {
 	static const char kilobytes[5000];
 	struct nl_req r;
-	struct nl_req list[3];
 	size_t failed = 99;
 	void *nest;
 
@@ -642,13 +641,28 @@ static void a_full_request_is_never_sent(void **state)
 	assert_string_equal(e.msg, "netlink: a request of more than 4096 bytes");
 	assert_int_equal(nl_query(nl, &r, 16, stop_at_second, NULL, NULL, &e), -1);
 
-	for (int i = 0; i < 3; i++)
-		nl_req_init(&list[i], RTM_NEWLINK, NLM_F_ACK, sizeof(struct ifinfomsg));
-	nl_put(&list[1], 1, kilobytes, sizeof(kilobytes));
-	assert_true(list[1].overflow);
-	assert_int_equal(nl_batch(nl, list, 3, &failed, &e), -1);
+	/* several messages share the room: two of 32 bytes, and the header of an attribute */
+	nl_req_init(&r, RTM_NEWLINK, NLM_F_ACK, sizeof(struct ifinfomsg));
+	nl_req_next(&r, RTM_NEWLINK, NLM_F_ACK, sizeof(struct ifinfomsg));
+	nl_put(&r, 1, kilobytes, NL_REQ_MAX - 68);
+	assert_false(r.overflow);
+	nl_put_u8(&r, 2, 1);
+	assert_true(r.overflow);
+	assert_int_equal(nl_batch(nl, &r, &failed, &e), -1);
 	assert_int_equal(e.kind, ERR_PROTO);
-	assert_int_equal(failed, 1);
+	assert_int_equal(failed, 99);
+	nl_req_init(&r, RTM_NEWLINK, 0, sizeof(struct ifinfomsg));
+	nl_put(&r, 1, kilobytes, NL_REQ_MAX - 36 - 28);
+	nl_req_next(&r, RTM_NEWLINK, 0, sizeof(struct ifinfomsg));
+	assert_true(r.overflow);
+	nl_req_init(&r, RTM_NEWLINK, 0, sizeof(struct ifinfomsg));
+	nl_put(&r, 1, kilobytes, NL_REQ_MAX - 36 - 32);
+	nl_req_next(&r, RTM_NEWADDR, 0, sizeof(struct ifinfomsg));
+	assert_false(r.overflow);
+	assert_int_equal(nl_req_type(&r, 0), RTM_NEWLINK);
+	assert_int_equal(nl_req_type(&r, 1), RTM_NEWADDR);
+	nl_put_raw(&r, kilobytes, 1);
+	assert_true(r.overflow);
 	assert_string_equal(heard(), "");
 
 	/* a nest that was open when it happened */
@@ -723,49 +737,63 @@ static void gathered_requests_are_sent_at_once(void **state)
 	assert_string_equal(heard(), "");
 }
 
+/* Three, of which those acknowledge that `acks` says. */
+static void build_batch(struct nl_req *r, const char acks[4])
+{
+	for (int i = 0; i < 3; i++) {
+		uint16_t flags = acks[i] == 'A' ? NLM_F_ACK : 0;
+
+		if (i)
+			nl_req_next(r, RTM_NEWLINK, flags, sizeof(struct ifinfomsg));
+		else
+			nl_req_init(r, RTM_NEWLINK, flags, sizeof(struct ifinfomsg));
+	}
+}
+
 static void batches_name_the_request_that_failed(void **state)
 {
-	struct nl_req r[3];
+	struct nl_req r;
 	size_t failed = 99;
 
 	(void)state;
-	for (int i = 0; i < 3; i++)
-		nl_req_init(&r[i], RTM_NEWLINK, NLM_F_ACK, sizeof(struct ifinfomsg));
+	build_batch(&r, "AAA");
 	for (uint32_t i = 1; i <= 3; i++)
 		acknowledge(i);
-	assert_int_equal(nl_batch(nl, r, 3, &failed, &e), 0);
+	assert_int_equal(nl_batch(nl, &r, &failed, &e), 0);
 	assert_int_equal(failed, 99);
 	assert_int_equal(nl_requests(nl), 1);
 	/* one datagram of three messages */
-	assert_int_equal(strlen(heard()), 2 * 3 * 32);
+	assert_heard(
+		"20000000 1000 0500 01000000 00000000 00 00 0000 00000000 00000000 00000000"
+		"20000000 1000 0500 02000000 00000000 00 00 0000 00000000 00000000 00000000"
+		"20000000 1000 0500 03000000 00000000 00 00 0000 00000000 00000000 00000000");
 	assert_string_equal(heard(), "");
 
 	acknowledge(4);
 	refuse(5, EBUSY);
 	refuse(6, EPERM);
-	assert_int_equal(nl_batch(nl, r, 3, &failed, &e), -1);
+	assert_int_equal(nl_batch(nl, &r, &failed, &e), -1);
 	assert_int_equal(failed, 1);
 	assert_int_equal(e.sys, EBUSY);
 
 	/* answers to the failed batch don't disturb the next one */
 	for (uint32_t i = 7; i <= 9; i++)
 		acknowledge(i);
-	assert_int_equal(nl_batch(nl, r, 3, NULL, &e), 0);
+	assert_int_equal(nl_batch(nl, &r, NULL, &e), 0);
 
 	/* a request without NLM_F_ACK is not waited for, but heard when it is refused */
-	r[0].h->nlmsg_flags = NLM_F_REQUEST;
-	r[2].h->nlmsg_flags = NLM_F_REQUEST;
+	build_batch(&r, "-A-");
 	acknowledge(11);
-	assert_int_equal(nl_batch(nl, r, 3, NULL, &e), 0);
+	assert_int_equal(nl_batch(nl, &r, NULL, &e), 0);
 	refuse(13, EOPNOTSUPP);
-	assert_int_equal(nl_batch(nl, r, 3, &failed, &e), -1);
+	assert_int_equal(nl_batch(nl, &r, &failed, &e), -1);
 	assert_int_equal(failed, 0);
-	r[1].h->nlmsg_flags = NLM_F_REQUEST;
-	assert_int_equal(nl_batch(nl, r, 3, NULL, &e), 0);
+	build_batch(&r, "---");
+	assert_int_equal(nl_batch(nl, &r, NULL, &e), 0);
 
-	r[1].h->nlmsg_flags |= NLM_F_ACK;
+	build_batch(&r, "-A-");
 	failed = 99;
-	assert_int_equal(nl_batch(nl, r, 3, &failed, &e), -1);
+	assert_int_equal(nl_batch(nl, &r, &failed, &e), -1);
 	assert_int_equal(e.kind, ERR_TIMEOUT);
 	assert_int_equal(failed, 99);
 }
