@@ -165,6 +165,7 @@ static struct world {
 } w;
 
 static int64_t clock_ms;
+static int clock_looks;
 static bool known; /* the way so far was checked by an earlier run */
 static bool sleeping;
 static int64_t slept_from;
@@ -192,17 +193,18 @@ const char *__asan_default_options(void)  /* NOLINT: the sanitizer's name */
 /* The clock. */
 struct mono mono_now(void)
 {
+	clock_looks++;
 	return (struct mono){ clock_ms };
 }
 
 struct mono mono_in(int64_t ms)
 {
-	return (struct mono){ clock_ms + ms };
+	return (struct mono){ mono_now().ms + ms };
 }
 
 int64_t mono_us(void)
 {
-	return clock_ms * 1000;
+	return mono_now().ms * 1000;
 }
 
 struct mono mono_min(struct mono a, struct mono b)
@@ -212,7 +214,7 @@ struct mono mono_min(struct mono a, struct mono b)
 
 bool mono_passed(struct mono t)
 {
-	return clock_ms >= t.ms;
+	return mono_now().ms >= t.ms;
 }
 
 int64_t backoff_ms(int tries, int64_t max)
@@ -1042,7 +1044,11 @@ static void nothing_changed(void *ctx, struct pod_grants *g)
 static void wake(struct agent *a)
 {
 	a->n_letters = 0;
+	clock_looks = 0;
 	ledger_step(a->l);
+	/* what was not due when a turn looked must be what it waits for */
+	if (clock_looks > 1)
+		violated("the clock moves on within a turn");
 	a->woke_ms = clock_ms;
 }
 
