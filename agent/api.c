@@ -152,8 +152,8 @@ static enum outcome ask(struct call *c, struct ledger_request *r, struct mono un
 	return n == sizeof(times) ? ANSWERED : LATE;
 }
 
-/* From its begin, as everything that its handler waits for. */
-static struct mono deadline_in(const struct call *c, int64_t ms)
+/* So long after its begin: also the deadlines of what its handler waits for. */
+static struct mono after_begin(const struct call *c, int64_t ms)
 {
 	return mono_after((struct mono){ c->started_us / 1000 }, ms);
 }
@@ -372,7 +372,7 @@ static void finish_add(struct call *c, const struct identity *id, const struct l
 static void add_for(struct call *c, const struct identity *id)
 {
 	int64_t ms = c->agent->config.add_ms ? c->agent->config.add_ms : AGENT_ADD_MS;
-	struct mono deadline = deadline_in(c, ms);
+	struct mono deadline = after_begin(c, ms);
 	int event = server_event(c->connection);
 	AUTO_FREE char *pod = NULL;
 	struct ledger_request *r;
@@ -425,9 +425,9 @@ static void add_ip(struct call *c)
 
 static void post_ip(struct call *c)
 {
-	endpoints_request(c->agent->endpoints, true);
+	endpoints_request(c->agent->endpoints, true, after_begin(c, 0));
 	add_ip(c);
-	endpoints_request(c->agent->endpoints, false);
+	endpoints_request(c->agent->endpoints, false, after_begin(c, took_us(c) / 1000));
 	count(c, metrics_allocation);
 }
 
@@ -550,9 +550,9 @@ static void release_call(struct call *c, bool nic, struct mono deadline)
 
 static void delete_ip(struct call *c)
 {
-	endpoints_request(c->agent->endpoints, true);
-	release_call(c, true, deadline_in(c, AGENT_DEL_MS));
-	endpoints_request(c->agent->endpoints, false);
+	endpoints_request(c->agent->endpoints, true, after_begin(c, 0));
+	release_call(c, true, after_begin(c, AGENT_DEL_MS));
+	endpoints_request(c->agent->endpoints, false, after_begin(c, took_us(c) / 1000));
 	count(c, metrics_release);
 }
 
@@ -645,9 +645,9 @@ static void release_all(struct call *c)
 
 static void delete_ips(struct call *c)
 {
-	endpoints_request(c->agent->endpoints, true);
+	endpoints_request(c->agent->endpoints, true, after_begin(c, 0));
 	release_all(c);
-	endpoints_request(c->agent->endpoints, false);
+	endpoints_request(c->agent->endpoints, false, after_begin(c, took_us(c) / 1000));
 	count(c, metrics_release);
 }
 
@@ -727,7 +727,7 @@ static void get_endpoint(struct call *c)
 {
 	AUTO_FREE char *ns = query_value(c, "podNamespace");
 	AUTO_FREE char *name = query_value(c, "podName");
-	struct mono deadline = deadline_in(c, 5000);
+	struct mono deadline = after_begin(c, 5000);
 	int event = server_event(c->connection);
 	AUTO_FREE char *pod = NULL;
 	struct ledger_request *r;

@@ -22,7 +22,7 @@
 #define CALL_MS 10000
 #define PAUSE_MAX_MS 30000
 #define SETTLE_MS 20 /* a pod's NICs together */
-#define QUIET_MS 30  /* the addresses of a burst of ADDs go first: it is over after so long */
+#define QUIET_MS 100 /* a burst of ADDs goes first, to their ends: it is over after so long */
 #define HOLD_MS 2000 /* then any moment will do without a request, and after as long again any */
 
 /* A pod whose endpoint is not as it should be yet. */
@@ -328,7 +328,7 @@ static int settle(struct endpoints *ep, struct pod_grants *g, struct err *e)
 	return rc < 0 ? err_copy(e, &why) : 0;
 }
 
-static void add(struct endpoints *ep, struct pod_grants *g)
+static void add(struct endpoints *ep, struct pod_grants *g, struct mono now)
 {
 	struct todo **link = &ep->todos;
 
@@ -336,26 +336,29 @@ static void add(struct endpoints *ep, struct pod_grants *g)
 		link = &(*link)->next;
 	if (!*link) {
 		*link = xcalloc(1, sizeof(**link));
-		(*link)->hold = mono_in(HOLD_MS);
+		(*link)->hold = mono_after(now, HOLD_MS);
 		atomic_fetch_add(&ep->waiting, 1);
 	} else {
 		pod_grants_free((*link)->want);
 		(*link)->failures = 0;
 	}
 	(*link)->want = g;
-	(*link)->due = mono_in(SETTLE_MS);
+	(*link)->due = mono_after(now, SETTLE_MS);
 }
 
-static void take(struct endpoints *ep, struct mono until)
+/* The time when there was something to do. */
+static struct mono take(struct endpoints *ep, struct mono until)
 {
 	struct queue_item *item = queue_take_all(&ep->queue, until);
+	struct mono now = mono_now();
 
 	while (item) {
 		struct pod_grants *g = (struct pod_grants *)item;
 
 		item = item->next;
-		add(ep, g);
+		add(ep, g, now);
 	}
+	return now;
 }
 
 static struct mono later(struct mono a, struct mono b)
@@ -397,30 +400,31 @@ static void todo_free(struct todo *t)
 	free(t);
 }
 
-static struct mono next_turn(struct endpoints *ep)
+static struct mono next_turn(struct endpoints *ep, struct mono now)
 {
-	struct mono until = mono_in(3600 * 1000LL);
+	struct mono until = MONO_NEVER;
 
 	for (const struct todo *t = ep->todos; t; t = t->next)
 		until = mono_min(until, ready_at(ep, t));
 	/* nobody tells us when they are through */
 	if (ep->todos && atomic_load(&ep->requests) > 0)
-		until = mono_min(until, mono_in(QUIET_MS));
+		until = mono_min(until, mono_after(now, QUIET_MS));
 	return until;
 }
 
 static void *endpoints_main(void *arg)
 {
 	struct endpoints *ep = arg;
+	struct mono now = { 0 };
 
 	while (!queue_closed(&ep->queue)) {
 		struct todo **link = &ep->todos;
 
-		take(ep, next_turn(ep));
+		now = take(ep, next_turn(ep, now));
 		while (*link && !queue_closed(&ep->queue)) {
 			struct todo *t = *link;
 
-			if (!mono_passed(ready_at(ep, t)) || !try(ep, t)) {
+			if (!mono_passed_at(ready_at(ep, t), now) || !try(ep, t)) {
 				link = &t->next;
 				continue;
 			}
@@ -429,7 +433,7 @@ static void *endpoints_main(void *arg)
 			atomic_fetch_sub(&ep->waiting, 1);
 		}
 	}
-	take(ep, mono_now());
+	take(ep, now);
 	while (ep->todos) {
 		struct todo *t = ep->todos;
 
@@ -468,9 +472,9 @@ void endpoints_put(struct endpoints *ep, struct pod_grants *g)
 		pod_grants_free(g);
 }
 
-void endpoints_request(struct endpoints *ep, bool begins)
+void endpoints_request(struct endpoints *ep, bool begins, struct mono now)
 {
-	atomic_store(&ep->quiet, mono_in(QUIET_MS).ms);
+	atomic_store(&ep->quiet, mono_after(now, QUIET_MS).ms);
 	atomic_fetch_add(&ep->requests, begins ? 1 : -1);
 }
 

@@ -18,6 +18,7 @@
 
 #define CALL_MS 10000
 #define PAUSE_MAX_MS 30000
+#define SETTLE_MS 100         /* what the plugin still does goes first */
 #define FILE_MAX (512 * 1024) /* bytes: the socket's requests are smaller */
 #define ANNOTATION "k8s.v1.cni.cncf.io/network-status"
 
@@ -88,13 +89,13 @@ static bool is_about(const struct word *a, const struct word *b)
 }
 
 /* In the place of an earlier word about that pod. */
-static void add(struct netstatus *n, struct word *w)
+static void add(struct netstatus *n, struct word *w, struct mono due)
 {
 	struct word **link = &n->waiting;
 
 	while (*link && !is_about(*link, w))
 		link = &(*link)->next;
-	w->due = mono_now();
+	w->due = due;
 	if (*link) {
 		w->next = (*link)->next;
 		forget(*link);
@@ -149,17 +150,20 @@ static bool try(struct netstatus *n, struct word *w)
 	return false;
 }
 
-static void take(struct netstatus *n, struct mono until)
+/* The time when there was something to do. */
+static struct mono take(struct netstatus *n, struct mono until)
 {
 	struct queue_item *item = queue_take_all(&n->queue, until);
+	struct mono now = mono_now();
 
 	while (item) {
 		struct word *w = (struct word *)item;
 
 		item = item->next;
 		w->next = NULL;
-		add(n, w);
+		add(n, w, mono_after(now, SETTLE_MS));
 	}
+	return now;
 }
 
 static void *netstatus_main(void *arg)
@@ -167,16 +171,16 @@ static void *netstatus_main(void *arg)
 	struct netstatus *n = arg;
 
 	while (!queue_closed(&n->queue)) {
-		struct mono until = mono_in(3600 * 1000LL);
+		struct mono now, until = MONO_NEVER;
 		struct word **link = &n->waiting;
 
 		for (const struct word *w = n->waiting; w; w = w->next)
 			until = mono_min(until, w->due);
-		take(n, until);
+		now = take(n, until);
 		while (*link && !queue_closed(&n->queue)) {
 			struct word *w = *link;
 
-			if (!mono_passed(w->due) || !try(n, w)) {
+			if (!mono_passed_at(w->due, now) || !try(n, w)) {
 				link = &w->next;
 				continue;
 			}
@@ -185,7 +189,7 @@ static void *netstatus_main(void *arg)
 		}
 	}
 	/* their files are the next agent's */
-	take(n, mono_now());
+	take(n, (struct mono){ 0 });
 	return NULL;
 }
 
@@ -220,7 +224,7 @@ static void resume(struct netstatus *n, const char *file)
 	if (parse_u32(number, 0, UINT32_MAX - 1, &last, NULL) == 0)
 		atomic_store(&n->number, last + 1);
 	if (read_word(path, w, &e) == 0) {
-		add(n, w);
+		add(n, w, (struct mono){ 0 });
 		return;
 	}
 	free(w);

@@ -452,6 +452,7 @@ static void right_pool(void **state)
 static void endpoints_follow(void **state)
 {
 	AUTO_JSON *o = NULL;
+	struct mono begin;
 
 	(void)state;
 	make_guide();
@@ -463,8 +464,11 @@ static void endpoints_follow(void **state)
 	       "\"labels\":{\"pod-template-hash\":\"5d4f\"},\"ownerReferences\":[{\"kind\":"
 	       "\"ReplicaSet\",\"name\":\"web-5d4f\",\"controller\":true}]},\"spec\":{"
 	       "\"nodeName\":\"worker\"}}");
+	begin = mono_now();
 	add_gives(&worker, "c", "cc", "eth1", "192.168.0.161/24", "worker-192");
 	await_endpoint("c", "192.168.0.161/24");
+	/* not while the plugin is at work with it */
+	assert_true(mono_now().ms - begin.ms >= 100);
 	add_gives(&worker, "c", "cc", "eth0", "172.31.199.190/20", "worker-172");
 	await_endpoint("c", "172.31.199.190/20");
 	o = get(STORE_ENDPOINT, "default", "c");
