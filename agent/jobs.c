@@ -226,7 +226,7 @@ bool jobs_idle(const struct jobs *j)
 	return false;
 }
 
-void jobs_give(struct jobs *j, struct job *job)
+int jobs_give(struct jobs *j, struct job *job)
 {
 	for (int i = 0; i < j->n; i++) {
 		if (j->workers[i].busy)
@@ -235,8 +235,9 @@ void jobs_give(struct jobs *j, struct job *job)
 		job->thread = i;
 		job->message.type = MESSAGE_JOB;
 		queue_put(&j->workers[i].queue, &job->message.item);
-		return;
+		return i;
 	}
+	return -1;
 }
 
 void jobs_done(struct jobs *j, const struct job *job)

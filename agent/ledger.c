@@ -44,8 +44,23 @@ struct news {
 /* Jobs. */
 static void give(struct ledger *l, struct job *job)
 {
+	unsigned int id = job->op == JOB_WRITE ? turns_id(job->name) : 0;
+	int thread;
+
 	job->number = ++l->clock;
-	jobs_give(l->jobs, job);
+	thread = jobs_give(l->jobs, job);
+	if (thread >= 0)
+		atomic_store(&l->writing[thread], id);
+}
+
+static bool is_writing(struct ledger *l, const char *pool)
+{
+	unsigned int id = turns_id(pool);
+
+	for (size_t i = 0; i < ARRAY_LEN(l->writing); i++)
+		if (atomic_load(&l->writing[i]) == id)
+			return true;
+	return false;
 }
 
 static struct job *job_new(enum job_op op, const struct slot *s)
@@ -280,6 +295,7 @@ static void job_done(struct ledger *l, struct job *j)
 	struct slot *s = j->name ? ledger_find_slot(l, j->name) : NULL;
 
 	jobs_done(l->jobs, j);
+	atomic_store(&l->writing[j->thread], 0);
 	atomic_fetch_add(&l->pool_writes, j->writes);
 	if (j->op == JOB_LIST) {
 		list_done(l, j);
@@ -523,12 +539,15 @@ void ledger_arriving(struct ledger *l, int delta)
 	atomic_fetch_add(&l->arriving, delta);
 }
 
-/* News. */
-static void send_news(struct ledger *l, struct news *n, enum message_type type)
+/* News.  Those of a pool that is being written may be that write's own, and wait for its answer. */
+static void send_news(struct ledger *l, struct news *n, enum message_type type, const char *pool)
 {
 	n->message.type = type;
-	if (!queue_put(&l->mailbox, &n->message.item))
+	if (!queue_put_quietly(&l->mailbox, &n->message.item))
 		news_free(n);
+	/* looked at last: whoever is not awake has no answer before him */
+	else if (!pool || !is_writing(l, pool))
+		queue_wake(&l->mailbox);
 }
 
 void ledger_pools_listed(struct ledger *l, enum ledger_scope scope, const json *items)
@@ -537,7 +556,7 @@ void ledger_pools_listed(struct ledger *l, enum ledger_scope scope, const json *
 
 	n->scope = scope;
 	n->states = pool_states_read(items, &n->n_states);
-	send_news(l, n, MESSAGE_POOLS);
+	send_news(l, n, MESSAGE_POOLS, NULL);
 }
 
 /* The ledger has that version already, and reading thousands of records costs time. */
@@ -567,7 +586,7 @@ void ledger_pool_event(struct ledger *l, enum ledger_scope scope, enum k8s_event
 		log_warn_err(&e, "left out");
 	else
 		n->n_states = 1;
-	send_news(l, n, MESSAGE_POOL);
+	send_news(l, n, MESSAGE_POOL, json_str_at(object, "metadata", "name", NULL));
 }
 
 static void send_set(struct ledger *l, struct ip_set *set, enum message_type type)
@@ -576,7 +595,7 @@ static void send_set(struct ledger *l, struct ip_set *set, enum message_type typ
 
 	n->set = *set;
 	*set = (struct ip_set)IP_SET_INIT;
-	send_news(l, n, type);
+	send_news(l, n, type, NULL);
 }
 
 void ledger_reserved(struct ledger *l, struct ip_set *set)
@@ -594,7 +613,7 @@ void ledger_trouble(struct ledger *l, const struct err *e)
 	struct news *n = xcalloc(1, sizeof(*n));
 
 	n->text = xstrdup(e->msg);
-	send_news(l, n, MESSAGE_TROUBLE);
+	send_news(l, n, MESSAGE_TROUBLE, NULL);
 }
 
 unsigned int ledger_needs(struct ledger *l)

@@ -74,6 +74,7 @@ struct ledger {
 	char *trouble;                 /* why the store does not answer, or NULL */
 	atomic_ullong own[OWN_WRITES]; /* resourceVersions of the last writes of ours */
 	size_t n_own;
+	atomic_uint writing[JOBS_THREADS]; /* turns_id() of the pool's name; 0: none */
 	atomic_int arriving;
 	atomic_bool synced;
 	atomic_uint needs;

@@ -5,6 +5,7 @@
  * Each word is a file of its own, whose name is a number: the last word about a pod is the one with
  * the highest, and what replaces a file's word is never in that file.
  */
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -75,8 +76,10 @@ static void keep(struct netstatus *n, struct word *w)
 	json_set_str(o, "podUID", w->uid);
 	json_set_str(o, "status", w->status);
 	json_print(o, &text);
-	if (file_mkdirs(n->folder, 0700, &e) == 0 &&
-	    file_write(path, text.data, text.len, 0600, 0, &e) == 0)
+	/* the folder is there, but the first time */
+	if (file_write(path, text.data, text.len, 0600, 0, &e) == 0 ||
+	    (e.sys == ENOENT && file_mkdirs(n->folder, 0700, &e) == 0 &&
+	     file_write(path, text.data, text.len, 0600, 0, &e) == 0))
 		w->path = take_ptr(&path);
 	else
 		log_warn_err(&e, "network status of pod %s/%s is kept in memory alone", w->ns,

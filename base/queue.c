@@ -27,7 +27,7 @@ void queue_release(struct queue *q)
 	pthread_mutex_destroy(&q->lock);
 }
 
-bool queue_put(struct queue *q, struct queue_item *item)
+bool queue_put_quietly(struct queue *q, struct queue_item *item)
 {
 	bool open;
 
@@ -39,10 +39,21 @@ bool queue_put(struct queue *q, struct queue_item *item)
 		q->tail = &item->next;
 	}
 	pthread_mutex_unlock(&q->lock);
-	/* not under the lock, for which who wakes up would have to wait */
-	if (open)
-		pthread_cond_signal(&q->filled);
 	return open;
+}
+
+/* Not under the lock, for which who wakes up would have to wait. */
+void queue_wake(struct queue *q)
+{
+	pthread_cond_signal(&q->filled);
+}
+
+bool queue_put(struct queue *q, struct queue_item *item)
+{
+	if (!queue_put_quietly(q, item))
+		return false;
+	queue_wake(q);
+	return true;
 }
 
 /* False when the time is over.  Who has all the time need not have the clock read. */

@@ -248,7 +248,7 @@ void queue_release(struct queue *q)
 	(void)q;
 }
 
-bool queue_put(struct queue *q, struct queue_item *item)
+bool queue_put_quietly(struct queue *q, struct queue_item *item)
 {
 	if (q->closed)
 		return false;
@@ -256,6 +256,16 @@ bool queue_put(struct queue *q, struct queue_item *item)
 	*q->tail = item;
 	q->tail = &item->next;
 	return true;
+}
+
+void queue_wake(struct queue *q)
+{
+	(void)q;
+}
+
+bool queue_put(struct queue *q, struct queue_item *item)
+{
+	return queue_put_quietly(q, item);
 }
 
 struct queue_item *queue_take_all(struct queue *q, struct mono deadline)
@@ -620,7 +630,7 @@ bool jobs_idle(const struct jobs *j)
 	return false;
 }
 
-void jobs_give(struct jobs *j, struct job *job)
+int jobs_give(struct jobs *j, struct job *job)
 {
 	for (int i = 0; i < JOBS_THREADS; i++) {
 		if (j->v[i].job)
@@ -629,9 +639,10 @@ void jobs_give(struct jobs *j, struct job *job)
 		job->thread = i;
 		j->v[i].job = job;
 		j->v[i].at = GIVEN;
-		return;
+		return i;
 	}
 	violated("a job is given to nobody");
+	return -1;
 }
 
 void jobs_done(struct jobs *j, const struct job *job)

@@ -106,6 +106,8 @@ static void deadlines(void **state)
 	/* something is there: the deadline does not matter */
 	assert_ptr_equal(queue_take_all(&q, (struct mono){ 0 }), &m.item);
 	assert_null(m.item.next);
+	assert_true(queue_put_quietly(&q, &m.item));
+	assert_ptr_equal(queue_take_all(&q, until), &m.item);
 	assert_false(mono_passed(until));
 	queue_release(&q);
 }
