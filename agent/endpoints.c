@@ -410,6 +410,19 @@ static int settle(struct endpoints *ep, struct pod_grants *g, struct err *e)
 	return rc < 0 ? err_copy(e, &why) : 0;
 }
 
+/* Each request tells of its own NIC alone what the pools do not hold. */
+static void keep_known(struct pod_grants *to, const struct pod_grants *from)
+{
+	for (size_t i = 0; i < to->n; i++) {
+		for (size_t k = 0; k < from->n && !to->v[i].clean_known; k++) {
+			if (!from->v[k].clean_known || !streq(from->v[k].nic, to->v[i].nic))
+				continue;
+			to->v[i].clean_known = true;
+			to->v[i].clean_gateway = from->v[k].clean_gateway;
+		}
+	}
+}
+
 static void add(struct endpoints *ep, struct pod_grants *g, struct mono now)
 {
 	struct todo **link = &ep->todos;
@@ -421,6 +434,7 @@ static void add(struct endpoints *ep, struct pod_grants *g, struct mono now)
 		(*link)->hold = mono_after(now, HOLD_MS);
 		atomic_fetch_add(&ep->waiting, 1);
 	} else {
+		keep_known(g, (*link)->want);
 		pod_grants_free((*link)->want);
 		(*link)->failures = 0;
 	}

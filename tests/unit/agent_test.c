@@ -553,6 +553,30 @@ static void late_del(void **state)
 	assert_string_equal(json_str_at(o, "status", "current", "uid", NULL), "uid-s-0");
 }
 
+/* What each NIC's request said is in the one write for all. */
+static void endpoints_join(void **state)
+{
+	AUTO_JSON *o = NULL;
+
+	(void)state;
+	make_guide();
+	start_node(&worker);
+	await_healthy(&worker);
+	make_pod("c", "uid-c", "worker",
+	         "\"k8s.v1.cni.cncf.io/networks\":\"kube-system/ipvlan-eth1@eth1\"");
+	json_free(add(&worker, "c", "uid-c", "cc", "eth1", ",\"cleanGateway\":true"));
+	json_free(add(&worker, "c", "uid-c", "cc", "eth0", ""));
+	await_endpoint("c", "172.31.199.190/20");
+	o = get(STORE_ENDPOINT, "default", "c");
+	json_each(ip, json_at(o, "status", "current", "ips", NULL))
+	{
+		bool clean = false;
+
+		assert_int_equal(json_opt_bool(ip, "cleanGateway", &clean, NULL), 0);
+		assert_int_equal(clean, streq(json_str_at(ip, "interface", NULL), "eth1"));
+	}
+}
+
 /* Those that an agent made itself; others are looked at. */
 static void endpoints_go_unread(void **state)
 {
@@ -1770,6 +1794,7 @@ int main(void)
 		TEST(right_pool),
 		TEST(endpoints_follow),
 		TEST(endpoints_go_unread),
+		TEST(endpoints_join),
 		TEST(endpoints_make_room),
 		TEST(late_del),
 		TEST(pod_moves),
