@@ -27,6 +27,7 @@
 #include "k8s/ippool.h"
 
 #define SOCKET_CONNECTIONS 160
+#define SOCKET_IDLE 480 /* plugins that are at work between two requests */
 #define HEALTH_CONNECTIONS 16
 #define SCRAPE_CONNECTIONS 8
 #define BODY_MAX (64 * 1024)
@@ -297,6 +298,7 @@ static int start_servers(struct agent *a, struct err *e)
 		.ops = &api_socket_ops,
 		.ctx = a,
 		.max_connections = SOCKET_CONNECTIONS,
+		.max_idle = SOCKET_IDLE,
 		.max_body = BODY_MAX,
 		.idle_ms = 30000,
 		.root_only = true,

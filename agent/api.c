@@ -12,7 +12,6 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -37,9 +36,8 @@ struct call {
 	const struct http_incoming *in;
 	struct server_answer *answer;
 	json *body;
-	const char *query; /* after '?', or "" */
-	struct mono started;
-	int64_t started_us, planned_us; /* 0: it was not planned */
+	const char *query;                       /* after '?', or "" */
+	int64_t started_us, planned_us, took_us; /* 0: it was not planned, not asked for yet */
 	enum err_kind failed;
 };
 
@@ -122,7 +120,9 @@ static enum outcome ask(struct call *c, struct ledger_request *r, struct mono un
 {
 	struct pollfd fds[] = { { r->event, POLLIN, 0 }, { c->connection->fd, 0, 0 } };
 	enum outcome why = LATE;
-	uint64_t n;
+	uint64_t times;
+	ssize_t n;
+	int left;
 
 	/* before it is: the ledger looks once when it gets the request, and would wait for it */
 	server_arrived(c->connection, &c->agent->socket_config);
@@ -131,8 +131,8 @@ static enum outcome ask(struct call *c, struct ledger_request *r, struct mono un
 		r->text = xstrdup("the agent is being stopped");
 		return ANSWERED;
 	}
-	while (!mono_passed(until)) {
-		if (poll(fds, 2, mono_left_ms(until)) < 0 && errno != EINTR)
+	while ((left = mono_left_ms(until)) != 0) {
+		if (poll(fds, 2, left) < 0 && errno != EINTR)
 			break;
 		if (fds[0].revents)
 			break;
@@ -146,25 +146,39 @@ static enum outcome ask(struct call *c, struct ledger_request *r, struct mono un
 	if (!fds[0].revents && ledger_abandon(r, why == LATE))
 		return why;
 	/* here by now, or in a moment */
-	fds[0].revents = 0;
-	while (poll(fds, 1, -1) < 0 && errno == EINTR)
-		;
-	return read(r->event, &n, sizeof(n)) == sizeof(n) ? ANSWERED : LATE;
+	do
+		n = read(r->event, &times, sizeof(times));
+	while (n < 0 && errno == EINTR);
+	return n == sizeof(times) ? ANSWERED : LATE;
+}
+
+/* So long after its begin: also the deadlines of what its handler waits for. */
+static struct mono after_begin(const struct call *c, int64_t ms)
+{
+	return mono_after((struct mono){ c->started_us / 1000 }, ms);
+}
+
+/* To the first call: what is told of a request agrees. */
+static int64_t took_us(struct call *c)
+{
+	if (!c->took_us)
+		c->took_us = mono_us() - c->started_us;
+	return c->took_us;
 }
 
 typedef void count_fn(struct metrics *m, int64_t us, int64_t limit_us, enum err_kind kind);
 
-static void count(const struct call *c, count_fn *fn)
+static void count(struct call *c, count_fn *fn)
 {
 	enum err_kind kind = c->failed || c->answer->status == 200 ? c->failed : ERR_PROTO;
-	int64_t us = mono_us() - c->started_us;
+	int64_t us = took_us(c);
 
 	fn(c->agent->metrics, us, c->planned_us ? c->planned_us - c->started_us : us, kind);
 }
 
-static int elapsed(const struct call *c)
+static int elapsed(struct call *c)
 {
-	return (int)(mono_now().ms - c->started.ms);
+	return (int)(took_us(c) / 1000);
 }
 
 /* ADD. */
@@ -358,14 +372,13 @@ static void finish_add(struct call *c, const struct identity *id, const struct l
 static void add_for(struct call *c, const struct identity *id)
 {
 	int64_t ms = c->agent->config.add_ms ? c->agent->config.add_ms : AGENT_ADD_MS;
-	struct mono deadline = mono_in(ms);
+	struct mono deadline = after_begin(c, ms);
+	int event = server_event(c->connection);
 	AUTO_FREE char *pod = NULL;
-	AUTO_FD int event = -1;
 	struct ledger_request *r;
 	struct add_failure failed = { .ns = NULL };
 	struct err e;
 
-	event = eventfd(0, EFD_CLOEXEC);
 	if (event < 0) {
 		say(c, 500, "no more files can be opened");
 		return;
@@ -412,9 +425,9 @@ static void add_ip(struct call *c)
 
 static void post_ip(struct call *c)
 {
-	endpoints_request(c->agent->endpoints, true);
+	endpoints_request(c->agent->endpoints, true, after_begin(c, 0));
 	add_ip(c);
-	endpoints_request(c->agent->endpoints, false);
+	endpoints_request(c->agent->endpoints, false, after_begin(c, took_us(c) / 1000));
 	count(c, metrics_allocation);
 }
 
@@ -501,11 +514,10 @@ static char *pool_of(const struct call *c, const struct identity *id)
 	return pool;
 }
 
-static void release_call(struct call *c, bool nic)
+static void release_call(struct call *c, bool nic, struct mono deadline)
 {
-	struct mono deadline = mono_in(AGENT_DEL_MS);
+	int event = server_event(c->connection);
 	AUTO_FREE char *pod = NULL;
-	AUTO_FD int event = -1;
 	struct ledger_request *r;
 	struct identity id;
 	enum outcome outcome;
@@ -515,7 +527,6 @@ static void release_call(struct call *c, bool nic)
 		say(c, 500, e.msg);
 		return;
 	}
-	event = eventfd(0, EFD_CLOEXEC);
 	if (event < 0) {
 		del_later(c, &id, ERR_SYS, "no more files can be opened");
 		return;
@@ -539,16 +550,16 @@ static void release_call(struct call *c, bool nic)
 
 static void delete_ip(struct call *c)
 {
-	endpoints_request(c->agent->endpoints, true);
-	release_call(c, true);
-	endpoints_request(c->agent->endpoints, false);
+	endpoints_request(c->agent->endpoints, true, after_begin(c, 0));
+	release_call(c, true, after_begin(c, AGENT_DEL_MS));
+	endpoints_request(c->agent->endpoints, false, after_begin(c, took_us(c) / 1000));
 	count(c, metrics_release);
 }
 
 /* Somebody else answers for an address: it is held back, and nobody is given it for a while. */
 static void hold_back(struct call *c, const struct identity *id, struct ip ip, const char *reason)
 {
-	AUTO_FD int event = eventfd(0, EFD_CLOEXEC);
+	int event = server_event(c->connection);
 	struct mono deadline = mono_in(AGENT_DEL_MS);
 	AUTO_FREE char *pod = NULL;
 	struct ledger_request *r;
@@ -629,14 +640,14 @@ static void release_all(struct call *c)
 		IGNORE(ip_parse(json_str_at(item, "address", NULL), &ip, NULL)); /* as before */
 		hold_back(c, &id, ip, json_str_at(item, "reason", NULL));
 	}
-	release_call(c, nic);
+	release_call(c, nic, mono_in(AGENT_DEL_MS));
 }
 
 static void delete_ips(struct call *c)
 {
-	endpoints_request(c->agent->endpoints, true);
+	endpoints_request(c->agent->endpoints, true, after_begin(c, 0));
 	release_all(c);
-	endpoints_request(c->agent->endpoints, false);
+	endpoints_request(c->agent->endpoints, false, after_begin(c, took_us(c) / 1000));
 	count(c, metrics_release);
 }
 
@@ -716,8 +727,8 @@ static void get_endpoint(struct call *c)
 {
 	AUTO_FREE char *ns = query_value(c, "podNamespace");
 	AUTO_FREE char *name = query_value(c, "podName");
-	struct mono deadline = mono_in(5000);
-	AUTO_FD int event = -1;
+	struct mono deadline = after_begin(c, 5000);
+	int event = server_event(c->connection);
 	AUTO_FREE char *pod = NULL;
 	struct ledger_request *r;
 
@@ -725,7 +736,6 @@ static void get_endpoint(struct call *c)
 		say(c, 400, ns && *ns ? "podName: missing" : "podNamespace: missing");
 		return;
 	}
-	event = eventfd(0, EFD_CLOEXEC);
 	if (event < 0) {
 		say(c, 500, "no more files can be opened");
 		return;
@@ -899,7 +909,7 @@ static void handle_socket(void *ctx, struct server_connection *connection,
                           const struct http_incoming *in, struct server_answer *a)
 {
 	static const struct route *const tables[] = { routes, runtime_routes, NULL };
-	struct call c = { ctx, connection, in, a, NULL, "", mono_now(), mono_us(), 0, ERR_NONE };
+	struct call c = { ctx, connection, in, a, NULL, "", mono_us(), 0, 0, ERR_NONE };
 
 	serve(&c, tables);
 }
@@ -908,7 +918,7 @@ static void handle_health(void *ctx, struct server_connection *connection,
                           const struct http_incoming *in, struct server_answer *a)
 {
 	static const struct route *const tables[] = { runtime_routes, NULL };
-	struct call c = { ctx, connection, in, a, NULL, "", mono_now(), mono_us(), 0, ERR_NONE };
+	struct call c = { ctx, connection, in, a, NULL, "", mono_us(), 0, 0, ERR_NONE };
 
 	serve(&c, tables);
 }

@@ -22,8 +22,15 @@
 #define CALL_MS 10000
 #define PAUSE_MAX_MS 30000
 #define SETTLE_MS 20 /* a pod's NICs together */
-#define QUIET_MS 30  /* the addresses of a burst of ADDs go first: it is over after so long */
+#define QUIET_MS 100 /* a burst of ADDs goes first, to their ends: it is over after so long */
 #define HOLD_MS 2000 /* then any moment will do without a request, and after as long again any */
+#define MADE_MAX 256 /* that are remembered: more pods than nodes have */
+
+/* An endpoint as we wrote it, with no finalizer but ours: it need not be read to be removed. */
+struct made {
+	char *pod, *pod_uid; /* "namespace/name" */
+	char *uid, *version; /* of the object */
+};
 
 /* A pod whose endpoint is not as it should be yet. */
 struct todo {
@@ -40,6 +47,8 @@ struct endpoints {
 	struct queue queue;
 	pthread_t thread;
 	struct todo *todos; /* the thread's own, oldest first */
+	struct made made[MADE_MAX];
+	size_t n_made; /* ever: the next one takes the oldest one's place */
 	atomic_size_t waiting;
 	atomic_int requests; /* under way */
 	atomic_llong quiet;  /* the burst of requests is over then (ms) */
@@ -178,21 +187,63 @@ static bool same(const struct endpoint *a, const struct endpoint *b)
 	return true;
 }
 
-/* Our finalizer first: whatever happens then, nothing hangs. */
-static int drop(struct endpoints *ep, const char *ns, const char *name, const json *object,
-                struct err *e)
+static void made_release(struct made *m)
 {
-	const char *version = json_str_at(object, "metadata", "resourceVersion", NULL);
-	const char *uid = json_str_at(object, "metadata", "uid", NULL);
-	AUTO_JSON *patch = json_new_object();
-	json *meta = json_ensure_object(patch, "metadata"), *rest = json_new_array();
-	struct err why;
+	free(m->pod);
+	free(m->pod_uid);
+	free(m->uid);
+	free(m->version);
+	memset(m, 0, sizeof(*m));
+}
+
+static json *other_finalizers(const json *object)
+{
+	json *rest = json_new_array();
 
 	json_each(f, json_at(object, "metadata", "finalizers", NULL))
 	{
 		if (json_is_string(f) && !streq(json_text(f), SPIDERPOOL_FINALIZER))
 			json_append(rest, json_copy(f));
 	}
+	return rest;
+}
+
+/* NULL: it is not remembered. */
+static struct made *find_made(struct endpoints *ep, const char *ns, const char *name,
+                              const char *pod_uid)
+{
+	AUTO_FREE char *pod = xasprintf("%s/%s", ns, name);
+
+	for (struct made *m = ep->made; m < ep->made + MADE_MAX; m++)
+		if (m->pod && streq(m->pod, pod) && streq(m->pod_uid, pod_uid))
+			return m;
+	return NULL;
+}
+
+static void remember(struct endpoints *ep, const struct endpoint *e, const json *object)
+{
+	const char *version = json_str_at(object, "metadata", "resourceVersion", NULL);
+	const char *uid = json_str_at(object, "metadata", "uid", NULL);
+	AUTO_JSON *rest = other_finalizers(object);
+	struct made *m = find_made(ep, e->namespace, e->name, e->pod_uid);
+
+	if (!m)
+		m = &ep->made[ep->n_made++ % MADE_MAX];
+	made_release(m);
+	if (!version || !uid || json_first(rest))
+		return;
+	*m = (struct made){ xasprintf("%s/%s", e->namespace, e->name), xstrdup(e->pod_uid),
+		            xstrdup(uid), xstrdup(version) };
+}
+
+/* Our finalizer first: whatever happens then, nothing hangs.  rest is taken. */
+static int drop(struct endpoints *ep, const char *ns, const char *name, const char *uid,
+                const char *version, json *rest, struct err *e)
+{
+	AUTO_JSON *patch = json_new_object();
+	json *meta = json_ensure_object(patch, "metadata");
+	struct err why;
+
 	json_set(meta, "finalizers", rest);
 	json_set_str(meta, "resourceVersion", version);
 	if (store_patch(ep->store, STORE_ENDPOINT, ns, name, false, patch, NULL, mono_in(CALL_MS),
@@ -203,6 +254,14 @@ static int drop(struct endpoints *ep, const char *ns, const char *name, const js
 	    0)
 		return why.kind == ERR_NOT_FOUND ? 0 : err_copy(e, &why);
 	return 0;
+}
+
+static int drop_object(struct endpoints *ep, const char *ns, const char *name, const json *object,
+                       struct err *e)
+{
+	return drop(ep, ns, name, json_str_at(object, "metadata", "uid", NULL),
+	            json_str_at(object, "metadata", "resourceVersion", NULL),
+	            other_finalizers(object), e);
 }
 
 static int get(struct endpoints *ep, const char *ns, const char *name, json **out, struct err *e)
@@ -217,12 +276,29 @@ static int get(struct endpoints *ep, const char *ns, const char *name, json **ou
 static int create(struct endpoints *ep, const struct endpoint *want, struct err *e)
 {
 	AUTO_JSON *object = endpoint_object(want);
+	AUTO_JSON *made = NULL;
 	json *meta = json_ensure_object(object, "metadata");
 
 	if (strlen(ep->node) <= LABEL_VALUE_MAX)
 		json_set_str(json_ensure_object(meta, "labels"), ENDPOINT_NODE_LABEL, ep->node);
 	failpoint("endpoint-uncreated");
-	return store_create(ep->store, STORE_ENDPOINT, object, NULL, mono_in(CALL_MS), e);
+	if (store_create(ep->store, STORE_ENDPOINT, object, &made, mono_in(CALL_MS), e) < 0)
+		return -1;
+	remember(ep, want, made);
+	return 0;
+}
+
+/* As we made it, unless somebody changed it since: then it is to be read.  False: so it is. */
+static bool remove_made(struct endpoints *ep, const char *ns, const char *name, const char *pod_uid)
+{
+	struct made *m = find_made(ep, ns, name, pod_uid);
+	bool removed;
+
+	if (!m)
+		return false;
+	removed = drop(ep, ns, name, m->uid, m->version, json_new_array(), NULL) == 0;
+	made_release(m);
+	return removed;
 }
 
 /* uid "": of whichever pod. */
@@ -232,12 +308,14 @@ static int remove_endpoint(struct endpoints *ep, const char *ns, const char *nam
 	AUTO_JSON *have = NULL;
 	const char *of;
 
+	if (*uid && remove_made(ep, ns, name, uid))
+		return 0;
 	if (get(ep, ns, name, &have, e) < 0)
 		return -1;
 	of = json_str_at(have, "status", "current", "uid", NULL);
 	if (!have || (*uid && of && !streq(uid, of)))
 		return 0;
-	return drop(ep, ns, name, have, e);
+	return drop_object(ep, ns, name, have, e);
 }
 
 /*
@@ -272,7 +350,7 @@ static int replace(struct endpoints *ep, const struct endpoint *want, const json
 		return -1;
 	if (!current)
 		return 0;
-	if (drop(ep, want->namespace, want->name, have, e) < 0)
+	if (drop_object(ep, want->namespace, want->name, have, e) < 0)
 		return -1;
 	failpoint("endpoint-dropped");
 	return create(ep, want, e);
@@ -284,6 +362,7 @@ static int update(struct endpoints *ep, struct endpoint *want, const struct pod_
 	struct endpoint read = { 0 };
 	AUTO_JSON *have = NULL;
 	AUTO_JSON *patch = NULL;
+	AUTO_JSON *made = NULL;
 	bool usable, equal;
 
 	if (get(ep, want->namespace, want->name, &have, e) < 0)
@@ -303,8 +382,11 @@ static int update(struct endpoints *ep, struct endpoint *want, const struct pod_
 	if (equal)
 		return 0;
 	patch = endpoint_patch(want);
-	return store_patch(ep->store, STORE_ENDPOINT, want->namespace, want->name, false, patch,
-	                   NULL, mono_in(CALL_MS), e);
+	if (store_patch(ep->store, STORE_ENDPOINT, want->namespace, want->name, false, patch, &made,
+	                mono_in(CALL_MS), e) < 0)
+		return -1;
+	remember(ep, want, made);
+	return 0;
 }
 
 static int settle(struct endpoints *ep, struct pod_grants *g, struct err *e)
@@ -328,7 +410,20 @@ static int settle(struct endpoints *ep, struct pod_grants *g, struct err *e)
 	return rc < 0 ? err_copy(e, &why) : 0;
 }
 
-static void add(struct endpoints *ep, struct pod_grants *g)
+/* Each request tells of its own NIC alone what the pools do not hold. */
+static void keep_known(struct pod_grants *to, const struct pod_grants *from)
+{
+	for (size_t i = 0; i < to->n; i++) {
+		for (size_t k = 0; k < from->n && !to->v[i].clean_known; k++) {
+			if (!from->v[k].clean_known || !streq(from->v[k].nic, to->v[i].nic))
+				continue;
+			to->v[i].clean_known = true;
+			to->v[i].clean_gateway = from->v[k].clean_gateway;
+		}
+	}
+}
+
+static void add(struct endpoints *ep, struct pod_grants *g, struct mono now)
 {
 	struct todo **link = &ep->todos;
 
@@ -336,26 +431,30 @@ static void add(struct endpoints *ep, struct pod_grants *g)
 		link = &(*link)->next;
 	if (!*link) {
 		*link = xcalloc(1, sizeof(**link));
-		(*link)->hold = mono_in(HOLD_MS);
+		(*link)->hold = mono_after(now, HOLD_MS);
 		atomic_fetch_add(&ep->waiting, 1);
 	} else {
+		keep_known(g, (*link)->want);
 		pod_grants_free((*link)->want);
 		(*link)->failures = 0;
 	}
 	(*link)->want = g;
-	(*link)->due = mono_in(SETTLE_MS);
+	(*link)->due = mono_after(now, SETTLE_MS);
 }
 
-static void take(struct endpoints *ep, struct mono until)
+/* The time when there was something to do. */
+static struct mono take(struct endpoints *ep, struct mono until)
 {
 	struct queue_item *item = queue_take_all(&ep->queue, until);
+	struct mono now = mono_now();
 
 	while (item) {
 		struct pod_grants *g = (struct pod_grants *)item;
 
 		item = item->next;
-		add(ep, g);
+		add(ep, g, now);
 	}
+	return now;
 }
 
 static struct mono later(struct mono a, struct mono b)
@@ -397,30 +496,31 @@ static void todo_free(struct todo *t)
 	free(t);
 }
 
-static struct mono next_turn(struct endpoints *ep)
+static struct mono next_turn(struct endpoints *ep, struct mono now)
 {
-	struct mono until = mono_in(3600 * 1000LL);
+	struct mono until = MONO_NEVER;
 
 	for (const struct todo *t = ep->todos; t; t = t->next)
 		until = mono_min(until, ready_at(ep, t));
 	/* nobody tells us when they are through */
 	if (ep->todos && atomic_load(&ep->requests) > 0)
-		until = mono_min(until, mono_in(QUIET_MS));
+		until = mono_min(until, mono_after(now, QUIET_MS));
 	return until;
 }
 
 static void *endpoints_main(void *arg)
 {
 	struct endpoints *ep = arg;
+	struct mono now = { 0 };
 
 	while (!queue_closed(&ep->queue)) {
 		struct todo **link = &ep->todos;
 
-		take(ep, next_turn(ep));
+		now = take(ep, next_turn(ep, now));
 		while (*link && !queue_closed(&ep->queue)) {
 			struct todo *t = *link;
 
-			if (!mono_passed(ready_at(ep, t)) || !try(ep, t)) {
+			if (!mono_passed_at(ready_at(ep, t), now) || !try(ep, t)) {
 				link = &t->next;
 				continue;
 			}
@@ -429,7 +529,7 @@ static void *endpoints_main(void *arg)
 			atomic_fetch_sub(&ep->waiting, 1);
 		}
 	}
-	take(ep, mono_now());
+	take(ep, now);
 	while (ep->todos) {
 		struct todo *t = ep->todos;
 
@@ -468,9 +568,9 @@ void endpoints_put(struct endpoints *ep, struct pod_grants *g)
 		pod_grants_free(g);
 }
 
-void endpoints_request(struct endpoints *ep, bool begins)
+void endpoints_request(struct endpoints *ep, bool begins, struct mono now)
 {
-	atomic_store(&ep->quiet, mono_in(QUIET_MS).ms);
+	atomic_store(&ep->quiet, mono_after(now, QUIET_MS).ms);
 	atomic_fetch_add(&ep->requests, begins ? 1 : -1);
 }
 
@@ -486,5 +586,7 @@ void endpoints_stop(struct endpoints *ep)
 	queue_close(&ep->queue);
 	pthread_join(ep->thread, NULL);
 	queue_release(&ep->queue);
+	for (size_t i = 0; i < MADE_MAX; i++)
+		made_release(&ep->made[i]);
 	free(ep);
 }

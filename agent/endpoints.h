@@ -22,9 +22,9 @@ int endpoints_start(struct store *s, const char *node, struct endpoints **out,
 void endpoints_use(struct endpoints *ep, struct pods *pods);
 /* What a pod holds now; g is taken.  Never waits. */
 void endpoints_put(struct endpoints *ep, struct pod_grants *g);
-/* A request that somebody waits for begins, or ends: endpoints make room for it, and for those that
- * follow at once, but never for more than four seconds. */
-void endpoints_request(struct endpoints *ep, bool begins);
+/* A request that somebody waits for begins, or ends, now: endpoints make room for it, for what
+ * becomes of it, and for those that follow at once, but never for more than four seconds. */
+void endpoints_request(struct endpoints *ep, bool begins, struct mono now);
 size_t endpoints_waiting(struct endpoints *ep); /* pods whose endpoints are still to be written */
 void endpoints_stop(struct endpoints *ep);      /* NULL is fine */
 

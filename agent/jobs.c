@@ -88,14 +88,14 @@ static int patch(struct store *s, struct job *j, bool status, const json *p, str
 
 /* The pool is what it was with the patch in it, or the condition had not held: its version will do.
  */
-static int write_status(struct store *s, struct job *j, struct err *e)
+static int write_status(struct store *s, struct job *j, struct mono deadline, struct err *e)
 {
 	AUTO_JSON *object = NULL;
 	const char *version;
 
 	failpoint("job-unwritten");
-	if (store_patch_meta(s, STORE_IPPOOL, NULL, j->name, true, j->patch, &object,
-	                     mono_in(JOB_MS), e) < 0)
+	if (store_patch_meta(s, STORE_IPPOOL, NULL, j->name, true, j->patch, &object, deadline, e) <
+	    0)
 		return -1;
 	failpoint("job-written");
 	version = json_str_at(object, "metadata", "resourceVersion", NULL);
@@ -145,18 +145,19 @@ static int list(const struct worker *w, struct job *j, struct err *e)
 	return j->also ? list_labelled(w, j->also, j, e) : 0;
 }
 
-static int run(const struct worker *w, struct job *j, struct err *e)
+static int run(const struct worker *w, struct job *j, struct mono begin, struct err *e)
 {
+	struct mono deadline = mono_after(begin, JOB_MS);
 	struct store *s = w->store;
 	AUTO_JSON *got = NULL;
 
 	switch (j->op) {
 	case JOB_WRITE:
-		return write_status(s, j, e);
+		return write_status(s, j, deadline, e);
 	case JOB_ADMIT:
 		return admit(s, j, e);
 	case JOB_READ:
-		if (store_get(s, STORE_IPPOOL, NULL, j->name, &got, mono_in(JOB_MS), e) < 0)
+		if (store_get(s, STORE_IPPOOL, NULL, j->name, &got, deadline, e) < 0)
 			return -1;
 		return one_state(j, got, e);
 	case JOB_LIST:
@@ -171,14 +172,14 @@ static void *worker_main(void *arg)
 	struct queue_item *item;
 
 	do {
-		item = queue_take_all(&w->queue, mono_in(3600 * 1000LL));
+		item = queue_take_all(&w->queue, MONO_NEVER);
 		while (item) {
 			struct job *j = (struct job *)item;
+			struct mono begin = mono_now();
 
 			item = item->next;
-			j->took_ms = mono_now().ms;
-			j->rc = run(w, j, &j->e);
-			j->took_ms = mono_now().ms - j->took_ms;
+			j->rc = run(w, j, begin, &j->e);
+			j->took_ms = mono_now().ms - begin.ms;
 			if (!queue_put(w->mailbox, &j->message.item))
 				job_free(j);
 		}
@@ -225,7 +226,7 @@ bool jobs_idle(const struct jobs *j)
 	return false;
 }
 
-void jobs_give(struct jobs *j, struct job *job)
+int jobs_give(struct jobs *j, struct job *job)
 {
 	for (int i = 0; i < j->n; i++) {
 		if (j->workers[i].busy)
@@ -234,8 +235,9 @@ void jobs_give(struct jobs *j, struct job *job)
 		job->thread = i;
 		job->message.type = MESSAGE_JOB;
 		queue_put(&j->workers[i].queue, &job->message.item);
-		return;
+		return i;
 	}
+	return -1;
 }
 
 void jobs_done(struct jobs *j, const struct job *job)

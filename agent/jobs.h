@@ -67,8 +67,9 @@ struct jobs;
 int jobs_start(struct store *s, const char *const *selectors, size_t n, struct queue *mailbox,
                struct jobs **out, struct err *e) MUST_USE;
 bool jobs_idle(const struct jobs *j); /* is a thread free? */
-/* Gives it to a free thread; taken, and back in the mailbox when done: then call jobs_done. */
-void jobs_give(struct jobs *j, struct job *job);
+/* Gives it to a free thread and tells which, -1: there is none.  Taken, and back in the mailbox
+ * when done: then call jobs_done. */
+int jobs_give(struct jobs *j, struct job *job);
 void jobs_done(struct jobs *j, const struct job *job);
 /* Waits for the jobs under way; NULL is fine. */
 void jobs_stop(struct jobs *j);

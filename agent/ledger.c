@@ -44,8 +44,23 @@ struct news {
 /* Jobs. */
 static void give(struct ledger *l, struct job *job)
 {
+	unsigned int id = job->op == JOB_WRITE ? turns_id(job->name) : 0;
+	int thread;
+
 	job->number = ++l->clock;
-	jobs_give(l->jobs, job);
+	thread = jobs_give(l->jobs, job);
+	if (thread >= 0)
+		atomic_store(&l->writing[thread], id);
+}
+
+static bool is_writing(struct ledger *l, const char *pool)
+{
+	unsigned int id = turns_id(pool);
+
+	for (size_t i = 0; i < ARRAY_LEN(l->writing); i++)
+		if (atomic_load(&l->writing[i]) == id)
+			return true;
+	return false;
 }
 
 static struct job *job_new(enum job_op op, const struct slot *s)
@@ -61,18 +76,18 @@ static bool start_slot(struct ledger *l, struct slot *s)
 {
 	struct job *j = NULL;
 
-	if (s->busy || !mono_passed(s->not_before))
+	if (s->busy || !mono_passed_at(s->not_before, l->now))
 		return false;
 	if (s->planned) {
-		s->not_before = turns_next(&s->turns, mono_now());
-		if (!mono_passed(s->not_before))
+		s->not_before = turns_next(&s->turns, l->now);
+		if (!mono_passed_at(s->not_before, l->now))
 			return false;
 		failpoint("ledger-unwritten");
 		j = job_new(JOB_WRITE, s);
 		j->patch = ippool_status_patch(&s->next);
 	} else if (s->want_read) {
 		j = job_new(JOB_READ, s);
-	} else if (s->want_admit && mono_passed(s->admit_not_before)) {
+	} else if (s->want_admit && mono_passed_at(s->admit_not_before, l->now)) {
 		j = job_new(JOB_ADMIT, s);
 		j->patch = pool_state_admit_patch(&s->at);
 		if (pool_state_is_for(&s->at, l->config.node))
@@ -90,7 +105,7 @@ static void start_lookup(struct ledger *l, struct lookup *u)
 {
 	struct job *j;
 
-	if (!u->want || u->busy || !mono_passed(u->not_before))
+	if (!u->want || u->busy || !mono_passed_at(u->not_before, l->now))
 		return;
 	u->want = false;
 	u->busy = true;
@@ -109,8 +124,8 @@ static void start_list(struct ledger *l)
 
 	l->want_list = false;
 	l->listing = true;
-	if (l->config.scoped && mono_passed(l->strays_before)) {
-		l->strays_before = mono_in(STRAYS_MS);
+	if (l->config.scoped && mono_passed_at(l->strays_before, l->now)) {
+		l->strays_before = mono_after(l->now, STRAYS_MS);
 		j->also = l->strays;
 	}
 	give(l, j);
@@ -118,7 +133,8 @@ static void start_list(struct ledger *l)
 
 static void start_jobs(struct ledger *l)
 {
-	if (l->want_list && !l->listing && mono_passed(l->list_not_before) && jobs_idle(l->jobs))
+	if (l->want_list && !l->listing && mono_passed_at(l->list_not_before, l->now) &&
+	    jobs_idle(l->jobs))
 		start_list(l);
 	for (size_t i = 0; i < l->n_slots && jobs_idle(l->jobs); i++)
 		start_slot(l, l->slots[i]);
@@ -175,30 +191,30 @@ static void slot_failed(struct ledger *l, struct slot *s, const struct job *j)
 	s->failures++;
 	if (j->e.kind == ERR_CONFLICT) {
 		count_conflict(l, s);
-		turns_lost(&s->turns, mono_now());
+		turns_lost(&s->turns, l->now);
 		/* who does not see the turns as others do gets out of their way */
-		s->not_before =
-			mono_in(s->failures < CONFLICTS_OK
-		                        ? told ? 0 : NEWS_MS
-		                        : spread_ms(j->took_ms + 1, s->failures - CONFLICTS_OK,
-		                                    CONFLICT_MAX_MS));
+		s->not_before = mono_after(l->now, s->failures < CONFLICTS_OK
+		                                           ? told ? 0 : NEWS_MS
+		                                           : spread_ms(j->took_ms + 1,
+		                                                       s->failures - CONFLICTS_OK,
+		                                                       CONFLICT_MAX_MS));
 		log_debug("IPPool %s: somebody else wrote first", s->at.p.name);
 	} else {
-		s->not_before = mono_in(backoff_ms(s->failures, LEDGER_TROUBLE_MAX_MS));
+		s->not_before = mono_after(l->now, backoff_ms(s->failures, LEDGER_TROUBLE_MAX_MS));
 		if (s->failures == 1)
 			log_warn_err(&j->e, "IPPool %s", s->at.p.name);
 		ledger_set_trouble(l, j->e.msg);
 	}
 	if (j->e.retry_ms)
-		s->not_before = mono_in(j->e.retry_ms);
+		s->not_before = mono_after(l->now, j->e.retry_ms);
 	/* trying again does not help */
 	if (j->op == JOB_WRITE &&
 	    (j->e.kind == ERR_FORBIDDEN || j->e.kind == ERR_IDENTITY || j->e.kind == ERR_CONFIG))
 		refuse_batch(l, s, &j->e);
 	if (j->op == JOB_ADMIT && j->e.kind != ERR_CONFLICT) {
 		/* not worth holding up requests for */
-		s->not_before = mono_now();
-		s->admit_not_before = mono_in(ADMIT_AGAIN_MS);
+		s->not_before = l->now;
+		s->admit_not_before = mono_after(l->now, ADMIT_AGAIN_MS);
 		s->want_admit = true;
 	} else if (j->e.kind != ERR_CONFLICT || !told) {
 		s->want_news = j->e.kind == ERR_CONFLICT && !s->want_read;
@@ -242,14 +258,14 @@ static void slot_done(struct ledger *l, struct slot *s, struct job *j)
 	ledger_set_trouble(l, NULL);
 	if (write) {
 		take_next(l, s, j);
-		turns_wrote(&s->turns, j->took_ms, mono_now());
+		turns_wrote(&s->turns, j->took_ms, l->now);
 	}
 	/* an event of a later write may have been quicker than the answer to ours */
 	if (j->n_states && version_compare(j->states[0].p.version, s->at.p.version) != -1)
 		slot_apply(l, &j->states[0]);
 	/* a server that drops what we fill in must not be asked again and again */
 	if (j->op == JOB_ADMIT && s->want_admit)
-		s->admit_not_before = mono_in(ADMIT_AGAIN_MS);
+		s->admit_not_before = mono_after(l->now, ADMIT_AGAIN_MS);
 	if (write)
 		slot_close_batch(l, s, true);
 }
@@ -259,7 +275,8 @@ static void list_done(struct ledger *l, struct job *j)
 	l->listing = false;
 	if (j->rc < 0) {
 		l->want_list = true;
-		l->list_not_before = mono_in(backoff_ms(++l->list_failures, LEDGER_TROUBLE_MAX_MS));
+		l->list_not_before =
+			mono_after(l->now, backoff_ms(++l->list_failures, LEDGER_TROUBLE_MAX_MS));
 		ledger_set_trouble(l, j->e.msg);
 		return;
 	}
@@ -278,6 +295,7 @@ static void job_done(struct ledger *l, struct job *j)
 	struct slot *s = j->name ? ledger_find_slot(l, j->name) : NULL;
 
 	jobs_done(l->jobs, j);
+	atomic_store(&l->writing[j->thread], 0);
 	atomic_fetch_add(&l->pool_writes, j->writes);
 	if (j->op == JOB_LIST) {
 		list_done(l, j);
@@ -317,7 +335,7 @@ static void receive_request(struct ledger *l, struct ledger_request *r)
 				compare_containers(p->request, r);
 	}
 	if (!l->gather_until.ms)
-		l->gather_until = mono_in(GATHER_MS);
+		l->gather_until = mono_after(l->now, GATHER_MS);
 	ledger_pend(l, r);
 }
 
@@ -370,8 +388,13 @@ static void receive_news(struct ledger *l, struct news *n)
 	news_free(n);
 }
 
-static void receive(struct ledger *l, struct queue_item *item)
+/* A turn begins: with what is there until then, and with a look at the clock. */
+static void receive(struct ledger *l, struct mono until)
 {
+	struct queue_item *item = queue_take_all(&l->mailbox, until);
+
+	l->now_us = mono_us();
+	l->now.ms = l->now_us / 1000;
 	while (item) {
 		struct message *m = (struct message *)item;
 
@@ -387,7 +410,7 @@ static void receive(struct ledger *l, struct queue_item *item)
 
 static struct mono next_round(const struct ledger *l)
 {
-	struct mono t = mono_in(20000), now = mono_now();
+	struct mono t = mono_after(l->now, 20000), now = l->now;
 
 	for (const struct ledger_request *r = l->pending; r; r = r->next)
 		t = mono_min(t, r->deadline);
@@ -410,7 +433,8 @@ static struct mono next_round(const struct ledger *l)
 
 static bool is_gathering(struct ledger *l)
 {
-	if (l->gather_until.ms && atomic_load(&l->arriving) > 0 && !mono_passed(l->gather_until))
+	if (l->gather_until.ms && atomic_load(&l->arriving) > 0 &&
+	    !mono_passed_at(l->gather_until, l->now))
 		return true;
 	l->gather_until.ms = 0;
 	return false;
@@ -418,7 +442,7 @@ static bool is_gathering(struct ledger *l)
 
 static void round_of(struct ledger *l)
 {
-	atomic_store(&l->beat, mono_now().ms);
+	atomic_store(&l->beat, l->now.ms);
 	atomic_store(&l->synced, l->know_node_pools && l->know_free_pools && l->know_reserved);
 	if (is_gathering(l))
 		return;
@@ -437,7 +461,7 @@ void ledger_step(struct ledger *l)
 {
 	struct mono t = l->gather_until.ms ? l->gather_until : next_round(l);
 
-	receive(l, queue_take_all(&l->mailbox, t));
+	receive(l, t);
 	round_of(l);
 }
 
@@ -447,7 +471,7 @@ static void *ledger_main(void *arg)
 
 	while (!queue_closed(&l->mailbox))
 		ledger_step(l);
-	receive(l, queue_take_all(&l->mailbox, mono_now()));
+	receive(l, l->now);
 	for (size_t i = 0; i < l->n_slots; i++)
 		slot_unplan(l, l->slots[i]);
 	while (l->pending) {
@@ -463,13 +487,14 @@ int ledger_start(const struct ledger_config *config, struct ledger **out, struct
 {
 	struct ledger *l = xcalloc(1, sizeof(*l));
 
+	l->now = mono_now();
 	l->config = *config;
 	l->node_label = pool_node_label(config->node);
 	l->selectors[0] = l->node_label;
 	l->selectors[1] = "!" POOL_LABEL_PINNED;
 	l->strays = xasprintf(POOL_LABEL_PINNED ",!%s", l->node_label);
 	l->pending_tail = &l->pending;
-	atomic_init(&l->beat, mono_now().ms);
+	atomic_init(&l->beat, l->now.ms);
 	queue_init(&l->mailbox);
 	if (jobs_start(config->store, l->selectors, config->scoped ? ARRAY_LEN(l->selectors) : 0,
 	               &l->mailbox, &l->jobs, e) < 0 ||
@@ -514,12 +539,15 @@ void ledger_arriving(struct ledger *l, int delta)
 	atomic_fetch_add(&l->arriving, delta);
 }
 
-/* News. */
-static void send_news(struct ledger *l, struct news *n, enum message_type type)
+/* News.  Those of a pool that is being written may be that write's own, and wait for its answer. */
+static void send_news(struct ledger *l, struct news *n, enum message_type type, const char *pool)
 {
 	n->message.type = type;
-	if (!queue_put(&l->mailbox, &n->message.item))
+	if (!queue_put_quietly(&l->mailbox, &n->message.item))
 		news_free(n);
+	/* looked at last: whoever is not awake has no answer before him */
+	else if (!pool || !is_writing(l, pool))
+		queue_wake(&l->mailbox);
 }
 
 void ledger_pools_listed(struct ledger *l, enum ledger_scope scope, const json *items)
@@ -528,7 +556,7 @@ void ledger_pools_listed(struct ledger *l, enum ledger_scope scope, const json *
 
 	n->scope = scope;
 	n->states = pool_states_read(items, &n->n_states);
-	send_news(l, n, MESSAGE_POOLS);
+	send_news(l, n, MESSAGE_POOLS, NULL);
 }
 
 /* The ledger has that version already, and reading thousands of records costs time. */
@@ -558,7 +586,7 @@ void ledger_pool_event(struct ledger *l, enum ledger_scope scope, enum k8s_event
 		log_warn_err(&e, "left out");
 	else
 		n->n_states = 1;
-	send_news(l, n, MESSAGE_POOL);
+	send_news(l, n, MESSAGE_POOL, json_str_at(object, "metadata", "name", NULL));
 }
 
 static void send_set(struct ledger *l, struct ip_set *set, enum message_type type)
@@ -567,7 +595,7 @@ static void send_set(struct ledger *l, struct ip_set *set, enum message_type typ
 
 	n->set = *set;
 	*set = (struct ip_set)IP_SET_INIT;
-	send_news(l, n, type);
+	send_news(l, n, type, NULL);
 }
 
 void ledger_reserved(struct ledger *l, struct ip_set *set)
@@ -585,7 +613,7 @@ void ledger_trouble(struct ledger *l, const struct err *e)
 	struct news *n = xcalloc(1, sizeof(*n));
 
 	n->text = xstrdup(e->msg);
-	send_news(l, n, MESSAGE_TROUBLE);
+	send_news(l, n, MESSAGE_TROUBLE, NULL);
 }
 
 unsigned int ledger_needs(struct ledger *l)

@@ -59,6 +59,8 @@ struct ledger {
 	int dels;              /* that were received and not answered */
 	bool in_turn;          /* an ADD of this round waits for another request to be answered */
 	bool know_node_pools, know_free_pools, know_reserved, overlaps_stale;
+	struct mono now; /* when this turn began: for it, the clock stands still */
+	int64_t now_us;  /* the same, mono_us() */
 	uint64_t clock;  /* counts jobs and requests: what happened before what */
 	uint64_t listed; /* clock of the last whole list that was read on purpose */
 	bool want_list, listing;
@@ -72,6 +74,7 @@ struct ledger {
 	char *trouble;                 /* why the store does not answer, or NULL */
 	atomic_ullong own[OWN_WRITES]; /* resourceVersions of the last writes of ours */
 	size_t n_own;
+	atomic_uint writing[JOBS_THREADS]; /* turns_id() of the pool's name; 0: none */
 	atomic_int arriving;
 	atomic_bool synced;
 	atomic_uint needs;

@@ -5,6 +5,7 @@
  * Each word is a file of its own, whose name is a number: the last word about a pod is the one with
  * the highest, and what replaces a file's word is never in that file.
  */
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +19,7 @@
 
 #define CALL_MS 10000
 #define PAUSE_MAX_MS 30000
+#define SETTLE_MS 100         /* what the plugin still does goes first */
 #define FILE_MAX (512 * 1024) /* bytes: the socket's requests are smaller */
 #define ANNOTATION "k8s.v1.cni.cncf.io/network-status"
 
@@ -74,8 +76,10 @@ static void keep(struct netstatus *n, struct word *w)
 	json_set_str(o, "podUID", w->uid);
 	json_set_str(o, "status", w->status);
 	json_print(o, &text);
-	if (file_mkdirs(n->folder, 0700, &e) == 0 &&
-	    file_write(path, text.data, text.len, 0600, 0, &e) == 0)
+	/* the folder is there, but the first time */
+	if (file_write(path, text.data, text.len, 0600, 0, &e) == 0 ||
+	    (e.sys == ENOENT && file_mkdirs(n->folder, 0700, &e) == 0 &&
+	     file_write(path, text.data, text.len, 0600, 0, &e) == 0))
 		w->path = take_ptr(&path);
 	else
 		log_warn_err(&e, "network status of pod %s/%s is kept in memory alone", w->ns,
@@ -88,13 +92,13 @@ static bool is_about(const struct word *a, const struct word *b)
 }
 
 /* In the place of an earlier word about that pod. */
-static void add(struct netstatus *n, struct word *w)
+static void add(struct netstatus *n, struct word *w, struct mono due)
 {
 	struct word **link = &n->waiting;
 
 	while (*link && !is_about(*link, w))
 		link = &(*link)->next;
-	w->due = mono_now();
+	w->due = due;
 	if (*link) {
 		w->next = (*link)->next;
 		forget(*link);
@@ -149,17 +153,20 @@ static bool try(struct netstatus *n, struct word *w)
 	return false;
 }
 
-static void take(struct netstatus *n, struct mono until)
+/* The time when there was something to do. */
+static struct mono take(struct netstatus *n, struct mono until)
 {
 	struct queue_item *item = queue_take_all(&n->queue, until);
+	struct mono now = mono_now();
 
 	while (item) {
 		struct word *w = (struct word *)item;
 
 		item = item->next;
 		w->next = NULL;
-		add(n, w);
+		add(n, w, mono_after(now, SETTLE_MS));
 	}
+	return now;
 }
 
 static void *netstatus_main(void *arg)
@@ -167,16 +174,16 @@ static void *netstatus_main(void *arg)
 	struct netstatus *n = arg;
 
 	while (!queue_closed(&n->queue)) {
-		struct mono until = mono_in(3600 * 1000LL);
+		struct mono now, until = MONO_NEVER;
 		struct word **link = &n->waiting;
 
 		for (const struct word *w = n->waiting; w; w = w->next)
 			until = mono_min(until, w->due);
-		take(n, until);
+		now = take(n, until);
 		while (*link && !queue_closed(&n->queue)) {
 			struct word *w = *link;
 
-			if (!mono_passed(w->due) || !try(n, w)) {
+			if (!mono_passed_at(w->due, now) || !try(n, w)) {
 				link = &w->next;
 				continue;
 			}
@@ -185,7 +192,7 @@ static void *netstatus_main(void *arg)
 		}
 	}
 	/* their files are the next agent's */
-	take(n, mono_now());
+	take(n, (struct mono){ 0 });
 	return NULL;
 }
 
@@ -220,7 +227,7 @@ static void resume(struct netstatus *n, const char *file)
 	if (parse_u32(number, 0, UINT32_MAX - 1, &last, NULL) == 0)
 		atomic_store(&n->number, last + 1);
 	if (read_word(path, w, &e) == 0) {
-		add(n, w);
+		add(n, w, (struct mono){ 0 });
 		return;
 	}
 	free(w);

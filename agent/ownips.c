@@ -16,18 +16,28 @@
 #include "net/notices.h"
 
 #define LOOK_MS (60 * 1000) /* without any notice */
-#define SETTLE_MS 50        /* addresses come in crowds */
+#define SETTLE_MS 500       /* addresses come in crowds: of pods in the making, mostly */
 
 struct ownips {
 	struct ledger *ledger;
-	struct nl *nl; /* NULL: to be opened anew */
+	struct nl *nl;      /* NULL: to be opened anew */
+	struct ip_set told; /* last */
 	int notices, stop;
 	pthread_t thread;
 };
 
+static bool same(const struct ip_set *a, const struct ip_set *b)
+{
+	for (size_t i = 0; i < a->n && a->n == b->n; i++)
+		if (!ip_equal(a->v[i].first, b->v[i].first) ||
+		    !ip_equal(a->v[i].last, b->v[i].last))
+			return false;
+	return a->n == b->n;
+}
+
 static int tell(struct ownips *o, struct err *e)
 {
-	struct ip_set set = IP_SET_INIT;
+	AUTO_IP_SET set = IP_SET_INIT;
 	struct addr *v;
 	size_t n;
 
@@ -38,9 +48,21 @@ static int tell(struct ownips *o, struct err *e)
 		o->nl = NULL;
 		return err_wrap(e, "this node's addresses");
 	}
-	for (size_t i = 0; i < n; i++)
-		ip_set_add(&set, cidr_range(cidr_host(v[i].local.ip)));
+	for (size_t i = 0; i < n; i++) {
+		struct ip ip = v[i].local.ip;
+
+		/* each pair of a pod has one of these, and no pool has any */
+		if (ip.family == 6 && ip_is_link_local(ip))
+			continue;
+		ip_set_add(&set, cidr_range(cidr_host(ip)));
+	}
 	free(v);
+	/* its others are the node's as well */
+	if (same(&set, &o->told))
+		return 0;
+	ip_set_release(&o->told);
+	for (size_t i = 0; i < set.n; i++)
+		ip_set_add(&o->told, set.v[i]);
 	ledger_node_addresses(o->ledger, &set);
 	return 0;
 }
@@ -70,6 +92,7 @@ static void ownips_free(struct ownips *o)
 	if (o->stop >= 0)
 		close(o->stop);
 	nl_close(o->nl);
+	ip_set_release(&o->told);
 	free(o);
 }
 

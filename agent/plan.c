@@ -56,7 +56,7 @@ static struct pool *change(struct slot *s)
 }
 
 /* The part lies in the slot's batch now: the next write of its pool does it. */
-static void join(struct slot *s, struct ledger_part *part, struct ip ip)
+static void join(const struct ledger *l, struct slot *s, struct ledger_part *part, struct ip ip)
 {
 	part->state = PART_PLANNED;
 	part->ip = ip;
@@ -65,7 +65,7 @@ static void join(struct slot *s, struct ledger_part *part, struct ip ip)
 	s->batch_tail = &part->next;
 	part->request->open++;
 	if (!part->request->planned_us)
-		part->request->planned_us = mono_us();
+		part->request->planned_us = l->now_us;
 }
 
 static struct pool_request question(const struct ledger *l, const struct ledger_request *r, int f)
@@ -553,7 +553,7 @@ static void carry_out(struct ledger *l, struct ledger_request *r, int f, const s
 		pool_add(p, in->ip, &q);
 		p->last = last; /* the round was not at this one */
 	}
-	join(in->s, &r->parts[f], in->ip);
+	join(l, in->s, &r->parts[f], in->ip);
 }
 
 /* Which families does it get?  Named ones, or those of which there are default pools for it. */
@@ -791,7 +791,7 @@ static enum verdict plan_del(struct ledger *l, struct ledger_request *r)
 		if (!have || is_blocked(s))
 			continue;
 		note_released(r, s, have);
-		join(s, &r->parts[n++], have->ip);
+		join(l, s, &r->parts[n++], have->ip);
 		/* note_released may have told it whose they are: all of that pod's container */
 		for (; have; have = find_target(l, view(s), r)) {
 			struct ip ip = have->ip;
@@ -891,7 +891,7 @@ static void answer_late(struct ledger *l, struct ledger_request *r)
 		text = then->text;
 		then->text = NULL;
 		r->then = NULL;
-		r->deadline = mono_in(LEDGER_GIVE_BACK_MS);
+		r->deadline = mono_after(l->now, LEDGER_GIVE_BACK_MS);
 		ledger_answer(l, then, then->kind, text);
 		ledger_pend(l, r);
 		l->again = true;
@@ -940,7 +940,7 @@ void plan(struct ledger *l)
 		 * before whether it is abandoned, after which its descriptor is somebody else's */
 		else if (r->op == LEDGER_ADD && ledger_has_hung_up(r))
 			ledger_answer(l, r, ERR_UNREACHABLE, xstrdup("the client went away"));
-		else if (mono_passed(r->deadline) || ledger_is_abandoned(r))
+		else if (mono_passed_at(r->deadline, l->now) || ledger_is_abandoned(r))
 			answer_late(l, r);
 		else
 			v = known ? plan_one(l, r) : VERDICT_WAIT;

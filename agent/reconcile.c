@@ -150,16 +150,18 @@ static bool wait_for_work(struct reconcile *k, struct mono next, int settle_ms, 
 	struct pollfd fds[] = { { k->stop, POLLIN, 0 },
 		                { k->notices, POLLIN, 0 },
 		                { k->inotify, POLLIN, 0 } };
+	int left;
 
-	while (!mono_passed(next)) {
-		IGNORE(poll(fds, ARRAY_LEN(fds), mono_left_ms(next)) < 0);
+	while ((left = mono_left_ms(next)) != 0) {
+		if (poll(fds, ARRAY_LEN(fds), left) <= 0)
+			continue;
+		/* they come in crowds, and most of those of a pod's making mean nothing */
+		if (!fds[0].revents)
+			IGNORE(poll(fds, 1, settle_ms) < 0);
 		if (fds[0].revents)
 			return false;
-		if (!reconcile_hear(k))
-			continue;
-		IGNORE(poll(fds, 1, settle_ms) < 0);
-		reconcile_hear(k);
-		break;
+		if (reconcile_hear(k))
+			break;
 	}
 	*whole = mono_passed(next);
 	return !fds[0].revents;

@@ -254,7 +254,7 @@ static bool took_any(const struct ledger_request *r)
 
 void ledger_refuse(struct ledger *l, struct ledger_request *r, enum err_kind kind, char *text)
 {
-	struct mono now = mono_now();
+	struct mono now = l->now;
 
 	/* who went away finds it again, by the next try */
 	if (!took_any(r) || (ledger_is_abandoned(r) && !ledger_is_undone(r))) {

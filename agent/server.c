@@ -47,16 +47,33 @@ struct server {
 	/* under the lock */
 	struct connection *connections;
 	struct connection *handed, **handed_tail; /* for parked threads */
-	int n, n_handed;                          /* connections */
+	int n, n_handed, n_idle;                  /* connections */
 	int threads, parked;
 	bool stopping;
 };
+
+/* A request is on its way. */
+static void arrive(struct connection *k)
+{
+	const struct server_config *c = &k->server->config;
+
+	k->c.arriving = true;
+	if (c->ops->arriving)
+		c->ops->arriving(c->ctx, 1);
+}
 
 void server_arrived(struct server_connection *c, const struct server_config *config)
 {
 	if (c->arriving && config->ops->arriving)
 		config->ops->arriving(config->ctx, -1);
 	c->arriving = false;
+}
+
+int server_event(struct server_connection *c)
+{
+	if (c->event < 0)
+		c->event = eventfd(0, EFD_CLOEXEC);
+	return c->event;
 }
 
 static void answer_text(struct server_answer *a, int status, const char *text)
@@ -66,13 +83,14 @@ static void answer_text(struct server_answer *a, int status, const char *text)
 	str_addf(&a->body, "\"%s\"", text);
 }
 
-static bool respond(struct connection *k, const struct server_answer *a, bool close)
+static bool respond(struct connection *k, const struct server_answer *a, bool close,
+                    struct mono now)
 {
 	const char *type = a->type ? a->type : "application/json";
 	struct err e;
 
 	if (http_respond(k->http, a->status, a->body.len ? type : NULL, a->body.data, a->body.len,
-	                 a->retry_after_s, close, mono_in(WRITE_MS), &e) == 0)
+	                 a->retry_after_s, close, mono_after(now, WRITE_MS), &e) == 0)
 		return true;
 	log_debug("answer a request: %s", e.msg);
 	return false;
@@ -85,13 +103,13 @@ static bool respond(struct connection *k, const struct server_answer *a, bool cl
 static void refuse(struct connection *k, int status, const char *text)
 {
 	struct server_answer a = { .status = status, .body = STR_INIT };
-	struct mono deadline = mono_in(LINGER_MS);
+	struct mono now = mono_now(), deadline = mono_after(now, LINGER_MS);
 	size_t total = 0, n = 1;
 	char buf[4096];
 
 	server_arrived(&k->c, &k->server->config);
 	answer_text(&a, status, text);
-	if (respond(k, &a, true)) {
+	if (respond(k, &a, true, now)) {
 		(void)shutdown(k->c.fd, SHUT_WR);
 		while (n && total < LINGER_BYTES &&
 		       stream_read(http_stream(k->http), buf, sizeof(buf), &n, deadline, NULL) == 0)
@@ -100,21 +118,45 @@ static void refuse(struct connection *k, int status, const char *text)
 	str_release(&a.body);
 }
 
+/* Connections that wait for their next request leave their places to others. */
+static void set_idle(struct server *s, bool idle)
+{
+	pthread_mutex_lock(&s->lock);
+	s->n_idle += idle ? 1 : -1;
+	pthread_cond_signal(&s->fewer);
+	pthread_mutex_unlock(&s->lock);
+}
+
+static int receive(struct connection *k, bool first, struct mono until, struct http_incoming *in,
+                   struct err *e)
+{
+	struct server *s = k->server;
+	int rc;
+
+	if (first)
+		return http_receive(k->http, s->config.max_body, in, until, e);
+	set_idle(s, true);
+	rc = http_receive(k->http, s->config.max_body, in, until, e);
+	set_idle(s, false);
+	if (rc == 0 && in->method)
+		arrive(k);
+	return rc;
+}
+
 /*
- * True when another request may follow.  The time is absolute: a client that sends a byte now and
- * then keeps its place no longer than one that sends none.
+ * True when another request may follow.  The time is absolute, and set for the next one here: a
+ * client that sends a byte now and then keeps its place no longer than one that sends none.
  */
-static bool one_request(struct connection *k, bool first)
+static bool one_request(struct connection *k, bool first, struct mono *until)
 {
 	const struct server_config *c = &k->server->config;
-	int first_ms = c->first_ms ? c->first_ms : FIRST_REQUEST_MS;
 	struct server_answer a = { .status = 200, .body = STR_INIT };
 	struct http_incoming in;
+	struct mono now;
 	struct err e;
 	bool more;
 
-	if (http_receive(k->http, c->max_body, &in, mono_in(first ? first_ms : c->idle_ms), &e) <
-	    0) {
+	if (receive(k, first, *until, &in, &e) < 0) {
 		if (e.kind == ERR_PROTO) {
 			bool large = str_starts(e.msg, "a body longer");
 
@@ -128,7 +170,9 @@ static bool one_request(struct connection *k, bool first)
 	c->ops->handle(c->ctx, &k->c, &in, &a);
 	server_arrived(&k->c, c);
 	more = in.keep_alive && c->idle_ms;
-	more = respond(k, &a, !more) && more;
+	now = mono_now();
+	*until = mono_after(now, c->idle_ms);
+	more = respond(k, &a, !more, now) && more;
 	str_release(&a.body);
 	return more;
 }
@@ -144,6 +188,8 @@ static bool is_root(int fd)
 static void serve(struct connection *k)
 {
 	struct server *s = k->server;
+	int first_ms = s->config.first_ms ? s->config.first_ms : FIRST_REQUEST_MS;
+	struct mono until = mono_in(first_ms);
 	bool more = true;
 
 	if (s->config.root_only && !is_root(k->c.fd)) {
@@ -151,7 +197,7 @@ static void serve(struct connection *k)
 		more = false;
 	}
 	for (bool first = true; more; first = false)
-		more = one_request(k, first);
+		more = one_request(k, first, &until);
 	server_arrived(&k->c, &s->config);
 }
 
@@ -203,11 +249,14 @@ static struct connection *park(struct server *s)
 static void *connection_main(void *arg)
 {
 	struct connection *k = arg;
+	AUTO_FD int event = -1;
 
 	while (k) {
 		struct server *s = k->server;
 
+		k->c.event = event;
 		serve(k);
+		event = k->c.event;
 		end(k);
 		k = park(s);
 	}
@@ -231,11 +280,13 @@ static bool hand_over(struct server *s, struct connection *k)
 		*s->handed_tail = k;
 		s->handed_tail = &k->next_handed;
 		s->n_handed++;
-		pthread_cond_signal(&s->handed_over);
 	} else {
 		s->threads++;
 	}
 	pthread_mutex_unlock(&s->lock);
+	/* not under the lock, for which who wakes up would have to wait */
+	if (handed)
+		pthread_cond_signal(&s->handed_over);
 	return handed;
 }
 
@@ -247,9 +298,7 @@ static void add_connection(struct server *s, int fd)
 	k->server = s;
 	k->http = http_new(stream_from_fd(fd));
 	k->c.fd = fd;
-	k->c.arriving = true;
-	if (s->config.ops->arriving)
-		s->config.ops->arriving(s->config.ctx, 1);
+	arrive(k);
 	if (hand_over(s, k) || thread_detach(connection_main, k, &e) == 0)
 		return;
 	log_warn_err(&e, "a connection is dropped");
@@ -260,13 +309,20 @@ static void add_connection(struct server *s, int fd)
 	pthread_mutex_unlock(&s->lock);
 }
 
+static int counted(const struct server *s)
+{
+	int free = s->config.max_idle;
+
+	return s->n - (s->n_idle < free ? s->n_idle : free);
+}
+
 /* Waits for a place; false when the server is being stopped. */
 static bool wait_for_place(struct server *s)
 {
 	bool go;
 
 	pthread_mutex_lock(&s->lock);
-	while (s->n >= s->config.max_connections && !s->stopping)
+	while (counted(s) >= s->config.max_connections && !s->stopping)
 		pthread_cond_wait(&s->fewer, &s->lock);
 	go = !s->stopping;
 	pthread_mutex_unlock(&s->lock);

@@ -178,8 +178,8 @@ void slot_consider_admission(struct ledger *l, struct slot *s)
 	object = pool_state_admit_patch(&s->at);
 	status = ours ? pool_state_count_patch(&s->at) : NULL;
 	if (!s->want_admit && object && !ours && !labelled)
-		s->admit_not_before =
-			mono_in(FOREIGN_ADMIT_MS + backoff_ms(FOREIGN_ADMIT_TRY, FOREIGN_ADMIT_MS));
+		s->admit_not_before = mono_after(
+			l->now, FOREIGN_ADMIT_MS + backoff_ms(FOREIGN_ADMIT_TRY, FOREIGN_ADMIT_MS));
 	s->want_admit = object || status;
 }
 
@@ -210,7 +210,7 @@ struct slot *slot_apply(struct ledger *l, struct pool_state *state)
 		if (old.generation != s->at.generation || !streq(old.p.uid, s->at.p.uid))
 			l->overlaps_stale = true;
 		note_bad(s, old.p.bad);
-		turns_saw(&s->turns, &old.p, &s->at.p, mono_now());
+		turns_saw(&s->turns, &old.p, &s->at.p, l->now);
 		if (is_stuck(&s->at.p) && !is_stuck(&old.p))
 			note_stuck(&s->at.p);
 		pool_state_release(&old);
@@ -220,7 +220,7 @@ struct slot *slot_apply(struct ledger *l, struct pool_state *state)
 	}
 	memset(state, 0, sizeof(*state));
 	s->touched = l->clock;
-	s->idle = mono_in(IDLE_MS);
+	s->idle = mono_after(l->now, IDLE_MS);
 	atomic_fetch_or(&l->needs, (unsigned int)pool_needs(&s->at.p));
 	slot_consider_admission(l, s);
 	return s;
@@ -233,7 +233,7 @@ void ledger_drop_idle(struct ledger *l)
 		struct slot *s = l->slots[i];
 
 		if (ledger_is_watched(l, &s->at) || s->busy || s->planned || s->want_read ||
-		    !mono_passed(s->idle) || holds_ours(l, &s->at.p))
+		    !mono_passed_at(s->idle, l->now) || holds_ours(l, &s->at.p))
 			i++;
 		else
 			slot_remove(l, s);
@@ -302,7 +302,8 @@ void ledger_lookup_done(struct ledger *l, struct lookup *u, struct job *j)
 	} else {
 		ledger_set_trouble(l, j->e.msg);
 		u->want = true;
-		u->not_before = mono_in(backoff_ms(++u->failures, LEDGER_TROUBLE_MAX_MS));
+		u->not_before =
+			mono_after(l->now, backoff_ms(++u->failures, LEDGER_TROUBLE_MAX_MS));
 	}
 }
 
@@ -316,7 +317,7 @@ static void apply_news(struct ledger *l, struct pool_state *state)
 		s = slot_apply(l, state);
 		if (s->want_news && !s->busy) {
 			s->want_read = s->want_news = false;
-			s->not_before = mono_now();
+			s->not_before = l->now;
 		}
 	} else if (c == 2)
 		s->want_read = true;

@@ -25,11 +25,7 @@ int64_t mono_us(void)
 
 struct mono mono_in(int64_t ms)
 {
-	struct mono now = mono_now();
-
-	if (ms > INT64_MAX - now.ms)
-		return MONO_NEVER;
-	return (struct mono){ now.ms + ms };
+	return mono_after(mono_now(), ms);
 }
 
 struct mono mono_min(struct mono a, struct mono b)
@@ -39,7 +35,7 @@ struct mono mono_min(struct mono a, struct mono b)
 
 bool mono_passed(struct mono deadline)
 {
-	return deadline.ms != INT64_MAX && mono_now().ms >= deadline.ms;
+	return deadline.ms != INT64_MAX && mono_passed_at(deadline, mono_now());
 }
 
 int mono_left_ms(struct mono deadline)

@@ -18,6 +18,18 @@ struct mono {
 
 #define MONO_NEVER ((struct mono){ INT64_MAX })
 
+/* ms after t, for who has read the clock already. */
+static inline struct mono mono_after(struct mono t, int64_t ms)
+{
+	return ms > INT64_MAX - t.ms ? MONO_NEVER : (struct mono){ t.ms + ms };
+}
+
+/* Had the deadline passed at that time? */
+static inline bool mono_passed_at(struct mono deadline, struct mono now)
+{
+	return deadline.ms != INT64_MAX && now.ms >= deadline.ms;
+}
+
 struct mono mono_now(void);
 struct mono mono_in(int64_t ms); /* now + ms */
 int64_t mono_us(void);           /* the same clock, to measure with */

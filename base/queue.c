@@ -27,7 +27,7 @@ void queue_release(struct queue *q)
 	pthread_mutex_destroy(&q->lock);
 }
 
-bool queue_put(struct queue *q, struct queue_item *item)
+bool queue_put_quietly(struct queue *q, struct queue_item *item)
 {
 	bool open;
 
@@ -37,21 +37,43 @@ bool queue_put(struct queue *q, struct queue_item *item)
 		item->next = NULL;
 		*q->tail = item;
 		q->tail = &item->next;
-		pthread_cond_signal(&q->filled);
 	}
 	pthread_mutex_unlock(&q->lock);
 	return open;
 }
 
+/* Not under the lock, for which who wakes up would have to wait. */
+void queue_wake(struct queue *q)
+{
+	pthread_cond_signal(&q->filled);
+}
+
+bool queue_put(struct queue *q, struct queue_item *item)
+{
+	if (!queue_put_quietly(q, item))
+		return false;
+	queue_wake(q);
+	return true;
+}
+
+/* False when the time is over.  Who has all the time need not have the clock read. */
+static bool wait_for_item(struct queue *q, struct mono deadline)
+{
+	struct timespec until;
+
+	if (deadline.ms == MONO_NEVER.ms)
+		return pthread_cond_wait(&q->filled, &q->lock) == 0;
+	until = mono_timespec(deadline);
+	return pthread_cond_timedwait(&q->filled, &q->lock, &until) != ETIMEDOUT;
+}
+
 struct queue_item *queue_take_all(struct queue *q, struct mono deadline)
 {
-	struct timespec until = mono_timespec(deadline);
 	struct queue_item *items;
 
 	pthread_mutex_lock(&q->lock);
-	while (!q->head && !q->closed)
-		if (pthread_cond_timedwait(&q->filled, &q->lock, &until) == ETIMEDOUT)
-			break;
+	while (!q->head && !q->closed && wait_for_item(q, deadline))
+		;
 	items = q->head;
 	q->head = NULL;
 	q->tail = &q->head;

@@ -25,10 +25,14 @@ struct queue {
 };
 
 void queue_init(struct queue *q);
-void queue_release(struct queue *q); /* empty, and nobody waits on it */
+void queue_release(struct queue *q); /* empty, nobody waits on it, and no put is under way */
 
 /* The item is taken.  False, and the item stays the caller's, when the queue is closed. */
 bool queue_put(struct queue *q, struct queue_item *item);
+
+/* The same in two steps: a waiter sleeps on after the first one. */
+bool queue_put_quietly(struct queue *q, struct queue_item *item);
+void queue_wake(struct queue *q);
 
 /*
  * Waits until something is there, the deadline passes, or the queue is closed; then takes

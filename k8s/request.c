@@ -133,14 +133,14 @@ void k8s_conn_free(struct k8s_conn *conn)
 }
 
 /* What is readable while nothing was asked for is the end, or noise. */
-static bool is_usable(const struct k8s_conn *conn)
+static bool is_usable(const struct k8s_conn *conn, struct mono now)
 {
 	struct pollfd p = { .fd = stream_fd(http_stream(conn->http)), .events = POLLIN };
 
-	return !mono_passed(conn->stale_at) && (p.fd < 0 || poll(&p, 1, 0) == 0);
+	return !mono_passed_at(conn->stale_at, now) && (p.fd < 0 || poll(&p, 1, 0) == 0);
 }
 
-static struct k8s_conn *take_idle(struct k8s_client *c)
+static struct k8s_conn *take_idle(struct k8s_client *c, struct mono now)
 {
 	for (;;) {
 		struct k8s_conn *conn = NULL;
@@ -149,18 +149,19 @@ static struct k8s_conn *take_idle(struct k8s_client *c)
 		if (c->n_idle)
 			conn = c->idle[--c->n_idle];
 		pthread_mutex_unlock(&c->lock);
-		if (!conn || is_usable(conn))
+		if (!conn || is_usable(conn, now))
 			return conn;
 		k8s_conn_free(conn);
 	}
 }
 
-static void keep(struct k8s_client *c, struct k8s_conn *conn)
+/* now: when its last exchange began. */
+static void keep(struct k8s_client *c, struct k8s_conn *conn, struct mono now)
 {
 	struct k8s_conn *oldest = NULL;
 
 	conn->reused = true;
-	conn->stale_at = mono_in(K8S_IDLE_MS);
+	conn->stale_at = mono_after(now, K8S_IDLE_MS);
 	pthread_mutex_lock(&c->lock);
 	if (c->n_idle == K8S_IDLE_MAX) {
 		oldest = c->idle[0];
@@ -307,7 +308,8 @@ enum outcome { DONE, AGAIN, FAILED };
 /* One exchange on one connection, taken. */
 static enum outcome exchange(struct k8s_client *c, struct k8s_conn *conn,
                              const struct k8s_call *call, struct http_response *resp,
-                             struct str *body, bool *fresh, struct mono deadline, struct err *e)
+                             struct str *body, bool *fresh, struct mono now, struct mono deadline,
+                             struct err *e)
 {
 	bool retryable = false, again;
 
@@ -328,7 +330,7 @@ static enum outcome exchange(struct k8s_client *c, struct k8s_conn *conn,
 	}
 	again = resp->status == 401 && k8s_conn_refresh_token(c, conn);
 	if (resp->keep_alive)
-		keep(c, conn);
+		keep(c, conn, now);
 	else
 		k8s_conn_free(conn);
 	return again ? AGAIN : DONE;
@@ -363,12 +365,13 @@ int k8s_call(struct k8s_client *c, const struct k8s_call *call, struct str *body
 	if (!e)
 		e = &mine;
 	for (;;) {
-		struct k8s_conn *conn = fresh ? NULL : take_idle(c);
+		struct mono now = mono_now();
+		struct k8s_conn *conn = fresh ? NULL : take_idle(c, now);
 		enum outcome what;
 
 		if (!conn && k8s_connect(c, deadline, &conn, e) < 0)
 			return -1;
-		what = exchange(c, conn, call, &resp, body, &fresh, deadline, e);
+		what = exchange(c, conn, call, &resp, body, &fresh, now, deadline, e);
 		if (what == FAILED)
 			return -1;
 		if (what == AGAIN)

@@ -583,7 +583,7 @@ class World:
                 self.store.obstruct(node.name, False)
             if i == 4:
                 self.store.delete_pool(pool)
-            time.sleep(0.05)
+            time.sleep(0.15)  # endpoints are written when nothing was asked for 0.1 s
         for slot in slots:
             if slot.sandbox:
                 slot.do_stop(stop)

@@ -3,6 +3,7 @@
 /* links: store/dir.c store/dir_watch.c k8s/ippool.c k8s/labels.c k8s/endpoint.c pool/ http/http1.c http/stream.c */
 /* links: http/url.c net/ json/ base/ */
 /* libs: cjson mnl yaml */
+/* flags: -Wl,--wrap=store_get */
 /* tsan */
 /*
  * agent_test.c - whole agents over a directory store, driven through their sockets.
@@ -11,6 +12,7 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -37,6 +39,21 @@ int store_open_kube(const char *path, const char *context, struct store **out, s
 	(void)context;
 	(void)out;
 	return err_set(e, ERR_CONFIG, "no API server in this test");
+}
+
+static atomic_int endpoint_reads; /* by agents */
+static pthread_t main_thread;
+
+int __real_store_get(struct store *s, enum store_kind k, const char *ns, const char *name,
+                     json **out, struct mono deadline, struct err *e);
+int __wrap_store_get(struct store *s, enum store_kind k, const char *ns, const char *name,
+                     json **out, struct mono deadline, struct err *e);
+
+int __wrap_store_get(struct store *s, enum store_kind k, const char *ns, const char *name,
+                     json **out, struct mono deadline, struct err *e)
+{
+	endpoint_reads += k == STORE_ENDPOINT && !pthread_equal(pthread_self(), main_thread);
+	return __real_store_get(s, k, ns, name, out, deadline, e);
 }
 
 /* One agent; two of them share the store. */
@@ -452,6 +469,7 @@ static void right_pool(void **state)
 static void endpoints_follow(void **state)
 {
 	AUTO_JSON *o = NULL;
+	struct mono begin;
 
 	(void)state;
 	make_guide();
@@ -463,8 +481,11 @@ static void endpoints_follow(void **state)
 	       "\"labels\":{\"pod-template-hash\":\"5d4f\"},\"ownerReferences\":[{\"kind\":"
 	       "\"ReplicaSet\",\"name\":\"web-5d4f\",\"controller\":true}]},\"spec\":{"
 	       "\"nodeName\":\"worker\"}}");
+	begin = mono_now();
 	add_gives(&worker, "c", "cc", "eth1", "192.168.0.161/24", "worker-192");
 	await_endpoint("c", "192.168.0.161/24");
+	/* not while the plugin is at work with it */
+	assert_true(mono_now().ms - begin.ms >= 100);
 	add_gives(&worker, "c", "cc", "eth0", "172.31.199.190/20", "worker-172");
 	await_endpoint("c", "172.31.199.190/20");
 	o = get(STORE_ENDPOINT, "default", "c");
@@ -530,6 +551,79 @@ static void late_del(void **state)
 	await_endpoint("s-0", "172.31.199.185/20");
 	o = get(STORE_ENDPOINT, "default", "s-0");
 	assert_string_equal(json_str_at(o, "status", "current", "uid", NULL), "uid-s-0");
+}
+
+/* What each NIC's request said is in the one write for all. */
+static void endpoints_join(void **state)
+{
+	AUTO_JSON *o = NULL;
+
+	(void)state;
+	make_guide();
+	start_node(&worker);
+	await_healthy(&worker);
+	make_pod("c", "uid-c", "worker",
+	         "\"k8s.v1.cni.cncf.io/networks\":\"kube-system/ipvlan-eth1@eth1\"");
+	json_free(add(&worker, "c", "uid-c", "cc", "eth1", ",\"cleanGateway\":true"));
+	json_free(add(&worker, "c", "uid-c", "cc", "eth0", ""));
+	await_endpoint("c", "172.31.199.190/20");
+	o = get(STORE_ENDPOINT, "default", "c");
+	json_each(ip, json_at(o, "status", "current", "ips", NULL))
+	{
+		bool clean = false;
+
+		assert_int_equal(json_opt_bool(ip, "cleanGateway", &clean, NULL), 0);
+		assert_int_equal(clean, streq(json_str_at(ip, "interface", NULL), "eth1"));
+	}
+}
+
+/* Those that an agent made itself; others are looked at. */
+static void endpoints_go_unread(void **state)
+{
+	AUTO_JSON *o = NULL;
+	int reads;
+
+	(void)state;
+	make_guide();
+	start_node(&worker);
+	await_healthy(&worker);
+	make_pod("d", "uid-d", "worker",
+	         "\"k8s.v1.cni.cncf.io/networks\":\"kube-system/ipvlan-eth1@eth1\"");
+	add_gives(&worker, "d", "cd", "eth0", "172.31.199.190/20", "worker-172");
+	await_endpoint("d", "172.31.199.190/20");
+	add_gives(&worker, "d", "cd", "eth1", "192.168.0.161/24", "worker-192");
+	for (struct mono until = soon();; mono_sleep_until(mono_in(5))) {
+		o = get(STORE_ENDPOINT, "default", "d");
+		if (json_count(json_at(o, "status", "current", "ips", NULL)) == 2)
+			break;
+		json_free(take_ptr(&o));
+		assert_false(mono_passed(until));
+	}
+	json_free(take_ptr(&o));
+	reads = atomic_load(&endpoint_reads);
+	expect(&worker, "DELETE", "/v1/ipam/ips",
+	       "{\"containerID\":\"cd\",\"podNamespace\":\"default\",\"podName\":\"d\",\"podUID\":"
+	       "\"uid-d\"}",
+	       200, "");
+	await_endpoint("d", NULL);
+	assert_int_equal(atomic_load(&endpoint_reads), reads);
+	/* and one that somebody has changed does not lose what he wrote */
+	add_gives(&worker, "d", "cd", "eth0", "172.31.199.191/20", "worker-172");
+	await_endpoint("d", "172.31.199.191/20");
+	patch(STORE_ENDPOINT, "default", "d",
+	      "{\"metadata\":{\"finalizers\":[\"spiderpool.spidernet.io\",\"x/y\"]}}");
+	del(&worker, "d", "cd", "eth0");
+	for (struct mono until = soon();; mono_sleep_until(mono_in(5))) {
+		o = get(STORE_ENDPOINT, "default", "d");
+		if (json_at(o, "metadata", "deletionTimestamp", NULL))
+			break;
+		json_free(take_ptr(&o));
+		assert_false(mono_passed(until));
+	}
+	assert_int_equal(json_count(json_at(o, "metadata", "finalizers", NULL)), 1);
+	assert_true(atomic_load(&endpoint_reads) > reads);
+	json_free(take_ptr(&o));
+	patch(STORE_ENDPOINT, "default", "d", "{\"metadata\":{\"finalizers\":null}}");
 }
 
 /* One request after the other; false when there was a pause that the agent may have seen. */
@@ -1706,6 +1800,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(right_pool),
 		TEST(endpoints_follow),
+		TEST(endpoints_go_unread),
+		TEST(endpoints_join),
 		TEST(endpoints_make_room),
 		TEST(late_del),
 		TEST(pod_moves),
@@ -1736,5 +1832,6 @@ int main(void)
 		cmocka_unit_test(networks),
 	};
 
+	main_thread = pthread_self();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -56,6 +56,20 @@ static void left(void **state)
 	assert_false(mono_passed(mono_in(60000)));
 }
 
+/* Seen from a time that was read before. */
+static void at_a_time(void **state)
+{
+	struct mono t = { 1000 };
+
+	(void)state;
+	assert_int_equal(mono_after(t, 5).ms, 1005);
+	assert_int_equal(mono_after(t, INT64_MAX).ms, MONO_NEVER.ms);
+	assert_int_equal(mono_after(t, INT64_MAX - 1000).ms, MONO_NEVER.ms);
+	assert_true(mono_passed_at((struct mono){ 1000 }, t));
+	assert_false(mono_passed_at((struct mono){ 1001 }, t));
+	assert_false(mono_passed_at(MONO_NEVER, MONO_NEVER));
+}
+
 static void timespecs(void **state)
 {
 	struct timespec t = mono_timespec((struct mono){ 1234567 });
@@ -102,6 +116,7 @@ int main(void)
 		cmocka_unit_test(now_moves_forward),
 		cmocka_unit_test(never),
 		cmocka_unit_test(left),
+		cmocka_unit_test(at_a_time),
 		cmocka_unit_test(timespecs),
 		cmocka_unit_test(sleeps_through_interruptions),
 	};

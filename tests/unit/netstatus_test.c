@@ -164,10 +164,15 @@ static int patches(void)
 /* Somebody writes to the pod at the same moment. */
 static void a_conflict_is_not_another_pod(void **state)
 {
+	struct mono begin = mono_now();
+
 	(void)state;
 	play("u", ERR_CONFLICT, 3);
 	start();
 	netstatus_put(writer, "default", "a", "u", "[1]");
+	AWAIT(patches() > 0);
+	/* the plugin had time to end */
+	assert_true(mono_now().ms - begin.ms >= 100);
 	AWAIT(is_written("[1]"));
 	AWAIT(files() == 0);
 	assert_int_equal(patches(), 4);

@@ -66,7 +66,7 @@ static void nothing_lost_and_in_order(void **state)
 		assert_int_equal(pthread_create(&t[i], NULL, produce, &p[i]), 0);
 	}
 	while (total < PRODUCERS * MESSAGES) {
-		struct queue_item *item = queue_take_all(&q, mono_in(60000));
+		struct queue_item *item = queue_take_all(&q, MONO_NEVER);
 
 		assert_non_null(item);
 		while (item) {
@@ -106,6 +106,8 @@ static void deadlines(void **state)
 	/* something is there: the deadline does not matter */
 	assert_ptr_equal(queue_take_all(&q, (struct mono){ 0 }), &m.item);
 	assert_null(m.item.next);
+	assert_true(queue_put_quietly(&q, &m.item));
+	assert_ptr_equal(queue_take_all(&q, until), &m.item);
 	assert_false(mono_passed(until));
 	queue_release(&q);
 }
