@@ -467,7 +467,6 @@ static int configure(struct work *w, const struct cni_result *r, struct err *e)
 
 	if (spare_node(w, r, e) < 0 || detect(w, e) < 0)
 		return -1;
-	announce_at_up(w);
 	for (size_t i = 0; i < r->n_ips; i++)
 		ipv6 = ipv6 || r->ips[i].address.ip.family == 6;
 	if (ipv6 && allow_ipv6(w, e) < 0)
@@ -508,6 +507,7 @@ static int add(struct cni_call *c, json **result, int *code, struct err *e)
 		unask(&w);
 		return -1;
 	}
+	announce_at_up(&w); /* by the way, as long as the agent is at it */
 	if (ipam(&w, CNI_ADD, &document, e) < 0)
 		goto remove;
 	/* what it gave is held, be it of use or not */
