@@ -779,7 +779,8 @@ static void hundred_at_once(void **state)
 	await_in_use("big", 0);
 	before = stat_of(&master, "poolWrites");
 	burst(nodes, 1, 100);
-	assert_in_range(stat_of(&master, "poolWrites") - before, 1, 15);
+	/* about ten; a busy machine, with the thread sanitizer, lets them come in smaller crowds */
+	assert_in_range(stat_of(&master, "poolWrites") - before, 1, 40);
 	assert_int_equal(stat_of(&master, "adds"), 100);
 	assert_int_equal(in_use("big"), 100);
 }
