@@ -292,15 +292,18 @@ bool ipam_ask(const struct cni_call *c)
 
 void ipam_unask(struct cni_call *c)
 {
+	struct mono deadline = mono_min(c->deadline, mono_in(DEL_MS));
 	AUTO_JSON *body = NULL;
 	struct options o;
+	struct err e;
 	int ignored = 0;
 
 	if (read_quietly(c, &o, NULL) < 0)
 		return;
 	body = add_request(c, &o);
 	/* one after the other: what is released before it was given stays given */
-	if (agent_request(o.socket, "POST", ADDRESSES, body, false, NULL, c->deadline, NULL) == 0)
+	if (agent_request(o.socket, "POST", ADDRESSES, body, false, NULL, deadline, &e) == 0 ||
+	    e.kind == ERR_TIMEOUT || e.kind == ERR_UNREACHABLE)
 		IGNORE(ipam_del(c, &ignored, NULL));
 }
 
