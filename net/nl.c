@@ -526,9 +526,14 @@ static int converse_apart(struct nl *nl, struct conversation *c, struct err *e)
  * be another one for each caller, and each page of it a fault. */
 static int converse(struct nl *nl, struct conversation *c, struct err *e)
 {
-	static _Alignas(struct nlmsghdr) char buf[RECEIVE_SIZE];
+	/* not a part of the program's data: it would be mapped at each start, also of a VERSION */
+	static char *place;
 
-	return kept.on ? converse_in(buf, nl, c, e) : converse_apart(nl, c, e);
+	if (!kept.on)
+		return converse_apart(nl, c, e);
+	if (!place)
+		place = xmalloc(RECEIVE_SIZE);
+	return converse_in(place, nl, c, e);
 }
 
 static int send_all(struct nl *nl, const void *data, size_t len, struct err *e)

@@ -8,7 +8,7 @@
 # which has ipvlan, with fabric.sh's nodes and their agents.  etcd and the API server are outside, and
 # reached through a network card of that kernel: they would take minutes to start inside.  For
 # bench.sh, which explains the figures; prints a table, an empty line, and the figures.  With "order"
-# it measures nothing: it prints what an ADD and a DEL run, for section-order.txt.
+# it measures nothing: it prints what a VERSION, an ADD and a DEL run, for section-order.txt.
 #
 # That kernel has one CPU, and a system call there costs some ten times what it costs elsewhere: times
 # are for the comparison with the floor beside them.
@@ -170,7 +170,7 @@ outside() {
 	}
 	[ -z "${VERBOSE:-}" ] || cat "$work/out" >&2
 	[ "$1" != order ] || {
-		order "$work/touched.ADD" "$work/touched.DEL" || stop 'the linker'"'"'s map cannot be read'
+		order "$work/touched.VERSION" "$work/touched.ADD" "$work/touched.DEL" || stop 'the linker'"'"'s map cannot be read'
 		return
 	}
 	cat "$work/table"
@@ -601,7 +601,7 @@ so_far 'the same set'
 
 if [ "$1" = order ]; then
 	one=$(netns 1)
-	for command in ADD DEL; do
+	for command in VERSION ADD DEL; do
 		cni_for "$command" aaaaaaaaaaaa1 "$one"
 		# shellcheck disable=SC2086 # words
 		on master env $cni "$kept/touched" "$kept/touched.$command" "$kept/addresses" "$plugin" <"$(node_dir master "$conf")" >"$work/touched"
