@@ -194,6 +194,7 @@ class Netns:
 # --- what there is: files, and what the agent has given
 
 
+STATUSES = "/var/lib/spidernet/netstatus"
 SWEPT = re.compile(r"/var/lib/spidernet/.*/\.[^/]*\.\w{6}$")
 
 
@@ -209,6 +210,15 @@ def files():
                 with open(path, "rb") as f:
                     out.append("file %s %s" % (path, hashlib.sha256(f.read()).hexdigest()[:12]))
     return sorted(out)
+
+
+def await_statuses():
+    """Networks' statuses, which the agent writes a moment after an ADD, are files until then."""
+    until = time.monotonic() + PATIENCE
+    while os.path.isdir(STATUSES) and os.listdir(STATUSES):
+        if time.monotonic() > until:
+            return  # to be seen as what is left
+        time.sleep(0.02)
 
 
 def given():
@@ -227,6 +237,7 @@ class Everything:
         self.namespaces += [Netns("pod " + path, path) for path in paths]
 
     def dump(self):
+        await_statuses()
         kernel = [line for n in self.namespaces for line in n.dump()]
         return [line for line in kernel if not LEFT.match(line)], files() + given()
 
