@@ -481,30 +481,23 @@ static int read_status(const char *line, int *status, bool *http10, struct err *
 	return 0;
 }
 
-int http_send_request(struct http *h, const struct http_request *req, bool *retryable,
-                      struct mono deadline, struct err *e)
-{
-	if (retryable)
-		*retryable = false;
-	if (check_request(req, e) < 0)
-		return -1;
-	str_reset(&h->body, 0);
-	if (write_request(h, req, deadline, e) == 0)
-		return 0;
-	/* what the server did not read it did not do */
-	if (retryable && e && e->kind != ERR_TIMEOUT)
-		*retryable = true;
-	return -1;
-}
-
-int http_read_response(struct http *h, const char *method, struct http_response *resp,
-                       bool *retryable, struct mono deadline, struct err *e)
+int http_send(struct http *h, const struct http_request *req, struct http_response *resp,
+              bool *retryable, struct mono deadline, struct err *e)
 {
 	bool end, http10 = false, no_body;
 	struct fields f;
 
 	if (retryable)
 		*retryable = false;
+	if (check_request(req, e) < 0)
+		return -1;
+	str_reset(&h->body, 0);
+	if (write_request(h, req, deadline, e) < 0) {
+		/* what the server did not read it did not do */
+		if (retryable && e && e->kind != ERR_TIMEOUT)
+			*retryable = true;
+		return -1;
+	}
 	do {
 		if (read_head(h, &f, &end, deadline, e) < 0) {
 			/* reset, or ended without TLS saying so */
@@ -521,7 +514,7 @@ int http_read_response(struct http *h, const char *method, struct http_response 
 		if (read_status(h->head.data, &resp->status, &http10, e) < 0)
 			return -1;
 	} while (resp->status < 200);
-	no_body = streq(method, "HEAD") || resp->status == 204 || resp->status == 304;
+	no_body = streq(req->method, "HEAD") || resp->status == 204 || resp->status == 304;
 	if (no_body)
 		h->body_kind = BODY_NONE;
 	else
@@ -532,14 +525,6 @@ int http_read_response(struct http *h, const char *method, struct http_response 
 	        f.content_type ? f.content_type : "") < 0)
 		resp->content_type[0] = '\0';
 	return 0;
-}
-
-int http_send(struct http *h, const struct http_request *req, struct http_response *resp,
-              bool *retryable, struct mono deadline, struct err *e)
-{
-	return http_send_request(h, req, retryable, deadline, e) < 0
-	               ? -1
-	               : http_read_response(h, req->method, resp, retryable, deadline, e);
 }
 
 /* Server. */

@@ -51,12 +51,6 @@ struct http_response {
 int http_send(struct http *h, const struct http_request *req, struct http_response *resp,
               bool *retryable, struct mono deadline, struct err *e) MUST_USE;
 
-/* The two halves of it: something else can be done while the server is at it, but not with h. */
-int http_send_request(struct http *h, const struct http_request *req, bool *retryable,
-                      struct mono deadline, struct err *e) MUST_USE;
-int http_read_response(struct http *h, const char *method, struct http_response *resp,
-                       bool *retryable, struct mono deadline, struct err *e) MUST_USE;
-
 /* The rest of the body as a whole, at most HTTP_BODY_MAX; appended to out. */
 int http_read_body(struct http *h, struct str *out, struct mono deadline, struct err *e) MUST_USE;
 

@@ -26,7 +26,6 @@ struct exchange {
 	struct http_request request;
 	struct http_response response;
 	struct str body;
-	bool sent;   /* already, over the connection that is kept */
 	bool nobody; /* it failed because nobody took the request */
 };
 
@@ -34,7 +33,6 @@ struct exchange {
 static struct {
 	char *socket;
 	struct http *h;
-	char *asked; /* the request whose answer is still to come, or NULL */
 } kept;
 
 static struct http *take_kept(const char *socket)
@@ -42,25 +40,6 @@ static struct http *take_kept(const char *socket)
 	bool same = kept.h && streq(kept.socket, socket);
 
 	return same ? take_ptr(&kept.h) : NULL;
-}
-
-/* Requests that are the same text are the same. */
-static char *text_of(const struct exchange *x)
-{
-	return xasprintf("%s %s %s", x->request.method, x->request.target,
-	                 x->request.body ? x->request.body : "");
-}
-
-/* Is x what was asked ahead?  What was, and is not wanted any more, has the connection closed. */
-static bool was_asked(const struct exchange *x)
-{
-	AUTO_FREE char *asked = take_ptr(&kept.asked);
-	AUTO_FREE char *text = asked ? text_of(x) : NULL;
-
-	if (!asked || (streq(kept.socket, x->socket) && streq(asked, text)))
-		return asked != NULL;
-	http_free(take_ptr(&kept.h));
-	return false;
 }
 
 static void keep(const char *socket, struct http *h)
@@ -79,10 +58,7 @@ static int converse(struct http *h, struct exchange *x, struct mono deadline, st
 
 	x->nobody = false;
 	str_reset(&x->body, 0);
-	rc = x->sent ? http_read_response(h, x->request.method, &x->response, &x->nobody, deadline,
-	                                  e)
-	             : http_send(h, &x->request, &x->response, &x->nobody, deadline, e);
-	x->sent = false;
+	rc = http_send(h, &x->request, &x->response, &x->nobody, deadline, e);
 	if (rc == 0)
 		rc = http_read_body(h, &x->body, deadline, e);
 	if (rc == 0 && x->response.keep_alive)
@@ -195,58 +171,25 @@ static int failure(const struct exchange *x, struct err *e)
 	return err_set(e, failure_kind(&x->response, message), "agent: %s", message);
 }
 
-/* text: what the body is printed to. */
-static struct exchange make_exchange(const char *socket, const char *method, const char *path,
-                                     const json *body, struct str *text)
+int agent_request(const char *socket, const char *method, const char *path, const json *body,
+                  bool wait, json **answer, struct mono deadline, struct err *e)
 {
+	AUTO_STR text = STR_INIT;
 	struct exchange x = {
 		.socket = socket,
 		.request = { .method = method, .target = path, .host = "localhost" },
 		.body = STR_INIT,
 	};
-
-	if (body) {
-		json_print(body, text);
-		x.request.body = text->data;
-		x.request.body_len = text->len;
-		x.request.content_type = "application/json";
-	}
-	return x;
-}
-
-bool agent_ask(const char *socket, const char *method, const char *path, const json *body,
-               struct mono deadline)
-{
-	AUTO_STR text = STR_INIT;
-	struct exchange x = make_exchange(socket, method, path, body, &text);
-	struct http *h = kept.asked ? NULL : take_kept(socket);
-	struct stream *s;
-
-	if (kept.asked)
-		return false;
-	if (!h && stream_connect_unix(socket, deadline, &s, NULL) == 0)
-		h = http_new(s);
-	if (!h)
-		return false;
-	if (http_send_request(h, &x.request, NULL, deadline, NULL) < 0) {
-		http_free(h);
-		return false;
-	}
-	keep(socket, h);
-	kept.asked = text_of(&x);
-	return true;
-}
-
-int agent_request(const char *socket, const char *method, const char *path, const json *body,
-                  bool wait, json **answer, struct mono deadline, struct err *e)
-{
-	AUTO_STR text = STR_INIT;
-	struct exchange x = make_exchange(socket, method, path, body, &text);
 	AUTO_JSON *j = NULL;
 	struct err mine; /* its kind decides what happens next, and e may be NULL */
 	int rc;
 
-	x.sent = was_asked(&x);
+	if (body) {
+		json_print(body, &text);
+		x.request.body = text.data;
+		x.request.body_len = text.len;
+		x.request.content_type = "application/json";
+	}
 	rc = exchange(&x, wait, deadline, &mine);
 	if (rc == 0 && x.response.status != 200)
 		rc = failure(&x, &mine);

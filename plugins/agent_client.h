@@ -26,12 +26,4 @@
 int agent_request(const char *socket, const char *method, const char *path, const json *body,
                   bool wait, json **answer, struct mono deadline, struct err *e) MUST_USE;
 
-/*
- * Sends a request, so that the agent is at it while the caller does something else: the next
- * agent_request() with the same arguments gets its answer.  False: it was not sent.
- * Another request before that closes the connection, and what the agent does then is not known.
- */
-bool agent_ask(const char *socket, const char *method, const char *path, const json *body,
-               struct mono deadline);
-
 #endif

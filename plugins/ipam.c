@@ -23,9 +23,8 @@
 #include "plugins/ipam.h"
 #include "plugins/plugin_log.h"
 
-#define ADDRESSES "/v1/ipam/ip" /* POST: give, DELETE: take back */
-#define DEL_MS 2000             /* patience with the agent */
-#define QUERY_MS 5000           /* for CHECK and STATUS */
+#define DEL_MS 2000   /* patience with the agent */
+#define QUERY_MS 5000 /* for CHECK and STATUS */
 
 static const char known[] =
 	"type ipam_unix_socket_path default_ipv4_ippool default_ipv6_ippool clean_gateway "
@@ -107,8 +106,7 @@ static const struct options defaults = {
 	.log = { .level = LOG_LEVEL_INFO },
 };
 
-/* Without log and deadline. */
-static int read_quietly(const struct cni_call *c, struct options *o, struct err *e)
+static int read_options(const struct cni_call *c, struct options *o, struct err *e)
 {
 	const json *ipam = NULL;
 
@@ -119,13 +117,6 @@ static int read_quietly(const struct cni_call *c, struct options *o, struct err 
 			e->kind = ERR_CONFIG;
 		return err_wrap(e, ipam ? "configuration: ipam" : "configuration");
 	}
-	return 0;
-}
-
-static int read_options(const struct cni_call *c, struct options *o, struct err *e)
-{
-	if (read_quietly(c, o, e) < 0)
-		return -1;
 	start(c, o);
 	return 0;
 }
@@ -279,34 +270,6 @@ static int explain(const struct options *o, struct err *e)
 	return -1;
 }
 
-bool ipam_ask(const struct cni_call *c)
-{
-	AUTO_JSON *body = NULL;
-	struct options o;
-
-	if (read_quietly(c, &o, NULL) < 0)
-		return false; /* who asks for good is told why */
-	body = add_request(c, &o);
-	return agent_ask(o.socket, "POST", ADDRESSES, body, c->deadline);
-}
-
-void ipam_unask(struct cni_call *c)
-{
-	struct mono deadline = mono_min(c->deadline, mono_in(DEL_MS));
-	AUTO_JSON *body = NULL;
-	struct options o;
-	struct err e;
-	int ignored = 0;
-
-	if (read_quietly(c, &o, NULL) < 0)
-		return;
-	body = add_request(c, &o);
-	/* one after the other: what is released before it was given stays given */
-	if (agent_request(o.socket, "POST", ADDRESSES, body, false, NULL, deadline, &e) == 0 ||
-	    e.kind == ERR_TIMEOUT || e.kind == ERR_UNREACHABLE)
-		IGNORE(ipam_del(c, &ignored, NULL));
-}
-
 static int request_addresses(const struct cni_call *c, const struct options *o,
                              struct cni_result *r, struct detections *wanted, struct err *e)
 {
@@ -314,7 +277,8 @@ static int request_addresses(const struct cni_call *c, const struct options *o,
 	AUTO_JSON *answer = NULL;
 	AUTO_FREE char *who = holder(c);
 
-	if (agent_request(o->socket, "POST", ADDRESSES, body, true, &answer, o->deadline, e) < 0) {
+	if (agent_request(o->socket, "POST", "/v1/ipam/ip", body, true, &answer, o->deadline, e) <
+	    0) {
 		explain(o, e);
 		return err_wrap(e, "allocate addresses for %s of %s", c->ifname, who);
 	}
@@ -365,7 +329,7 @@ static int give_back(const struct cni_call *c, const struct options *o, const js
 	AUTO_JSON *body = identity(c);
 
 	if (!conflicts)
-		return release_addresses(c, o, ADDRESSES, body, code, e);
+		return release_addresses(c, o, "/v1/ipam/ip", body, code, e);
 	json_set(body, "conflicts", json_copy(conflicts));
 	return release_addresses(c, o, "/v1/ipam/ips", body, code, e);
 }
@@ -582,7 +546,7 @@ static int collect(const struct options *o, const struct attachment *a, struct e
 	    fmt(dead.pod_uid, sizeof(dead.pod_uid), "%s", a->pod_uid) < 0)
 		return 0; /* no name of Kubernetes' */
 	body = identity(&dead);
-	if (agent_request(o->socket, "DELETE", ADDRESSES, body, false, NULL,
+	if (agent_request(o->socket, "DELETE", "/v1/ipam/ip", body, false, NULL,
 	                  mono_min(o->deadline, mono_in(DEL_MS)), e) < 0)
 		return err_wrap(e, "release what %s of container %.13s had", a->ifname,
 		                a->container_id);

@@ -25,14 +25,6 @@ bool ipam_is_ours(const char *type);
 int ipam_add(struct cni_call *c, struct detections *wanted, json **result, int *code,
              struct err *e) MUST_USE;
 int ipam_del(struct cni_call *c, int *code, struct err *e) MUST_USE;
-
-/*
- * Has the agent begin with what ipam_add() will ask for, while the caller makes the interface. True
- * when it does: then, where it comes to no ipam_add(), ipam_unask() gives back what it has given.
- */
-bool ipam_ask(const struct cni_call *c);
-void ipam_unask(struct cni_call *c);
-
 int ipam_check(struct cni_call *c, int *code, struct err *e) MUST_USE;
 int ipam_status(struct cni_call *c, int *code, struct err *e) MUST_USE;
 

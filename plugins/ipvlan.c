@@ -39,7 +39,6 @@ struct work {
 	struct link master, link;
 	struct detections wanted; /* by the agent, before its addresses are used */
 	json *conflicts;          /* what came out of it, to tell the agent; NULL: nothing */
-	bool asked;               /* the agent, for the addresses, before there is an interface */
 };
 
 static void work_release(struct work *w)
@@ -467,22 +466,12 @@ static int configure(struct work *w, const struct cni_result *r, struct err *e)
 
 	if (spare_node(w, r, e) < 0 || detect(w, e) < 0)
 		return -1;
+	announce_at_up(w);
 	for (size_t i = 0; i < r->n_ips; i++)
 		ipv6 = ipv6 || r->ips[i].address.ip.family == 6;
 	if (ipv6 && allow_ipv6(w, e) < 0)
 		return -1;
 	return change_all(w, r, e);
-}
-
-/* There is no interface for what the agent was asked for.  One that was there before keeps its own.
- */
-static void unask(struct work *w)
-{
-	struct err e;
-
-	if (w->asked && link_get(w->pod, w->call->ifname, &w->link, &e) < 0 &&
-	    e.kind == ERR_NOT_FOUND)
-		ipam_unask(w->call);
 }
 
 static int add(struct cni_call *c, json **result, int *code, struct err *e)
@@ -494,20 +483,12 @@ static int add(struct cni_call *c, json **result, int *code, struct err *e)
 	if (read_conf(&w, e) < 0)
 		return -1;
 	warn_of_unknown(&w);
-	if (open_namespaces(&w, e) < 0 || find_master(&w, e) < 0)
+	if (open_namespaces(&w, e) < 0 || find_master(&w, e) < 0 || create(&w, e) < 0)
 		return -1;
-	/* the agent has to ask somebody else: meanwhile there is an interface to be made */
-	w.asked = ipam_is_ours(w.conf.ipam_type) && ipam_ask(c);
-	if (create(&w, e) < 0) {
-		unask(&w);
-		return -1;
-	}
 	if (link_get(w.pod, c->ifname, &w.link, e) < 0) {
 		remove_unfinished(&w);
-		unask(&w);
 		return -1;
 	}
-	announce_at_up(&w); /* by the way, as long as the agent is at it */
 	if (ipam(&w, CNI_ADD, &document, e) < 0)
 		goto remove;
 	/* what it gave is held, be it of use or not */

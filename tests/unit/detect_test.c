@@ -424,65 +424,15 @@ static void flags_pass_in_process(void **state)
 	assert_string_equal(a.seen[1], "");
 }
 
-/* The question for addresses can be asked before its time; who makes nothing of it gives back. */
-static void asked_ahead(void **state)
-{
-	AUTO_FREE char *text = configuration();
-	AUTO_JSON *conf = NULL;
-	struct cni_call c = { .command = CNI_ADD,
-		              .container_id = "0123456789abcdef",
-		              .netns = netns,
-		              .ifname = "eth0",
-		              .args = "",
-		              .pod_namespace = "default",
-		              .pod_name = "web-0",
-		              .pod_uid = "u-1",
-		              .name = "n",
-		              .version = CNI_1_0_0,
-		              .deadline = mono_in(10000) };
-
-	(void)state;
-	OK(json_parse(text, strlen(text), 0, &conf, &e));
-	c.conf = conf;
-	for (int used = 0; used < 2; used++) {
-		struct agent a = { .body = "{\"ips\":[" IP("10.0.0.8/24", "10.0.0.1", "false",
-			                                   "false") "]}",
-			           .release = true };
-		AUTO_DETECTIONS wanted = { NULL, 0 };
-		AUTO_JSON *result = NULL;
-		int code = 0;
-
-		start(&a);
-		assert_true(ipam_ask(&c));
-		if (used)
-			OK(ipam_add(&c, &wanted, &result, &code, &e));
-		else
-			ipam_unask(&c);
-		stop(&a);
-		assert_true(str_starts(a.seen[0], "POST /v1/ipam/ip "));
-		if (used)
-			assert_string_equal(a.seen[1], "");
-		else
-			assert_released(&a, "DELETE /v1/ipam/ip", "");
-	}
-	/* nobody there */
-	assert_false(ipam_ask(&c));
-}
-
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(nothing_is_probed_unasked),
-		T(free_addresses_and_gateways_pass),
-		T(conflicts_are_told),
-		T(silent_gateways_are_told),
-		T(agents_may_be_away_by_then),
-		T(interfaces_may_be_missing),
-		T(flags_are_true_or_false),
-		T(flags_pass_in_process),
-		T(asked_ahead),
+		T(nothing_is_probed_unasked),  T(free_addresses_and_gateways_pass),
+		T(conflicts_are_told),         T(silent_gateways_are_told),
+		T(agents_may_be_away_by_then), T(interfaces_may_be_missing),
+		T(flags_are_true_or_false),    T(flags_pass_in_process),
 	};
 
 	return cmocka_run_group_tests(tests, group_setup, group_teardown);
