@@ -74,16 +74,14 @@ int multus_networks(struct agent *a, const json *body, json **answer, struct err
 int multus_pod(struct agent *a, const json *body, json **answer, struct err *e)
 {
 	AUTO_JSON *doc = json_new_object();
+	AUTO_JSON *definitions = json_new_object();
 	struct pod_facts f;
+	struct err mine;
 	struct who w;
 	bool found;
 
-	if (read_who(body, &w, e) < 0)
-		return -1;
-	if (json_get(body, "ifKnown") &&
-	    add_networks(a, body, "ifKnown", false, json_ensure_object(doc, "definitions"), e) < 0)
-		return -1;
-	if (pods_find(a->pods, w.ns, w.name, w.uid, mono_in(FIND_MS), &f, &found, e) < 0)
+	if (read_who(body, &w, e) < 0 ||
+	    pods_find(a->pods, w.ns, w.name, w.uid, mono_in(FIND_MS), &f, &found, e) < 0)
 		return -1;
 	json_set_bool(doc, "known", found);
 	if (found) {
@@ -92,6 +90,13 @@ int multus_pod(struct agent *a, const json *body, json **answer, struct err *e)
 		json_set_str(doc, "networks", f.networks);
 	}
 	pod_facts_release(&f);
+	/* who needs one that cannot be read now asks for it, and is told why */
+	if (json_get(body, "ifKnown")) {
+		if (add_networks(a, body, "ifKnown", false, definitions, &mine) == 0)
+			json_set(doc, "definitions", take_ptr(&definitions));
+		else if (mine.kind == ERR_PROTO)
+			return err_copy(e, &mine);
+	}
 	*answer = take_ptr(&doc);
 	return 0;
 }

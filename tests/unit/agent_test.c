@@ -1253,7 +1253,7 @@ static void multus_networks_follow(void **state)
 	       "\"networks: \\\"none\\\" is not NAMESPACE/NAME\"");
 	/* with a pod, that need not be there, come those that it most likely has */
 	expect(&master, "POST", "/v1/multus/pod", pod, 200,
-	       "{\"definitions\":{\"kube-system/b\":{}},\"known\":false}");
+	       "{\"known\":false,\"definitions\":{\"kube-system/b\":{}}}");
 	expect(&master, "POST", "/v1/multus/pod", bad, 400,
 	       "\"networks: \\\"none\\\" is not NAMESPACE/NAME\"");
 }
