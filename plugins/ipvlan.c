@@ -197,12 +197,18 @@ static int make_link(struct work *w, struct err *e)
 {
 	const char *name = w->call->ifname;
 	struct err mine;
+	int rc;
 
 	if (!e)
 		e = &mine;
 	*w->code = 0;
-	if (link_add_ipvlan(w->conf.link_in_container ? w->pod : w->host, w->pod_ns, w->pod, name,
-	                    &w->master, w->conf.mode, w->conf.flags, w->conf.mtu, e) < 0) {
+	/* between a look at the names there and the next interface nobody else of us makes one */
+	if (netns_lock(w->pod_ns, true, e) < 0)
+		return -1;
+	rc = link_add_ipvlan(w->conf.link_in_container ? w->pod : w->host, w->pod_ns, w->pod, name,
+	                     &w->master, w->conf.mode, w->conf.flags, w->conf.mtu, e);
+	netns_unlock(w->pod_ns);
+	if (rc < 0) {
 		if (e->sys == EEXIST)
 			return err_set(e, ERR_EXISTS, "interface %s is already in the pod (%s)",
 			               name, w->call->netns);

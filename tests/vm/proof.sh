@@ -217,6 +217,45 @@ killed_part() {
 	ipvlan DEL
 	CLEANUP=$uncard ok 'ifacer killed at each step, and called again' inject ifacer one "$work/ifacer" kill ADD
 }
+# slow N: an ADD that waits before its Nth send for long enough that another one is through
+slow() {
+	on master env CNI_COMMAND=ADD "CNI_CONTAINERID=$(cid one)" "CNI_NETNS=$(pod_netns one)" CNI_IFNAME=eth0 CNI_PATH=/opt/cni/bin \
+		"CNI_ARGS=IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=one" \
+		strace -qq -o "$work/slow.strace" -e trace=sendto -e "inject=sendto:delay_enter=1500000:when=$1" \
+		/opt/cni/bin/ipvlan <"$(alone ipvlan)" >"$work/slow" 2>"$work/slow.log"
+}
+sends_are() {
+	[ "$(grep -c '^sendto' "$work/slow.strace")" -ge "$1" ]
+}
+# one_wins N: whoever it is has the interface and the address, and the other one takes nothing away
+one_wins() {
+	quick=0 late=0
+	: >"$work/slow.strace"
+	slow "$1" &
+	pid=$!
+	await sends_are "$(($1 - 1))"
+	ipvlan ADD >"$work/quick" || quick=$?
+	wait "$pid" || late=$?
+	cat "$work/quick" "$work/slow"
+	address=$(jq -r '.ips[]?.address' "$work/quick" "$work/slow")
+	ip -n one -o address show dev eth0 scope global
+	ip -n one -o link show type ipvlan
+	[ "$quick$late" = 01 ] || [ "$quick$late" = 10 ] || return 1
+	[ "$(ip -n one -o address show dev eth0 scope global | awk '{ print $4 }')" = "$address" ] &&
+		[ "$(ip -n one -o link show type ipvlan | wc -l)" = 1 ] &&
+		[ "$(jq -r '.status.allocatedIPs | fromjson | keys[]' "$store/spiderippools/first.json")" = "${address%/*}" ]
+}
+twice_part() {
+	# shared by all pods of a card, and never taken away
+	ipvlan ADD >"$work/quick" && ipvlan DEL
+	inject ipvlan one "$(alone ipvlan)" dump "$work/before"
+	for n in 1 2 3 4; do
+		ok "two ADDs of one container at once, of which one waits before its message $n" one_wins "$n"
+		ok 'their DEL' ipvlan DEL
+		inject ipvlan one "$(alone ipvlan)" dump "$work/after"
+		ok 'everything is as before' diff -u "$work/before" "$work/after"
+	done
+}
 # harmless DESCRIPTION LINES: those calls may fail, and no others
 harmless() {
 	same "$1" "$2" "$(cat "$work/harmless")"
@@ -274,7 +313,7 @@ ENOSPC write a line of the log'
 	ok 'everything is as before' diff -u "$work/before" "$work/after"
 }
 
-[ $# -gt 0 ] || set -- many killed refused
+[ $# -gt 0 ] || set -- many twice killed refused
 for part; do
 	"${part}_part"
 done
