@@ -13,7 +13,7 @@
 #   coordinator  the coordinator in every mode, and in kernels without conntrack and without nf_tables
 #   keeper    an agent that keeps what the plugins made, and all of them in a kernel without IPv6
 #   multus    pods with several networks, by the plugin multus and an agent over a directory
-#   proof     the whole chain: 200 pods at once, plugins killed at each step, each of their calls failing
+#   proof     the whole chain: 200 pods at once, two ADDs of one, plugins killed at each step, each of their calls failing
 #   flows     etcd, kube-apiserver, kube-proxy in each mode and an agent per node: who reaches whom by which way
 #   cluster   etcd, kube-apiserver and an agent per node: pods, pools, and what goes wrong
 set -eu
