@@ -170,7 +170,8 @@ outside() {
 	}
 	[ -z "${VERBOSE:-}" ] || cat "$work/out" >&2
 	[ "$1" != order ] || {
-		order "$work/touched.VERSION" "$work/touched.ADD" "$work/touched.DEL" || stop 'the linker'"'"'s map cannot be read'
+		order "$work/touched.multus" "$work/touched.spiderpool" "$work/touched.ipvlan" "$work/touched.coordinator" "$work/touched.ifacer" \
+			"$work/touched.ADD" "$work/touched.DEL" || stop 'the linker'"'"'s map cannot be read'
 		return
 	}
 	cat "$work/table"
@@ -600,8 +601,11 @@ on master "$kept/floor" del "$(pod_netns same-floor)" veth00000000000
 so_far 'the same set'
 
 if [ "$1" = order ]; then
+	for name in multus spiderpool ipvlan coordinator ifacer; do
+		on master env CNI_COMMAND=VERSION "$kept/touched" "$kept/touched.$name" "$kept/addresses" "/opt/cni/bin/$name" >"$work/touched"
+	done
 	one=$(netns 1)
-	for command in VERSION ADD DEL; do
+	for command in ADD DEL; do
 		cni_for "$command" aaaaaaaaaaaa1 "$one"
 		# shellcheck disable=SC2086 # words
 		on master env $cni "$kept/touched" "$kept/touched.$command" "$kept/addresses" "$plugin" <"$(node_dir master "$conf")" >"$work/touched"
