@@ -356,11 +356,8 @@ order)
 	servers
 	kernel
 	BUILD_DIR=$build SPIDERBOX=$build/spiderbox DEPS=$deps tests/bench/chain.sh order >build/section-order
-	{
-		sed -n '/^#/p' section-order.txt
-		cat build/section-order
-	} | write_if_changed section-order.txt.new # not while sed reads it
-	mv section-order.txt.new section-order.txt
+	sed -n '/^#/p' section-order.txt | cat - build/section-order >build/section-order.txt
+	mv build/section-order.txt section-order.txt
 	;;
 fmt)
 	need clang-format git
