@@ -139,8 +139,9 @@ product_makefile() {
 	[ "$(dpkg --print-architecture)" != amd64 ] || cflags="$cflags -fcf-protection"
 	[ -z "${CI:-}" ] || cflags="$cflags -Werror"
 	cflags="$cflags ${2:-}"
-	# What every start runs lies together, with what it needs of libc: fewer pages to map.  A plugin's
-	# VERSION is that and no more.
+	# The data of what every start runs lies together, as its code does by section-order.txt: fewer pages
+	# to map.  A plugin's VERSION is that and no more, and takes 1.12 times an empty program with it, 1.13
+	# without.
 	first="$dir/o/main.o $dir/o/base.relro.o $dir/o/cni.cni.o $dir/o/applets.coordinator.o $dir/o/applets.ifacer.o $dir/o/applets.ipam.o $dir/o/applets.ipvlan_setup.o $dir/o/applets.multus.o"
 	{
 		printf 'CFLAGS = %s %s\n' "$(echo "$cflags" | tr -s ' \t\n' '   ')" "$(make_word "-ffile-prefix-map=$top=.")"
