@@ -37,6 +37,7 @@
 #define QUICK_REPAIRS 8   /* in a row, before they get slower */
 #define IN_A_ROW_MS 10000 /* so soon after each other */
 #define SLOWEST_MS 10000
+#define LOCK_MS 10000 /* a plugin holds it for some milliseconds */
 #define MARKED_FEW 16 /* more than these are quicker looked at with all others */
 
 /* What is marked; all: the node is looked at as a whole. */
@@ -46,7 +47,7 @@ static int keep_on_node_marked(struct reconcile *k, struct node *n, bool all, bo
 	int rc;
 
 	/* see datapath_rule_drop(): it must not come between what we see and what we make */
-	if (netns_lock(n->ns, false, e) < 0)
+	if (netns_lock(n->ns, false, mono_in(LOCK_MS), e) < 0)
 		return -1;
 	rc = reconcile_look_at_node(k, n, all, e);
 	for (size_t i = 0; i < k->n_kept && rc == 0; i++)

@@ -7,11 +7,11 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/lock.h"
 #include "base/str.h"
 #include "ctl/install.h"
 
@@ -45,14 +45,8 @@ static int lock_dir(const char *dir, struct mono deadline, int *out, struct err 
 
 	if (fd < 0)
 		return err_sys(e, errno, "open %s", dir);
-	while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-		if (errno != EWOULDBLOCK && errno != EINTR)
-			return err_sys(e, errno, "lock %s", dir);
-		if (mono_passed(deadline))
-			return err_set(e, ERR_TIMEOUT, "lock %s: another install is under way",
-			               dir);
-		mono_sleep_until(mono_in(20));
-	}
+	if (lock_fd(fd, LOCK_EX, deadline, dir, e) < 0)
+		return -1;
 	*out = take_fd(&fd);
 	return 0;
 }

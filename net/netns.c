@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -18,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/lock.h"
 #include "net/netns.h"
 
 static int open_path(const char *path, int *out, struct err *e)
@@ -150,14 +150,9 @@ static void leave(int home)
 	}
 }
 
-int netns_lock(int fd, bool exclusive, struct err *e)
+int netns_lock(int fd, bool exclusive, struct mono deadline, struct err *e)
 {
-	int rc;
-
-	do
-		rc = flock(fd, exclusive ? LOCK_EX : LOCK_SH);
-	while (rc < 0 && errno == EINTR);
-	return rc < 0 ? err_sys(e, errno, "lock the network namespace") : 0;
+	return lock_fd(fd, exclusive ? LOCK_EX : LOCK_SH, deadline, "the network namespace", e);
 }
 
 bool netns_try_lock(int fd)

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/mono.h"
 #include "net/nl.h"
 
 /* A path to a namespace (nsfs bind mount, or /proc/PID/ns/net).  *out is owned (close()).
@@ -42,9 +43,10 @@ int netns_inode(int fd, uint64_t *out, struct err *e) MUST_USE;
 
 /*
  * flock(2) on the namespace itself, for what several of its processes may change at once: shared or
- * exclusive, waited for, given up by netns_unlock or with the descriptor.
+ * exclusive, waited for until the deadline (ERR_TIMEOUT), given up by netns_unlock or with the
+ * descriptor.
  */
-int netns_lock(int fd, bool exclusive, struct err *e) MUST_USE;
+int netns_lock(int fd, bool exclusive, struct mono deadline, struct err *e) MUST_USE;
 /* Exclusive, and only if that needs no waiting. */
 bool netns_try_lock(int fd);
 void netns_unlock(int fd);

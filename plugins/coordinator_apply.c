@@ -255,7 +255,7 @@ static int set_up_host(struct work *w, struct err *e)
 	int rc;
 
 	/* shared with other pods; a DEL must not come between the rule and our route */
-	if (netns_lock(w->host_ns, false, e) < 0)
+	if (netns_lock(w->host_ns, false, w->call->deadline, e) < 0)
 		return -1;
 	rc = change_host(w, e);
 	netns_unlock(w->host_ns);

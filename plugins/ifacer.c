@@ -487,7 +487,7 @@ static int provide(struct work *w, struct err *e)
 	if (!ifacer_conf_wants(&w->conf))
 		return 0;
 	if (nl_open(NETLINK_ROUTE, &w->nl, e) < 0 || netns_open_self(&ns, e) < 0 ||
-	    netns_lock(ns, true, e) < 0)
+	    netns_lock(ns, true, w->call->deadline, e) < 0)
 		return -1;
 	if ((w->conf.bond_name && provide_bond(w, e) < 0) ||
 	    (w->conf.vlan && !w->later && provide_vlan(w, e) < 0)) {

@@ -203,7 +203,7 @@ static int make_link(struct work *w, struct err *e)
 		e = &mine;
 	*w->code = 0;
 	/* between a look at the names there and the next interface nobody else of us makes one */
-	if (netns_lock(w->pod_ns, true, e) < 0)
+	if (netns_lock(w->pod_ns, true, w->call->deadline, e) < 0)
 		return -1;
 	rc = link_add_ipvlan(w->conf.link_in_container ? w->pod : w->host, w->pod_ns, w->pod, name,
 	                     &w->master, w->conf.mode, w->conf.flags, w->conf.mtu, e);
@@ -233,13 +233,13 @@ static int make_as_noted(struct work *w, int ns, struct err *e)
 	struct ipvlan_conf *c = &w->conf;
 	bool differs = false;
 
-	if (netns_lock(ns, false, e) < 0 ||
+	if (netns_lock(ns, false, w->call->deadline, e) < 0 ||
 	    ipvlan_port_check(IPVLAN_PORTS, w->call->netns, &w->master, c->mode, c->flags, &differs,
 	                      e) < 0)
 		return -1;
 	if (differs) {
 		netns_unlock(ns); /* not in one step: others may have come in between */
-		if (netns_lock(ns, true, e) < 0 ||
+		if (netns_lock(ns, true, w->call->deadline, e) < 0 ||
 		    ipvlan_port_check(IPVLAN_PORTS, w->call->netns, &w->master, c->mode, c->flags,
 		                      &differs, e) < 0)
 			return -1;

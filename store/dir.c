@@ -15,7 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -23,6 +22,7 @@
 
 #include "base/date.h"
 #include "base/file.h"
+#include "base/lock.h"
 #include "base/log.h"
 #include "store/dir.h"
 
@@ -102,15 +102,8 @@ static int lock(struct store *s, int how, struct mono deadline, int *out, struct
 		return 0;
 	if (fd < 0)
 		return err_sys(e, why, "open %s", path);
-	while (flock(fd, how | LOCK_NB) < 0) {
-		if (errno != EWOULDBLOCK && errno != EINTR)
-			return err_sys(e, errno, "lock %s", path);
-		/* held for the time of one small write: waiting in steps is simpler than a signal
-		 */
-		if (mono_passed(deadline))
-			return err_set(e, ERR_TIMEOUT, "lock %s: held by another process", path);
-		mono_sleep_until(mono_in(1));
-	}
+	if (lock_fd(fd, how, deadline, path, e) < 0)
+		return -1;
 	*out = take_fd(&fd);
 	return 0;
 }

@@ -194,7 +194,7 @@ static void nobody_is_waited_for(void **state)
 	add_rule(4, 500);
 	pod = add_pod("aaaaaaaaaaaaaaaa", "10.0.0.1/32", 500);
 	OK(netns_open_self(&ns, &e));
-	OK(netns_lock(ns, false, &e));
+	OK(netns_lock(ns, false, MONO_NEVER, &e));
 	alarm(10); /* to be waited for */
 	del("aaaaaaaaaaaaaaaa");
 	alarm(0);
