@@ -3,9 +3,11 @@
  * coordinator_del.c - DEL.  It asks no agent, and needs neither the pod's namespace nor a record of
  * the ADD: what those would tell is looked for where it can be.
  *
- * The first interface's pair goes, and takes the other end, the routes and the neighbours with it.
- * Further interfaces are not always deleted with the pod, and the pair's end on the node stays:
- * what leads to their addresses by it is taken off, and so are their rules and tables in the pod.
+ * The first interface's pair goes, and takes the other end, the routes and the neighbours with it;
+ * its rules in the pod go as well.  The nf_tables table stays and marks nothing any more: for one
+ * that is taken away, close() waits until RCU has freed it, some milliseconds. Further interfaces
+ * are not always deleted with the pod, and the pair's end on the node stays: what leads to their
+ * addresses by it is taken off, and so are their rules and tables in the pod.
  */
 #include <linux/rtnetlink.h>
 #include <stdlib.h>
@@ -275,17 +277,34 @@ static void clean_tables(struct del *d, const struct tune_there *t)
 			hold(d, route_del(d->pod, &t->routes[i], NULL));
 }
 
-/* Best effort. */
-static void clean_pod(struct del *d)
+/* What sends answers back to veth0. */
+static void clean_reply_rule(struct del *d, const struct tune_there *t)
+{
+	for (size_t i = 0; i < t->n_rules; i++) {
+		const struct rule *r = &t->rules[i];
+
+		if (r->priority == COORDINATOR_RULE_PRIORITY &&
+		    r->table == COORDINATOR_REPLY_TABLE && r->fwmark == COORDINATOR_MARK &&
+		    r->fwmask == COORDINATOR_MARK && !r->src.ip.family && !r->other)
+			hold(d, rule_del(d->pod, r, NULL));
+	}
+}
+
+/* Best effort, in the pod, as long as it is there.  Of the first interface only the rules: its
+ * routes go with it and with the pair. */
+static void clean_pod(struct del *d, bool is_first)
 {
 	struct link nic = { .index = 0 }, first = { .index = 0 };
 	struct err e;
-	bool knows_nic;
+	bool knows_nic = false;
 
 	if (!d->pod)
 		return;
-	knows_nic = link_get(d->pod, d->call->ifname, &nic, &e) == 0 || e.kind == ERR_NOT_FOUND;
-	IGNORE(link_get(d->pod, coordinator_default_nic(d->call->conf), &first, NULL));
+	if (!is_first) {
+		knows_nic =
+			link_get(d->pod, d->call->ifname, &nic, &e) == 0 || e.kind == ERR_NOT_FOUND;
+		IGNORE(link_get(d->pod, coordinator_default_nic(d->call->conf), &first, NULL));
+	}
 	for (int family = 4; family <= 6; family += 2) {
 		AUTO_FREE struct route *routes = NULL;
 		AUTO_FREE struct rule *rules = NULL;
@@ -293,16 +312,29 @@ static void clean_pod(struct del *d)
 
 		if (!concerns(d->ips, d->n_ips, (uint8_t)family))
 			continue;
-		IGNORE(route_list(d->pod, family, 0, &routes, &t.n_routes, NULL));
+		if (!is_first)
+			IGNORE(route_list(d->pod, family, 0, &routes, &t.n_routes, NULL));
 		IGNORE(rule_list(d->pod, family, &rules, &t.n_rules, NULL));
 		t.routes = routes;
 		t.rules = rules;
 		nl_gather(d->pod);
+		if (is_first)
+			clean_reply_rule(d, &t);
 		if (knows_nic)
 			give_back_default(d, &t, nic.index, first.index);
 		clean_tables(d, &t);
 		send_held(d);
 	}
+}
+
+static int del_first(struct del *d, uint32_t usual, struct err *e)
+{
+	if (del_pair(d, usual, e) < 0)
+		return -1;
+	open_pod(d);
+	find_ips(d);
+	clean_pod(d, true);
+	return 0;
 }
 
 static int del_further(struct del *d, uint32_t usual, struct err *e)
@@ -316,7 +348,7 @@ static int del_further(struct del *d, uint32_t usual, struct err *e)
 		return -1;
 	if (index && del_routes(d, index, table, e) < 0)
 		return -1;
-	clean_pod(d);
+	clean_pod(d, false);
 	drop_rules(d, (uint32_t[]){ table, table });
 	return 0;
 }
@@ -337,7 +369,7 @@ int coordinator_del(struct cni_call *c, int *code, struct err *e)
 	if (d.recorded)
 		usual = d.record.host_table;
 	if (nl_open(NETLINK_ROUTE, &d.host, e) < 0 ||
-	    (first ? del_pair(&d, usual, e) : del_further(&d, usual, e)) < 0)
+	    (first ? del_first(&d, usual, e) : del_further(&d, usual, e)) < 0)
 		return -1;
 	if (datapath_record_remove(dir, c->container_id, c->ifname, &mine) < 0)
 		log_warn_err(&mine, "the record of the interface stays");

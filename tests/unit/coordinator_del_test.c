@@ -138,12 +138,14 @@ static size_t routes_to(int index, int family)
 	return count;
 }
 
+static const char *netns = ""; /* of the pod */
+
 static void del_nic(const char *container_id, const char *ifname, const char *conf)
 {
 	AUTO_JSON *j = NULL;
 	struct cni_call c = { .command = CNI_DEL,
 		              .container_id = container_id,
-		              .netns = "",
+		              .netns = netns,
 		              .ifname = ifname,
 		              .args = "",
 		              .path = "" };
@@ -270,7 +272,7 @@ static void the_pair_of_another_container_stays(void **state)
 /* A further interface leaves; what leads to the others stays, and the interface too. */
 static void a_further_interface_takes_what_is_its(void **state)
 {
-	static char id[] = "0123456789abcdef", net1[] = "net1", netns[] = "/nowhere";
+	static char id[] = "0123456789abcdef", net1[] = "net1", nowhere[] = "/nowhere";
 	char boot[64];
 	char dir[] = "/tmp/coordinator_del_test.XXXXXX";
 	AUTO_FREE char *conf = NULL, *rm = NULL, *prev = NULL;
@@ -278,7 +280,7 @@ static void a_further_interface_takes_what_is_its(void **state)
 	struct link l, other;
 	struct datapath_record r = { .container_id = id,
 		                     .ifname = net1,
-		                     .netns = netns,
+		                     .netns = nowhere,
 		                     .boot_id = boot,
 		                     .pod_link = "veth0",
 		                     .table = 102,
@@ -349,6 +351,79 @@ static void a_further_interface_takes_what_is_its(void **state)
 	assert_int_equal(system(rm), 0); /* NOLINT: a test's own temporary folder */
 }
 
+/* What the first interface's answers went by goes; the pod's own rules stay. */
+static void the_first_interface_leaves_no_rule_of_ours(void **state)
+{
+	const struct rule all[] = {
+		{ 4,
+		  COORDINATOR_RULE_PRIORITY,
+		  COORDINATOR_REPLY_TABLE,
+		  1,
+		  1,
+		  { .len = 0 },
+		  false },
+		{ 6,
+		  COORDINATOR_RULE_PRIORITY,
+		  COORDINATOR_REPLY_TABLE,
+		  1,
+		  1,
+		  { .len = 0 },
+		  false },
+		{ 4, 999, 101, 0, 1, cidr("10.0.0.1/32"), false },
+		/* the pod's */
+		{ 4,
+		  COORDINATOR_RULE_PRIORITY,
+		  COORDINATOR_REPLY_TABLE,
+		  2,
+		  2,
+		  { .len = 0 },
+		  false },
+		{ 4, COORDINATOR_RULE_PRIORITY, 77, 1, 1, { .len = 0 }, false },
+		{ 4, 5000, COORDINATOR_REPLY_TABLE, 1, 1, { .len = 0 }, false },
+		{ 4, 999, 101, 0, 1, cidr("10.0.0.2/32"), false },
+		{ 4, 5000, 101, 0, 0, cidr("10.0.0.1/32"), false },
+	};
+	const size_t ours = 3;
+	AUTO_FREE char *path = NULL;
+	AUTO_FREE struct rule *left = NULL;
+	AUTO_NL *pod = NULL;
+	AUTO_FD int ns = -1;
+	struct link eth0;
+	size_t n, n_new;
+	int home;
+
+	(void)state;
+	OK(netns_open_self(&home, &e));
+	move_out();
+	OK(netns_open_self(&ns, &e));
+	OK(nl_open(NETLINK_ROUTE, &pod, &e));
+	OK(link_add_veth(pod,
+	                 &(struct veth_spec){ .name = "eth0",
+	                                      .peer = "peer",
+	                                      .peer_ns = -1,
+	                                      .mac = mac("02:00:00:00:00:01"),
+	                                      .peer_mac = mac("02:00:00:00:00:02") },
+	                 &eth0, &e));
+	OK(addr_add(pod, eth0.index, cidr("10.0.0.1/24"), &e));
+	OK(rule_list(pod, 4, &left, &n_new, &e));
+	free(take_ptr(&left));
+	for (size_t i = 0; i < ARRAY_LEN(all); i++)
+		OK(rule_add(pod, &all[i], &e));
+	assert_int_equal(setns(home, CLONE_NEWNET), 0);
+	close(home);
+	netns_moved();
+
+	netns = path = xasprintf("/proc/self/fd/%d", ns);
+	del("aaaaaaaaaaaaaaaa");
+	netns = "";
+	OK(rule_list(pod, 4, &left, &n, &e));
+	assert_int_equal(n, n_new + ARRAY_LEN(all) - ours);
+	for (size_t i = ours; i < ARRAY_LEN(all); i++)
+		OK(rule_del(pod, &all[i], &e));
+	/* without an address of IPv6 it is not looked for */
+	assert_int_equal(rule_del(pod, &all[1], &e), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -360,6 +435,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(the_pair_of_another_container_stays, setup,
 		                                teardown),
 		cmocka_unit_test_setup_teardown(a_further_interface_takes_what_is_its, setup,
+		                                teardown),
+		cmocka_unit_test_setup_teardown(the_first_interface_leaves_no_rule_of_ours, setup,
 		                                teardown),
 	};
 

@@ -337,6 +337,7 @@ $(cid a)-net1.json" "$(ls "$(node_dir master /var/lib/spidernet/datapath)")"
 
 default_part() {
 	pod_new b
+	new_rules=$(rules b)
 	wanted='"podDefaultRouteNic":"net2"'
 	eth0 b
 	ok 'ADD of the first interface, with another that is to come wanted' add b eth0 "$wanted"
@@ -392,6 +393,7 @@ default_part() {
 	for nic in net2 net1 eth0; do
 		ok "DEL of $nic" del b "$nic"
 	done
+	same 'no rule is left in the pod' "$new_rules" "$(rules b)"
 	pod_del b
 
 	# tunePodRoutes off
@@ -426,6 +428,7 @@ ipv6_part() {
 	on master ip address add fd0f::1/128 dev lo
 	node_before=$(node_dump)
 	pod_new d
+	new_rules="$(rules d) $(rules d -6)"
 	eth0 d
 	more d eth0 fd00::5/64 fd00::fd
 	ok 'ADD with both families' add d eth0 "$dual_keys"
@@ -492,6 +495,7 @@ default via fd01::fd dev net1 metric 1024 pref medium' "$(table d 102 -6)"
 	routes_of_the_card=$(on master ip -4 route show table all dev eth0)
 	ok 'DEL' del d net1 "$dual_keys"
 	ok 'DEL' del d eth0 "$dual_keys"
+	same 'no rule is left in the pod' "$new_rules" "$(rules d) $(rules d -6)"
 	same 'the routes of the card that has the address stand' "$routes_of_the_card" "$(on master ip -4 route show table all dev eth0)"
 	same 'the node is as it was' "$node_before" "$(node_dump)"
 	pod_del d

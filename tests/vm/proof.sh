@@ -101,7 +101,7 @@ inject() {
 	inject_plugin=$1 inject_pod=$2 inject_conf=$3
 	shift 3
 	on master env "PLUGIN=/opt/cni/bin/$inject_plugin" "CONF=$inject_conf" "WORK=$work" "STORE=$store" "CLEANUP=${CLEANUP:-}" \
-		'LEFT=pod[^:]*: (nft|rule \w+ 15:6[45]000000 )' \
+		'LEFT=pod[^:]*: nft' \
 		"FILES=/var/lib/spidernet /var/lib/cni /run/spidernet" "CNI_CONTAINERID=$(cid "$inject_pod")" \
 		"CNI_NETNS=${inject_pod:+$(pod_netns "$inject_pod")}" CNI_IFNAME=eth0 CNI_PATH=/opt/cni/bin \
 		"CNI_ARGS=IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=$inject_pod" "$here/inject.py" "$@"
