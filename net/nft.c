@@ -259,36 +259,80 @@ int nft_packet_mark(struct nl *nl, const char *name, const char *ifname, uint32_
 	return mark(nl, name, ifname, bit, false, e);
 }
 
-static int visit_nothing(const struct nl_msg *m, void *arg, struct err *e)
+/* Which chains have rules. */
+struct chains {
+	bool pre, out;
+};
+
+static bool is_named(const struct nl_msg *m, uint16_t type, const char *name)
 {
-	(void)m;
-	(void)arg;
+	size_t len, wanted = strlen(name) + 1;
+	const char *is = nl_attr(m, type, wanted, &len);
+
+	return is && len == wanted && memcmp(is, name, wanted) == 0;
+}
+
+static int visit_rule(const struct nl_msg *m, void *arg, struct err *e)
+{
+	struct chains *c = arg;
+
 	(void)e;
+	c->pre = c->pre || is_named(m, NFTA_RULE_CHAIN, "pre");
+	c->out = c->out || is_named(m, NFTA_RULE_CHAIN, "out");
 	return 0;
 }
 
-int nft_table_exists(struct nl *nl, const char *name, bool *exists, struct err *e)
+static int visit_chain(const struct nl_msg *m, void *arg, struct err *e)
 {
-	struct nfgenmsg *h;
+	(void)m;
+	(void)e;
+	*(bool *)arg = true;
+	return 0;
+}
+
+static void ask(struct nl_req *r, uint16_t type, uint16_t flags)
+{
+	nl_req_init(r, COMMAND(type), flags, sizeof(struct nfgenmsg));
+	fill(r, NFPROTO_INET, 0);
+}
+
+static int has_chain_out(struct nl *nl, const char *name, bool *has, struct err *e)
+{
 	struct nl_req r;
+
+	*has = false;
+	ask(&r, NFT_MSG_GETCHAIN, 0);
+	nl_put_str(&r, NFTA_CHAIN_TABLE, name);
+	nl_put_str(&r, NFTA_CHAIN_NAME, "out");
+	return nl_query(nl, &r, sizeof(struct nfgenmsg), visit_chain, NULL, has, e) == 0 ||
+	                       e->sys == ENOENT
+	               ? 0
+	               : -1;
+}
+
+static int list_rules(struct nl *nl, const char *name, struct chains *out, struct err *e)
+{
+	struct nl_req r;
+
+	ask(&r, NFT_MSG_GETRULE, NLM_F_DUMP);
+	nl_put_str(&r, NFTA_RULE_TABLE, name);
+	return nl_query(nl, &r, sizeof(struct nfgenmsg), visit_rule, NULL, out, e);
+}
+
+int nft_marks(struct nl *nl, const char *name, bool *marks, struct err *e)
+{
+	struct chains has_rules = { .pre = false };
 	struct err mine;
+	bool flows;
 
 	if (!e)
 		e = &mine;
-	nl_req_init(&r, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETTABLE, 0, sizeof(*h));
-	h = nl_header(&r);
-	h->nfgen_family = NFPROTO_INET;
-	h->version = NFNETLINK_V0;
-	nl_put_str(&r, NFTA_TABLE_NAME, name);
-	if (nl_query(nl, &r, sizeof(*h), visit_nothing, NULL, NULL, e) == 0)
-		*exists = true;
-	else if (e->sys == ENOENT)
-		*exists = false;
-	else {
+	if (has_chain_out(nl, name, &flows, e) < 0 || list_rules(nl, name, &has_rules, e) < 0) {
 		/* EINVAL: a message for a subsystem that the kernel does not have */
 		if (e->kind == ERR_SYS && (e->sys == EINVAL || is_missing(e->sys)))
 			e->kind = ERR_NOT_FOUND;
 		return err_wrap(e, "nf_tables table %s", name);
 	}
+	*marks = has_rules.pre && (!flows || has_rules.out);
 	return 0;
 }

@@ -27,7 +27,8 @@ int nft_reply_mark(struct nl *nl, const char *table, const char *ifname, uint32_
 int nft_packet_mark(struct nl *nl, const char *table, const char *ifname, uint32_t bit,
                     struct err *e) MUST_USE;
 
-/* Is there a table inet of that name?  ERR_NOT_FOUND when the kernel lacks nf_tables. */
-int nft_table_exists(struct nl *nl, const char *table, bool *exists, struct err *e) MUST_USE;
+/* Is there a table inet of that name, with rules as either of these makes them?  What they say is
+ * not compared.  ERR_NOT_FOUND when the kernel lacks nf_tables. */
+int nft_marks(struct nl *nl, const char *table, bool *marks, struct err *e) MUST_USE;
 
 #endif

@@ -239,13 +239,14 @@ static int add(struct cni_call *c, json **result, int *code, struct err *e)
 static int check_marks(struct work *w, struct err *e)
 {
 	AUTO_NL *nft = NULL;
-	bool exists = false;
+	bool marks = false;
 
 	if (netns_nl(w->pod_ns, NETLINK_NETFILTER, &nft, e) < 0 ||
-	    nft_table_exists(nft, COORDINATOR_NFT_TABLE, &exists, e) < 0)
+	    nft_marks(nft, COORDINATOR_NFT_TABLE, &marks, e) < 0)
 		return e->kind == ERR_NOT_FOUND || e->sys == EPROTONOSUPPORT ? 0 : -1;
-	if (!exists)
-		return err_set(e, ERR_NOT_FOUND, "the pod lacks nf_tables table inet %s",
+	if (!marks)
+		return err_set(e, ERR_NOT_FOUND,
+		               "the pod lacks the rules of nf_tables table inet %s",
 		               COORDINATOR_NFT_TABLE);
 	return 0;
 }

@@ -466,17 +466,26 @@ static int has_rule(struct nl *nl, const char *where, const struct rule *want, s
 	               want->table);
 }
 
-static int has_neigh(struct nl *nl, const char *where, const struct neigh *want, struct err *e)
+/* must: or none with this address at all */
+static int has_neigh(struct nl *nl, const char *where, const struct neigh *want, bool must,
+                     struct err *e)
 {
 	AUTO_FREE struct neigh *all = NULL;
 	size_t count;
+	bool found = false;
 
 	if (neigh_list(nl, want->ip.family, want->index, &all, &count, e) < 0)
 		return -1;
-	for (size_t i = 0; i < count; i++)
-		if (ip_equal(all[i].ip, want->ip) && all[i].state == want->state &&
+	for (size_t i = 0; i < count; i++) {
+		if (!ip_equal(all[i].ip, want->ip))
+			continue;
+		found = true;
+		if (all[i].state == want->state &&
 		    memcmp(&all[i].mac, &want->mac, sizeof(want->mac)) == 0)
 			return 0;
+	}
+	if (!must && !found)
+		return 0;
 	return err_set(e, ERR_NOT_FOUND, "%s lacks neighbour %s at %s", where, ip_str(want->ip).s,
 	               mac_str(want->mac).s);
 }
@@ -542,6 +551,20 @@ static int check_tuning(struct work *w, struct err *e)
 	return check_defaults(w, &prev, e) < 0 ? -1 : check_moves(w, &prev, e);
 }
 
+/* Of the node's addresses in the pod those that the ADD, or the agent since, has made: the node may
+ * have got new ones. */
+static int check_pod_neighs(struct work *w, struct err *e)
+{
+	for (size_t i = 0; i < w->plan.n_pod_neighs; i++) {
+		const struct neigh *n = &w->plan.pod_neighs[i];
+		bool made = ip_among(w->made.node_ips, w->made.n_node_ips, n->ip);
+
+		if (has_neigh(w->pod, "the pod", n, made, e) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 /* The routes over a gateway, not those to each address of the node: it may have got new ones. */
 int work_check(struct work *w, struct err *e)
 {
@@ -564,7 +587,7 @@ int work_check(struct work *w, struct err *e)
 		if (has_rule(w->host, "the node", &p->host_rules[i], e) < 0)
 			return -1;
 	for (size_t i = 0; i < p->n_host_neighs; i++)
-		if (has_neigh(w->host, "the node", &p->host_neighs[i], e) < 0)
+		if (has_neigh(w->host, "the node", &p->host_neighs[i], true, e) < 0)
 			return -1;
-	return check_tuning(w, e);
+	return check_pod_neighs(w, e) < 0 ? -1 : check_tuning(w, e);
 }

@@ -149,9 +149,9 @@ static int ask_neighbours(struct nl *nl, uint8_t argument, struct err *e)
 
 static int ask_table(struct nl *nl, struct err *e)
 {
-	bool exists = false;
+	bool marks = false;
 
-	return nft_table_exists(nl, "spiderbox", &exists, e);
+	return nft_marks(nl, "spiderbox", &marks, e);
 }
 
 static int change(struct nl *nl, uint8_t argument, struct err *e)

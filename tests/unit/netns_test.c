@@ -1193,6 +1193,14 @@ static void forged_answers_are_passed_over(void **state)
 	assert_int_equal(l.index, 1);
 }
 
+static bool marks(struct nl *nl)
+{
+	bool does = false;
+
+	OK(nft_marks(nl, "spiderbox", &does, &e));
+	return does;
+}
+
 static void replies_are_marked(void **state)
 {
 	static const char want[] =
@@ -1219,6 +1227,7 @@ static void replies_are_marked(void **state)
 	str_reset(&out, 0);
 	run("nft list table inet spiderbox", &out);
 	assert_string_equal(out.data, want);
+	assert_true(marks(nl));
 	/* replaced as a whole */
 	OK(nft_reply_mark(nl, "spiderbox", "fifteencharacte", 0x80000000, &e));
 	str_reset(&out, 0);
@@ -1230,6 +1239,16 @@ static void replies_are_marked(void **state)
 	assert_null(strstr(out.data, "veth0"));
 	assert_null(strstr(out.data, "0x00000001"));
 	assert_non_null(strstr(out.data, "table inet other"));
+
+	run("nft flush chain inet spiderbox out", &other);
+	assert_false(marks(nl));
+	OK(nft_reply_mark(nl, "spiderbox", "veth0", 1, &e));
+	run("nft flush chain inet spiderbox pre", &other);
+	assert_false(marks(nl));
+	OK(nft_packet_mark(nl, "spiderbox", "veth0", 1, &e));
+	assert_true(marks(nl)); /* without a chain for what goes out */
+	run("nft delete table inet spiderbox", &other);
+	assert_false(marks(nl));
 }
 
 /* Needs a kernel with ipvlan. */

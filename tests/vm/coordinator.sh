@@ -295,6 +295,17 @@ $(cid a)-net1.json" "$(ls "$(node_dir master /var/lib/spidernet/datapath)")"
 	same 'CHECK finds a rule with another mask' 'the pod lacks rule 1000 to table 100' "$(check a eth0 | jq -r .msg)"
 	in_pod a ip rule del pref 1000
 	in_pod a ip rule add pref 1000 fwmark 0x1/0x1 lookup 100
+	in_pod a nft list table inet spiderbox >"$work/marks"
+	in_pod a nft flush table inet spiderbox
+	same 'CHECK finds a table that marks nothing' 'the pod lacks the rules of nf_tables table inet spiderbox' "$(check a eth0 | jq -r .msg)"
+	in_pod a nft -f "$work/marks"
+	mac=$(in_pod a ip neigh show 172.31.199.183 | sed 's/.*lladdr \([^ ]*\).*/\1/')
+	in_pod a ip neigh replace 172.31.199.183 lladdr 02:00:00:00:00:99 dev veth0 nud permanent
+	same 'CHECK finds the node at another MAC address' "the pod lacks neighbour 172.31.199.183 at $mac" "$(check a eth0 | jq -r .msg)"
+	in_pod a ip neigh del 172.31.199.183 dev veth0
+	same 'CHECK misses it' "the pod lacks neighbour 172.31.199.183 at $mac" "$(check a eth0 | jq -r .msg)"
+	in_pod a ip neigh replace 172.31.199.183 lladdr "$mac" dev veth0 nud permanent
+	ok 'CHECK of the first' check a eth0
 	in_pod a ip route append default via 192.168.0.253 dev net1
 	same 'CHECK finds a default route too many' 'the pod'\''s main table has the default route of another interface' \
 		"$(check a net1 | jq -r .msg)"

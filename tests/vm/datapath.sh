@@ -567,7 +567,7 @@ coordinator_part() {
 	in_pod d nft delete table inet spiderbox
 	ok 'control: without the marks no answer arrives' not outside "$here/ask.py" tcp 172.31.199.183 30002 1
 	list=$(network 1.0.0 eth0 172.31.199.186/20 172.31.207.253)
-	same 'CHECK misses the marks' 'the pod lacks nf_tables table inet spiderbox' "$(coordinator CHECK "$list" d | jq -r .msg)"
+	same 'CHECK misses the marks' 'the pod lacks the rules of nf_tables table inet spiderbox' "$(coordinator CHECK "$list" d | jq -r .msg)"
 	on master ip route flush table 500
 	same 'CHECK misses the route on the node' 'the node lacks the route to 172.31.199.186/32 in table 500' \
 		"$(coordinator CHECK "$list" d | jq -r .msg)"
