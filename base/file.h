@@ -31,6 +31,10 @@ int file_read_regular(const char *path, size_t max, struct str *out, struct err 
 /* The same from a descriptor (borrowed), to its end; `name` is for messages. */
 int file_read_fd(int fd, const char *name, size_t max, struct str *out, struct err *e) MUST_USE;
 
+/* Bytes of a name that file_write() can write: NAME_MAX is 255, and its temporary file has 8 more.
+ */
+#define FILE_NAME_MAX 247
+
 enum file_flags {
 	FILE_DURABLE = 1 << 0, /* fsync the file and its folder: it survives a power cut */
 	FILE_EXCL = 1 << 1,    /* ERR_EXISTS when the name is taken */

@@ -280,6 +280,12 @@ bool cni_network_lacks(const struct cni_network *n, const struct cni_runtime *rt
 }
 
 /* The kept results. */
+static bool has_file(const struct cni_network *n, const struct cni_runtime *rt)
+{
+	return strlen(n->name) + strlen(rt->container_id) + strlen(rt->ifname) + strlen("--") <=
+	       FILE_NAME_MAX;
+}
+
 static int cache_path(const char *dir, const char *network, const char *container_id,
                       const char *ifname, struct str *out, struct err *e)
 {
@@ -387,6 +393,12 @@ int cni_network_add(const struct cni_network *n, const struct cni_runtime *rt, j
 	AUTO_JSON *last = NULL;
 	size_t count = count_plugins(n);
 
+	if (!has_file(n, rt))
+		return err_set(
+			e, ERR_CONFIG,
+			"network name %s is too long: the file that keeps the result is named "
+			"by it, the container and the interface",
+			n->name);
 	for (size_t i = 0; i < count; i++) {
 		json *next = NULL;
 
@@ -423,7 +435,7 @@ int cni_network_del(const struct cni_network *n, const struct cni_runtime *rt, i
 		else if (call_plugin(n, rt, CNI_DEL, plugin, prev, NULL, NULL, code, e) < 0)
 			return -1;
 	}
-	return file_remove(path.data, FILE_SOLE, NULL, e);
+	return has_file(n, rt) ? file_remove(path.data, FILE_SOLE, NULL, e) : 0;
 }
 
 int cni_network_check(const struct cni_network *n, const struct cni_runtime *rt, int *code,

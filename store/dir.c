@@ -44,9 +44,6 @@ static bool dir_is_there(struct store *s)
 	return access(dir_path(s), X_OK) == 0;
 }
 
-/* Without ".json", and with room for what write_from() adds: NAME_MAX is 255. */
-#define FILE_NAME_MAX 240
-
 /* RFC 1123 subdomain, as Kubernetes wants names: also what keeps a name from being a path. */
 static int check_name(const char *name, struct err *e)
 {
@@ -82,7 +79,7 @@ static int file_of(struct store *s, enum store_kind k, const char *ns, const cha
 
 	if (check_name(name, e) < 0 || (r->namespaced && check_name(in, e) < 0))
 		return -1;
-	if (strlen(name) + strlen(in) + r->namespaced > FILE_NAME_MAX)
+	if (strlen(name) + strlen(in) + r->namespaced > FILE_NAME_MAX - strlen(".json"))
 		return err_set(e, ERR_CONFIG,
 		               "\"%s\": longer than a directory store can name a file", name);
 	*out = xasprintf("%s/%s/%s%s%s.json", dir_path(s), r->plural, in, *in ? "_" : "", name);

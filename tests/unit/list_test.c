@@ -425,6 +425,50 @@ static void plugins_of_this_binary(void **state)
 	assert_int_equal(e.kind, ERR_NOT_FOUND);
 }
 
+/* A network of that many bytes' name, for a container as runtimes name them; -1: ADD refuses it. */
+static int add_named(size_t len, struct err *e)
+{
+	static char id[65];
+	char name[201];
+	AUTO_FREE char *text = NULL;
+	AUTO_CNI_NETWORK n = { .conf = NULL };
+	struct cni_runtime rt = runtime();
+	json *result = NULL;
+	int code = 0, rc;
+
+	memset(id, 'c', sizeof(id) - 1);
+	memset(name, 'n', len);
+	name[len] = '\0';
+	text = xasprintf("{\"cniVersion\":\"1.0.0\",\"name\":\"%s\",\"type\":\"one\"}", name);
+	n = network(text);
+	rt.container_id = id;
+	forget("order");
+	rc = cni_network_add(&n, &rt, &result, &code, e);
+	json_free(result);
+	if (rc < 0) {
+		assert_false(exists("order"));
+		assert_non_null(strstr(e->msg, "is too long"));
+	}
+	forget("order");
+	/* such as real Multus may have left one; its DEL is done in any case */
+	if (cni_network_del(&n, &rt, &code, e) < 0)
+		fail_msg("%s", e->msg);
+	assert_true(exists("order"));
+	return rc;
+}
+
+static void a_result_needs_a_file_name(void **state)
+{
+	struct err e;
+
+	(void)state;
+	script("one", "[ $CNI_COMMAND != ADD ] || echo '" RESULT_1 "'");
+	/* with "-CONTAINER-net1" 247, and the file that is renamed to it has 8 more */
+	assert_int_equal(add_named(177, &e), 0);
+	assert_int_equal(add_named(178, &e), -1);
+	assert_int_equal(add_named(200, &e), -1);
+}
+
 static void configurations(void **state)
 {
 	static const struct {
@@ -633,6 +677,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_single_plugin_is_a_list_of_one, folder_make,
 		                                folder_remove),
 		cmocka_unit_test_setup_teardown(del_goes_backward, folder_make, folder_remove),
+		cmocka_unit_test_setup_teardown(a_result_needs_a_file_name, folder_make,
+		                                folder_remove),
 		cmocka_unit_test_setup_teardown(old_del, folder_make, folder_remove),
 		cmocka_unit_test_setup_teardown(checks, folder_make, folder_remove),
 		cmocka_unit_test_setup_teardown(kept_by_others, folder_make, folder_remove),
