@@ -384,7 +384,7 @@ some() {
 # floors ADD-FILE DEL-FILE COUNT: the same for as many pods by floor.c, with addresses of no pool
 floors() {
 	netns "$3" | awk -v add="$1" -v del="$2" -v floor="$kept/floor" -v card="$card" -v rest="$gateway $services $node_addresses" '{
-		printf "%s add %s %s %d veth%011d %064d 172.31.204.%d/20 %s\n", floor, $1, card, 5000 + 2 * NR, NR, NR, NR, rest >add
+		printf "%s add ipvlan %s %s %d veth%011d %064d 172.31.204.%d/20 %s\n", floor, $1, card, 5000 + 2 * NR, NR, NR, NR, rest >add
 		printf "%s del %s veth%011d\n", floor, $1, NR >del
 	}'
 }
@@ -595,7 +595,7 @@ pod_new same-chain
 pod_new same-floor
 runtime ADD master chain-0 cccccccccccc "$(pod_netns same-chain)" >"$work/same.result" || stop 'one pod cannot be added'
 # shellcheck disable=SC2086 # words
-on master "$kept/floor" add "$(pod_netns same-floor)" "$card" 4000 veth00000000000 0 172.31.204.250/20 "$gateway" "$services" $node_addresses
+on master "$kept/floor" add ipvlan "$(pod_netns same-floor)" "$card" 4000 veth00000000000 0 172.31.204.250/20 "$gateway" "$services" $node_addresses
 quietly wait_until 20 settled_link same-chain
 quietly wait_until 20 settled_link same-floor
 made same-chain vethccccccccccc "$(jq -r '.ips[0].address | split("/")[0]' "$work/same.result")" >"$work/made-chain"
