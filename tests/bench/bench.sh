@@ -11,7 +11,9 @@
 # "short" as an argument: a few calls of everything, to see that it works; its times mean little.
 #
 # Exit status 0 when everything was measured, whatever it says; 1 when something could not be
-# measured, or an operation failed, or an address was given twice or not given back.
+# measured, or an operation failed, or an address was given twice or not given back.  The figures
+# native-... alone may be missing: where this machine's kernel lacks what they need, table and
+# standard error say so.
 #
 # Rows.  A row is WHAT-add-PARALLEL or WHAT-del-PARALLEL: calls of the plugin, by so many workers of
 # whom each takes the next pod.
@@ -52,9 +54,9 @@
 #                   without
 #
 # chain-... is the whole that makes a pod's network: the plugin multus, which runs ipvlan, with our IPAM,
-# and coordinator, in a User-Mode Linux kernel with one CPU (see chain.sh).  A system call costs ten
-# times as much there as elsewhere, and more when others want its CPU: compare with the floor of the
-# same run.  It is what floor.c does: the same links, addresses, routes, rules, neighbours and nf_tables
+# and coordinator, in a User-Mode Linux kernel with one CPU (see chain.sh).  A system call costs some
+# hundred times as much there as elsewhere, and more when others want its CPU: compare with the floor
+# of the same run.  It is what floor.c does: the same links, addresses, routes, rules, neighbours and nf_tables
 # rules, by a batch of messages for each namespace, and the start of a static program; before it counts,
 # what it made and what the chain made for a pod are compared.
 #   chain-turn-add-ms, chain-floor-add-ms   medians, turn by turn, each when the agent is done with the
@@ -77,7 +79,22 @@
 #                   and iperf3: medians.  Ways: node (to the other one), pod (to one on the other node, of
 #                   the same subnet), service (from a pod, by ClusterIP, which answers no ping)
 #
-# The whole took nine minutes on two cores that had as much again to do.
+# native-... is the same whole on this machine's own kernel, with all its CPUs, in namespaces of its own
+# (see chain.sh): its times are nearer to a real node's.  But it is not the same chain, since that
+# kernel may lack ipvlan: macvlan takes its place, by a test plugin (macvlan.c) that multus has to start
+# and that has to start our IPAM, where multus runs both within itself otherwise.  So each call starts two
+# programs more than a call of the real chain.  floor.c makes a macvlan too, and what it made is compared.
+#   native-turn-add-ms, native-floor-add-ms, native-add-ratio and so on   as of chain-..., of 200 turns,
+#                   with 50 pods of the chain and as many of the floor on the node at most
+#   native-add-cpu-ms, native-floor-add-cpu-ms   CPU time of the plugins, or floor.c, and of the agent
+#                   with what follows an answer, as the kernel counts it for them: means; -del- likewise.
+#                   What the kernel does later in threads of its own is not in them
+#   native-ROW-...  the same rows; plugin-us and agent-us are exact
+#   native-add-requests, native-leaked   as of chain-...
+#   native-add-WHO-syscalls, native-add-WHO-netlink   likewise, with those of programs that are started;
+#                   macvlan is the test plugin with our IPAM
+#
+# The whole took eleven minutes on two cores that had as much again to do.
 #
 # etcd syncs to the disk, as in a cluster; the CPU of whatever else runs on this machine shows up in
 # "busy" alone.
@@ -409,8 +426,16 @@ end "$agents"
 agents=
 api_stop
 tests/bench/chain.sh ${size:+"$size"} >"$work/chain" || bad=1
-figure_line='^chain-[a-z0-9-]* [0-9.]* [0-9.-]* \(ok\|short\)$'
+status=0
+tests/bench/chain.sh native ${size:+"$size"} >"$work/native" || status=$?
+case $status in
+0) ;;
+77) sed 's/^/bench: the chain on this kernel: /' "$work/native" >&2 ;;
+*) bad=1 ;;
+esac
+figure_line='^\(chain\|native\)-[a-z0-9-]* [0-9.]* [0-9.-]* \(ok\|short\)$'
 grep "$figure_line" "$work/chain" >>"$work/figures" || stop 'there are no figures of the chain'
+grep "$figure_line" "$work/native" >>"$work/figures" || [ "$status" = 77 ] || stop 'there are no figures of the chain on this kernel'
 
 printf '\nrequests of the agents for each call\n'
 cat "$work/kinds"
@@ -426,5 +451,9 @@ printf 'CPU of an agent: %d us in an idle second, %d us for making the foreign o
 	"$(value idle-us)" "$(value foreign-make-us)" "$(value foreign-churn-us)" "$churn" "$churned"
 echo 'the whole chain, multus to coordinator, in a simulated machine'
 grep -v "$figure_line" "$work/chain"
+printf 'the same on this machine'"'"'s own kernel, Linux %s, with %d cores, but not the same chain:\n' "$(uname -r)" "$cores"
+echo 'macvlan by a test plugin instead of ipvlan, which starts two programs more, that plugin and our IPAM'
+grep -v "$figure_line" "$work/native"
+[ "$status" = 0 ] || echo
 cat "$work/figures"
 exit "$bad"

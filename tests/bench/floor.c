@@ -5,156 +5,29 @@
  * the other two; nothing is looked up, nothing compared, nothing kept.  It links nothing of the
  * product.  In the network namespace of the node:
  *
- * usage: floor add NETNS CARD INDEX VETH ALIAS ADDRESS/LEN GATEWAY SERVICES/LEN NODE-ADDRESS...
- *          an ipvlan slave eth0 of the card with this number, with the address and a default route,
- *          and what the coordinator adds; INDEX and INDEX + 1 are numbers that no interface has;
- *          IPv4 only
- *        floor del NETNS VETH
+ * usage: floor add KIND NETNS CARD INDEX VETH ALIAS ADDRESS/LEN GATEWAY SERVICES/LEN
+ * NODE-ADDRESS... a slave eth0 of the card with this number, with the address and a default route,
+ * and what the coordinator adds; KIND is ipvlan or macvlan; INDEX and INDEX + 1 are numbers that no
+ * interface has; IPv4 only floor del NETNS VETH
  *
  * Exit status 1 when the kernel refuses something; what and why goes to standard error.
  */
-#include <arpa/inet.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <libmnl/libmnl.h>
+#include <arpa/inet.h> /* before linux/netfilter.h */
 #include <linux/fib_rules.h>
-#include <linux/if_link.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
-#include <linux/rtnetlink.h>
 #include <linux/veth.h>
-#include <sched.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
-#define IFF_UP 1 /* linux/if.h and net/if.h do not agree with each other */
+#define PROGRAM "floor"
+#include "batch.h"
+
 #define PEER_TABLE 100
 #define NODE_TABLE 101
 #define HOST_TABLE 500
 #define PREF 1000
 #define BIT 1
-#define BATCH 16384
-
-static void die(const char *what)
-{
-	fprintf(stderr, "floor: %s: %s\n", what, strerror(errno));
-	exit(1);
-}
-
-/* Messages of one socket, and the sequence number of the last. */
-static _Alignas(struct nlmsghdr) char batch[BATCH];
-static size_t used;
-static uint32_t seq;
-static struct nlmsghdr *msg;
-
-static struct mnl_socket *open_socket(int bus)
-{
-	struct mnl_socket *s = mnl_socket_open2(bus, SOCK_CLOEXEC);
-
-	if (!s)
-		die("a netlink socket");
-	return s;
-}
-
-/* Begins a message after the one before. */
-static void *begin(uint16_t type, uint16_t flags, size_t header)
-{
-	used += msg ? NLMSG_ALIGN(msg->nlmsg_len) : 0;
-	if (used > BATCH - 2048) {
-		errno = ENOSPC;
-		die("a batch");
-	}
-	msg = mnl_nlmsg_put_header(batch + used);
-	msg->nlmsg_type = type;
-	msg->nlmsg_flags = NLM_F_REQUEST | flags;
-	msg->nlmsg_seq = ++seq;
-	return mnl_nlmsg_put_extra_header(msg, header);
-}
-
-/* Only the last message is answered, unless one fails; `accepted` is no failure. */
-static void send_batch(struct mnl_socket *s, uint32_t last, int accepted, const char *what)
-{
-	char answer[4096];
-
-	used += NLMSG_ALIGN(msg->nlmsg_len);
-	if (mnl_socket_sendto(s, batch, used) < 0)
-		die(what);
-	used = 0;
-	msg = NULL;
-	for (;;) {
-		const struct nlmsghdr *h = (const struct nlmsghdr *)answer;
-		ssize_t n = mnl_socket_recvfrom(s, answer, sizeof(answer));
-		const struct nlmsgerr *e = mnl_nlmsg_get_payload(h);
-
-		if (n < (ssize_t)NLMSG_LENGTH(sizeof(*e)) || h->nlmsg_type != NLMSG_ERROR)
-			die(what);
-		errno = -e->error;
-		if (e->error && errno != accepted) {
-			fprintf(stderr, "floor: message %u of type %u\n", h->nlmsg_seq,
-			        e->msg.nlmsg_type);
-			die(what);
-		}
-		if (h->nlmsg_seq == last)
-			return;
-	}
-}
-
-static void flush(struct mnl_socket *s, int accepted, const char *what)
-{
-	msg->nlmsg_flags |= NLM_F_ACK;
-	send_batch(s, seq, accepted, what);
-}
-
-static uint32_t ipv4(const char *text)
-{
-	struct in_addr a;
-
-	if (inet_pton(AF_INET, text, &a) != 1) {
-		errno = EINVAL;
-		die(text);
-	}
-	return a.s_addr;
-}
-
-/* Splits "ADDRESS/LEN". */
-static uint32_t prefix(char *text, unsigned *len)
-{
-	char *slash = strchr(text, '/');
-
-	*len = slash ? (unsigned)atoi(slash + 1) : 32;
-	if (slash)
-		*slash = '\0';
-	return ipv4(text);
-}
-
-/* Links. */
-static void new_link(uint32_t index, uint16_t flags, unsigned up)
-{
-	struct ifinfomsg *i = begin(RTM_NEWLINK, flags, sizeof(*i));
-
-	i->ifi_index = (int)index;
-	i->ifi_flags = i->ifi_change = up;
-}
-
-static void make_ipvlan(uint32_t index, uint32_t card, int ns)
-{
-	struct nlattr *info, *data;
-
-	new_link(index, NLM_F_CREATE | NLM_F_EXCL, 0);
-	mnl_attr_put_strz(msg, IFLA_IFNAME, "eth0");
-	mnl_attr_put_u32(msg, IFLA_LINK, card);
-	mnl_attr_put_u32(msg, IFLA_NET_NS_FD, (uint32_t)ns);
-	info = mnl_attr_nest_start(msg, IFLA_LINKINFO);
-	mnl_attr_put_strz(msg, IFLA_INFO_KIND, "ipvlan");
-	data = mnl_attr_nest_start(msg, IFLA_INFO_DATA);
-	mnl_attr_put_u16(msg, IFLA_IPVLAN_MODE, IPVLAN_MODE_L2);
-	mnl_attr_nest_end(msg, data);
-	mnl_attr_nest_end(msg, info);
-}
 
 static void make_pair(uint32_t index, const char *name, const uint8_t *host_mac,
                       const uint8_t *pod_mac, int ns)
@@ -179,20 +52,7 @@ static void make_pair(uint32_t index, const char *name, const uint8_t *host_mac,
 	mnl_attr_nest_end(msg, info);
 }
 
-/* Addresses, neighbours, routes, rules. */
-static void address(uint32_t index, uint32_t ip, unsigned len)
-{
-	struct ifaddrmsg *a = begin(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, sizeof(*a));
-
-	a->ifa_family = AF_INET;
-	a->ifa_prefixlen = (uint8_t)len;
-	a->ifa_index = index;
-	mnl_attr_put_u32(msg, IFA_LOCAL, ip);
-	mnl_attr_put_u32(msg, IFA_ADDRESS, ip);
-	if (len < 31)
-		mnl_attr_put_u32(msg, IFA_BROADCAST, ip | htonl(0xffffffffU >> len));
-}
-
+/* Neighbours, rules. */
 static void neighbour(uint32_t index, uint32_t ip, const uint8_t *mac)
 {
 	struct ndmsg *n = begin(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, sizeof(*n));
@@ -202,27 +62,6 @@ static void neighbour(uint32_t index, uint32_t ip, const uint8_t *mac)
 	n->ndm_state = NUD_PERMANENT;
 	mnl_attr_put_u32(msg, NDA_DST, ip);
 	mnl_attr_put(msg, NDA_LLADDR, 6, mac);
-}
-
-/* via and src: 0 for none */
-static void route(uint32_t table, uint32_t dst, unsigned len, uint32_t index, uint32_t via,
-                  uint32_t src)
-{
-	struct rtmsg *r = begin(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, sizeof(*r));
-
-	r->rtm_family = AF_INET;
-	r->rtm_dst_len = (uint8_t)len;
-	r->rtm_protocol = RTPROT_BOOT;
-	r->rtm_scope = via ? RT_SCOPE_UNIVERSE : RT_SCOPE_LINK;
-	r->rtm_type = RTN_UNICAST;
-	if (len)
-		mnl_attr_put_u32(msg, RTA_DST, dst);
-	mnl_attr_put_u32(msg, RTA_TABLE, table);
-	mnl_attr_put_u32(msg, RTA_OIF, index);
-	if (via)
-		mnl_attr_put_u32(msg, RTA_GATEWAY, via);
-	if (src)
-		mnl_attr_put_u32(msg, RTA_PREFSRC, src);
 }
 
 /* bit: 0 for every packet */
@@ -382,32 +221,7 @@ static void mark_replies(void)
 	send_batch(s, last, 0, "nf_tables");
 }
 
-/* Namespaces and sysctls. */
-static int open_netns(const char *path)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-
-	if (fd < 0)
-		die(path);
-	return fd;
-}
-
-static void enter(int ns)
-{
-	if (setns(ns, CLONE_NEWNET) < 0)
-		die("setns");
-}
-
-static void set(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-
-	if (fd < 0 || write(fd, text, 1) != 1)
-		die(path);
-	close(fd);
-}
-
-static void add(char **argv, int argc)
+static void add(const char *kind, char **argv, int argc)
 {
 	uint32_t card = (uint32_t)atoi(argv[1]), index = (uint32_t)atoi(argv[2]), pair = index + 1;
 	const uint8_t host_mac[6] = { 2, 1, 0, 0, (uint8_t)(pair >> 8), (uint8_t)pair };
@@ -419,13 +233,13 @@ static void add(char **argv, int argc)
 	int ns = open_netns(argv[0]);
 	char path[80];
 
-	make_ipvlan(index, card, ns);
+	make_slave(kind, index, "eth0", card, ns);
 	make_pair(pair, argv[3], host_mac, pod_mac, ns);
 	flush(host, 0, "the links");
 
 	snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/accept_ra", argv[3]);
 	set(path, "0");
-	new_link(pair, 0, IFF_UP);
+	new_link(pair, 0, LINK_UP);
 	mnl_attr_put(msg, IFLA_IFALIAS, strlen(argv[4]), argv[4]);
 	address(pair, node, 32);
 	neighbour(pair, ip, pod_mac);
@@ -438,8 +252,8 @@ static void add(char **argv, int argc)
 	set("/proc/sys/net/ipv6/conf/eth0/ndisc_notify", "1");
 	pod = open_socket(NETLINK_ROUTE);
 	address(index, ip, len);
-	new_link(index, 0, IFF_UP);
-	new_link(pair, 0, IFF_UP);
+	new_link(index, 0, LINK_UP);
+	new_link(pair, 0, LINK_UP);
 	route(RT_TABLE_MAIN, 0, 0, index, gateway, 0);
 	for (int i = 8; i < argc; i++) {
 		uint32_t its = ipv4(argv[i]);
@@ -456,29 +270,20 @@ static void add(char **argv, int argc)
 	mark_replies();
 }
 
-static void del_link(struct mnl_socket *s, const char *name)
-{
-	struct ifinfomsg *i = begin(RTM_DELLINK, 0, sizeof(*i));
-
-	i->ifi_family = AF_UNSPEC;
-	mnl_attr_put_strz(msg, IFLA_IFNAME, name);
-	flush(s, 0, name);
-}
-
 static void del(char **argv)
 {
 	int ns = open_netns(argv[0]);
 
-	del_link(open_socket(NETLINK_ROUTE), argv[1]);
+	del_link(open_socket(NETLINK_ROUTE), argv[1], 0);
 	enter(ns);
-	del_link(open_socket(NETLINK_ROUTE), "eth0");
+	del_link(open_socket(NETLINK_ROUTE), "eth0", 0);
 }
 
 /* What is open ends with the process. */
 int main(int argc, char **argv)
 {
-	if (argc >= 11 && strcmp(argv[1], "add") == 0)
-		add(argv + 2, argc - 2);
+	if (argc >= 12 && strcmp(argv[1], "add") == 0)
+		add(argv[2], argv + 3, argc - 3);
 	else if (argc == 4 && strcmp(argv[1], "del") == 0)
 		del(argv + 2);
 	else {

@@ -23,9 +23,10 @@
  *        load turns COMMAND BINARY PODS ROUND COMMANDS KUBECONFIG POOL PID,... ADDRESS
  *          for each pod, turn by turn: a call of COMMAND by BINARY, the pod's line of the file
  *          COMMANDS started and ended (words, the first a program's path), a status patch of POOL,
- *          when the processes have become quiet; prints the three times, and the CPU time that
- *          the clock at ADDRESS counted for the first two and what follows the first, in
- *          microseconds of each turn, one a line
+ *          when the processes have become quiet; prints the three times, and the CPU time of the
+ *          first two with what follows the first, in microseconds of each turn, one a line.  It is
+ *          what the clock at ADDRESS counted; or with "-" instead, what the processes used, and
+ *          what was started, with all that it waited for
  *        load clock PID
  *          says at TCP port 8 how much CPU time the process and all below it have had, in
  *          microseconds, to each who asks, until it is ended: of a simulated machine, whose own
@@ -600,6 +601,18 @@ static int64_t command_once(char *line)
 	return now_us() - begin;
 }
 
+/* So far, by the clock or without one. */
+static int64_t spent_us(const char *clock, const char *pids)
+{
+	struct rusage u;
+
+	if (!streq(clock, "-"))
+		return clock_us(clock);
+	if (getrusage(RUSAGE_CHILDREN, &u) < 0)
+		die("getrusage");
+	return cpu_us(&u) + cpu_of(pids);
+}
+
 static int turns(char **argv)
 {
 	size_t n;
@@ -620,14 +633,14 @@ static int turns(char **argv)
 		int64_t floor, patch, cpu[4];
 
 		quiet(pids);
-		cpu[0] = clock_us(clock);
-		cpu[1] = clock_us(clock);
+		cpu[0] = spent_us(clock, pids);
+		cpu[1] = spent_us(clock, pids);
 		if (!call(argv[1], argv[0], &v[i], argv[3], output, &usage))
 			return 1;
 		quiet(pids);
-		cpu[2] = clock_us(clock);
+		cpu[2] = spent_us(clock, pids);
 		floor = command_once(line);
-		cpu[3] = clock_us(clock);
+		cpu[3] = spent_us(clock, pids);
 		patch = now_us();
 		if (k8s_patch_meta(client, &pools, NULL, argv[6], "status", p, &answer,
 		                   mono_in(CALL_MS), &e) < 0)
