@@ -52,6 +52,7 @@ struct cni_call {
 	const json *prev_result; /* in conf; NULL when absent */
 	struct mono deadline;    /* of the whole call */
 	int netns_fd;            /* of netns, when cni_netns() has opened it; else 0 */
+	bool link_goes; /* DEL: the plugin called next makes_link; what is ifname may go now */
 };
 
 /* A result, version-neutral.  Only what we produce or look at; prevResult is passed on as JSON. */
@@ -107,6 +108,7 @@ const char *cni_version_text(enum cni_version v);
  */
 struct cni_plugin {
 	const char *about; /* printed to stderr when CNI_COMMAND is not set */
+	bool makes_link;   /* ADD makes ifname, and DEL deletes it */
 	int (*add)(struct cni_call *c, json **result, int *code, struct err *e);
 	int (*del)(struct cni_call *c, int *code, struct err *e);
 	int (*check)(struct cni_call *c, int *code, struct err *e);

@@ -237,6 +237,24 @@ static struct cni_call call_of(const struct cni_network *n, const struct cni_run
 	};
 }
 
+/* Is the DEL after this plugin's one that deletes the interface?  By the name: so does another
+ * program's of that name. */
+static bool link_goes(const struct cni_network *n, const struct cni_runtime *rt, const json *plugin)
+{
+	const json *next = NULL;
+
+	json_each(p, json_get(n->conf, "plugins"))
+	{
+		if (p == plugin)
+			break;
+		next = p;
+	}
+	for (const struct cni_builtin *b = rt->builtins; next && b && b->type; b++)
+		if (streq(b->type, json_str_at(next, "type", NULL)))
+			return b->plugin->makes_link;
+	return false;
+}
+
 static int call_plugin(const struct cni_network *n, const struct cni_runtime *rt,
                        enum cni_command command, const json *plugin, const json *prev,
                        const json *valid, json **result, int *code, struct err *e)
@@ -250,6 +268,7 @@ static int call_plugin(const struct cni_network *n, const struct cni_runtime *rt
 	if (cni_find(&c, type, &path, e) < 0)
 		return -1;
 	plugin_text(n, rt, plugin, prev, valid, &text);
+	c.link_goes = command == CNI_DEL && link_goes(n, rt, plugin);
 	here = builtin(rt, type, path);
 	if (!here)
 		return cni_execute(&c, type, path, command, text.data, text.len, result, code, e);

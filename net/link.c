@@ -612,6 +612,28 @@ int link_set_alias(struct nl *nl, int index, const char *alias, struct err *e)
 	                             : 0;
 }
 
+#define DEL_GROUP 0x73706465U /* what else there is in it goes as well */
+
+int link_del_both(struct nl *nl, int a, int b, struct err *e)
+{
+	const int both[] = { a, b };
+	struct ifinfomsg *h;
+	struct nl_req r;
+
+	for (size_t i = 0; i < ARRAY_LEN(both); i++) {
+		if (i)
+			nl_req_next(&r, RTM_NEWLINK, 0, sizeof(*h));
+		else
+			nl_req_init(&r, RTM_NEWLINK, 0, sizeof(*h));
+		h = nl_header(&r);
+		h->ifi_index = both[i];
+		nl_put_u32(&r, IFLA_GROUP, DEL_GROUP);
+	}
+	nl_req_next(&r, RTM_DELLINK, NLM_F_ACK, sizeof(*h));
+	nl_put_u32(&r, IFLA_GROUP, DEL_GROUP);
+	return nl_batch(nl, &r, NULL, e) < 0 ? err_wrap(e, "delete interfaces %d and %d", a, b) : 0;
+}
+
 int link_del(struct nl *nl, int index, struct err *e)
 {
 	struct ifinfomsg *h;

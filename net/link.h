@@ -111,5 +111,11 @@ int link_set_mac(struct nl *nl, int index, struct mac mac, struct err *e) MUST_U
 int link_set_txqlen(struct nl *nl, int index, uint32_t packets, struct err *e) MUST_USE;
 int link_set_alias(struct nl *nl, int index, const char *alias, struct err *e) MUST_USE;
 int link_del(struct nl *nl, int index, struct err *e) MUST_USE; /* ENODEV: ERR_NOT_FOUND */
+/*
+ * Two of one namespace at once: for each request the kernel waits until nobody can see any more
+ * what it deletes, some 20 ms.  They are put into a group of their own for that (IFLA_GROUP).  On
+ * error one of them, or both, may still be there.
+ */
+int link_del_both(struct nl *nl, int a, int b, struct err *e) MUST_USE;
 
 #endif

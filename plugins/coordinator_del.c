@@ -26,7 +26,9 @@ struct del {
 	bool recorded;
 	struct nl *host, *pod; /* pod: NULL when its namespace is gone, or another */
 	int pod_ns;            /* borrowed */
-	struct ip *ips;        /* of the interface */
+	struct link nic;       /* the interface; index 0: it is not there, or */
+	bool knows_nic;        /* nobody knows */
+	struct ip *ips;        /* its */
 	size_t n_ips, cap_ips;
 	size_t n_held; /* requests that pod has gathered */
 };
@@ -99,6 +101,20 @@ static int find_host_end(struct nl *host, const struct cni_call *c, int *index, 
 	return 0;
 }
 
+/* At once with the interface, when that is to go next: see link_del_both(). */
+static int del_links(struct del *d, int index, struct err *e)
+{
+	struct link host, end;
+
+	if (d->call->link_goes && streq(d->nic.kind, "ipvlan") &&
+	    link_get_index(d->host, index, &host, NULL) == 0 &&
+	    link_get(d->pod, COORDINATOR_VETH, &end, NULL) == 0 && streq(end.kind, "veth") &&
+	    end.parent == host.index && host.parent == end.index &&
+	    link_del_both(d->pod, end.index, d->nic.index, NULL) == 0)
+		return 0;
+	return link_del(d->host, index, e) < 0 && e->kind != ERR_NOT_FOUND ? -1 : 0;
+}
+
 /* The pair made for an earlier pod of the same name in another boot is not among these. */
 static int del_pair(struct del *d, uint32_t usual, struct err *e)
 {
@@ -112,22 +128,29 @@ static int del_pair(struct del *d, uint32_t usual, struct err *e)
 		return -1;
 	for (int i = 0; index && !d->recorded && i < 2; i++)
 		tables[i] = table_of(d->host, 4 + 2 * i, index, usual);
-	if (index && link_del(d->host, index, e) < 0 && e->kind != ERR_NOT_FOUND)
+	if (index && del_links(d, index, e) < 0)
 		return -1;
 	drop_rules(d, tables);
 	return 0;
 }
 
-/* The pod, as long as it is still this one. */
+/* The pod, as long as it is still this one, and the interface. */
 static void open_pod(struct del *d)
 {
 	uint64_t inode;
+	struct err e;
 
 	if (cni_netns(d->call, &d->pod_ns, NULL) < 0 || netns_inode(d->pod_ns, &inode, NULL) < 0 ||
 	    (d->recorded && d->record.netns_inode && d->record.netns_inode != inode))
 		return;
-	if (netns_nl(d->pod_ns, NETLINK_ROUTE, &d->pod, NULL) == 0)
-		nl_limit(d->pod, NL_POD_BYTES);
+	if (netns_nl(d->pod_ns, NETLINK_ROUTE, &d->pod, NULL) < 0)
+		return;
+	nl_limit(d->pod, NL_POD_BYTES);
+	d->knows_nic = link_get(d->pod, d->call->ifname, &d->nic, &e) == 0;
+	if (!d->knows_nic) {
+		d->nic = (struct link){ .index = 0 };
+		d->knows_nic = e.kind == ERR_NOT_FOUND;
+	}
 }
 
 static void add_ip(struct del *d, struct ip a)
@@ -140,19 +163,18 @@ static void add_ip(struct del *d, struct ip a)
 }
 
 /* As the record says, as they are in the pod, and as the runtime remembers. */
-static void find_ips(struct del *d)
+static void find_ips(struct del *d, bool in_pod)
 {
 	AUTO_CNI_RESULT prev = { .n_ips = 0 };
 	AUTO_FREE struct addr *addrs = NULL;
 	AUTO_FREE struct ip *ips = NULL;
 	size_t n_addrs, n = 0;
-	struct link nic;
 
 	for (size_t i = 0; i < d->record.n_pod_ips; i++)
 		add_ip(d, d->record.pod_ips[i]);
-	if (d->pod && link_get(d->pod, d->call->ifname, &nic, NULL) == 0 &&
-	    addr_list(d->pod, 0, nic.index, &addrs, &n_addrs, NULL) == 0)
-		coordinator_pod_ips(addrs, n_addrs, nic.index, &ips, &n);
+	if (in_pod && d->nic.index &&
+	    addr_list(d->pod, 0, d->nic.index, &addrs, &n_addrs, NULL) == 0)
+		coordinator_pod_ips(addrs, n_addrs, d->nic.index, &ips, &n);
 	for (size_t i = 0; i < n; i++)
 		add_ip(d, ips[i]);
 	if (d->call->prev_result && cni_result_read(d->call->prev_result, &prev, NULL) == 0)
@@ -294,17 +316,12 @@ static void clean_reply_rule(struct del *d, const struct tune_there *t)
  * routes go with it and with the pair. */
 static void clean_pod(struct del *d, bool is_first)
 {
-	struct link nic = { .index = 0 }, first = { .index = 0 };
-	struct err e;
-	bool knows_nic = false;
+	struct link first = { .index = 0 };
 
 	if (!d->pod)
 		return;
-	if (!is_first) {
-		knows_nic =
-			link_get(d->pod, d->call->ifname, &nic, &e) == 0 || e.kind == ERR_NOT_FOUND;
+	if (!is_first)
 		IGNORE(link_get(d->pod, coordinator_default_nic(d->call->conf), &first, NULL));
-	}
 	for (int family = 4; family <= 6; family += 2) {
 		AUTO_FREE struct route *routes = NULL;
 		AUTO_FREE struct rule *rules = NULL;
@@ -320,8 +337,8 @@ static void clean_pod(struct del *d, bool is_first)
 		nl_gather(d->pod);
 		if (is_first)
 			clean_reply_rule(d, &t);
-		if (knows_nic)
-			give_back_default(d, &t, nic.index, first.index);
+		else if (d->knows_nic)
+			give_back_default(d, &t, d->nic.index, first.index);
 		clean_tables(d, &t);
 		send_held(d);
 	}
@@ -329,10 +346,10 @@ static void clean_pod(struct del *d, bool is_first)
 
 static int del_first(struct del *d, uint32_t usual, struct err *e)
 {
+	open_pod(d);
+	find_ips(d, !d->recorded); /* before they go */
 	if (del_pair(d, usual, e) < 0)
 		return -1;
-	open_pod(d);
-	find_ips(d);
 	clean_pod(d, true);
 	return 0;
 }
@@ -343,7 +360,7 @@ static int del_further(struct del *d, uint32_t usual, struct err *e)
 	int index;
 
 	open_pod(d);
-	find_ips(d);
+	find_ips(d, true);
 	if (find_way(d, &index, e) < 0)
 		return -1;
 	if (index && del_routes(d, index, table, e) < 0)

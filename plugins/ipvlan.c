@@ -720,6 +720,7 @@ static int gc(struct cni_call *c, int *code, struct err *e)
 
 const struct cni_plugin ipvlan_plugin = {
 	.about = "ipvlan: an ipvlan interface for a pod (Spiderbox)",
+	.makes_link = true,
 	.add = add,
 	.del = del,
 	.check = check,

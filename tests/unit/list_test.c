@@ -388,6 +388,60 @@ static int here_add(struct cni_call *c, json **result, int *code, struct err *e)
 
 static const struct cni_plugin here = { .about = "", .add = here_add };
 
+/* Told that the interface goes next, or not. */
+static char told[8];
+
+static int note(struct cni_call *c, int *code, struct err *e)
+{
+	(void)code;
+	(void)e;
+	told[strlen(told)] = c->link_goes ? 'y' : 'n';
+	return 0;
+}
+
+static const struct cni_plugin maker = {
+	.about = "", .makes_link = true, .del = note, .check = note
+};
+static const struct cni_plugin follower = { .about = "", .del = note, .check = note };
+
+/* DEL of PLUGINS, where "maker" makes the interface, and "one" is another program. */
+static void del_tells(const char *plugins, const char *want)
+{
+	static const struct cni_builtin both[] = { { "maker", &maker },
+		                                   { "follower", &follower },
+		                                   { NULL, NULL } };
+	AUTO_FREE char *text =
+		xasprintf("{\"cniVersion\":\"1.0.0\",\"name\":\"n\",\"plugins\":[%s]}", plugins);
+	AUTO_CNI_NETWORK n = network(text);
+	struct cni_runtime rt = runtime();
+	struct err e;
+	int code = 0;
+
+	rt.builtins = both;
+	memset(told, 0, sizeof(told));
+	if (cni_network_del(&n, &rt, &code, &e) < 0)
+		fail_msg("%s", e.msg);
+	assert_string_equal(told, want);
+}
+
+static void the_interface_may_go_with_what_is_deleted_before(void **state)
+{
+	AUTO_FREE char *m = xasprintf("%s/maker", folder);
+	AUTO_FREE char *f = xasprintf("%s/follower", folder);
+
+	(void)state;
+	script("one", "");
+	assert_int_equal(symlink("/proc/self/exe", m), 0);
+	assert_int_equal(symlink("/proc/self/exe", f), 0);
+	del_tells("{\"type\":\"maker\"},{\"type\":\"follower\"}", "yn");
+	del_tells("{\"type\":\"maker\"},{\"type\":\"follower\"},{\"type\":\"follower\"}", "nyn");
+	/* another program may want to see it */
+	del_tells("{\"type\":\"maker\"},{\"type\":\"one\"},{\"type\":\"follower\"}", "nn");
+	del_tells("{\"type\":\"one\"},{\"type\":\"follower\"}", "n");
+	del_tells("{\"type\":\"follower\"}", "n");
+	del_tells("{\"type\":\"maker\"}", "n");
+}
+
 static void plugins_of_this_binary(void **state)
 {
 	static const struct cni_builtin builtins[] = { { "mine", &here }, { NULL, NULL } };
@@ -677,6 +731,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_single_plugin_is_a_list_of_one, folder_make,
 		                                folder_remove),
 		cmocka_unit_test_setup_teardown(del_goes_backward, folder_make, folder_remove),
+		cmocka_unit_test_setup_teardown(the_interface_may_go_with_what_is_deleted_before,
+		                                folder_make, folder_remove),
 		cmocka_unit_test_setup_teardown(a_result_needs_a_file_name, folder_make,
 		                                folder_remove),
 		cmocka_unit_test_setup_teardown(old_del, folder_make, folder_remove),

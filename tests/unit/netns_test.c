@@ -1193,6 +1193,30 @@ static void forged_answers_are_passed_over(void **state)
 	assert_int_equal(l.index, 1);
 }
 
+static void two_are_deleted_at_once(void **state)
+{
+	struct veth_spec spec = { .peer_ns = host_ns };
+	struct link l[3];
+	const char *const names[][2] = { { "a", "a2" }, { "b", "b2" }, { "c", "c2" } };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(l); i++) {
+		spec.name = names[i][0];
+		spec.peer = names[i][1];
+		OK(mac_random(&spec.mac, &e));
+		OK(mac_random(&spec.peer_mac, &e));
+		OK(link_add_veth(pod, &spec, &l[i], &e));
+	}
+	OK(link_del_both(pod, l[0].index, l[2].index, &e));
+	assert_int_equal(link_get(pod, "a", &l[0], &e), -1);
+	assert_int_equal(link_get(host, "a2", &l[0], &e), -1);
+	OK(link_get(pod, "b", &l[1], &e));
+	assert_int_equal(link_get(pod, "c", &l[2], &e), -1);
+	/* one that there is not: the other one may be gone */
+	REFUSED(link_del_both(pod, 12345, l[1].index, &e), ERR_SYS, ENODEV);
+	assert_non_null(strstr(e.msg, "delete interfaces 12345 and "));
+}
+
 static bool marks(struct nl *nl)
 {
 	bool does = false;
@@ -1488,6 +1512,7 @@ int main(void)
 		T(namespaces_of_processes),
 		T(wrong_descriptors_leave_one_at_home),
 		T(forged_answers_are_passed_over),
+		T(two_are_deleted_at_once),
 		T(replies_are_marked),
 	};
 	const struct CMUnitTest ipvlan[] = {

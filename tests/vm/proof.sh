@@ -205,6 +205,13 @@ killed_part() {
 	ok 'DEL' multus DEL one
 	inject multus one "$multus_conf" dump "$work/after"
 	ok 'everything is as before' diff -u "$work/before" "$work/after"
+	multus ADD one >"$work/one"
+	ok 'DEL, watched' on master env CNI_COMMAND=DEL "CNI_CONTAINERID=$(cid one)" "CNI_NETNS=$(pod_netns one)" CNI_IFNAME=eth0 CNI_PATH=/opt/cni/bin \
+		"CNI_ARGS=IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=one" \
+		strace -qq -o "$work/del.strace" -e trace=sendto,sendmsg /opt/cni/bin/multus <"$multus_conf"
+	same 'both interfaces go by one request' 1 "$(grep -oE 'nlmsg_type=(RTM_DELLINK|0x11 )' "$work/del.strace" | wc -l)"
+	inject multus one "$multus_conf" dump "$work/after"
+	ok 'everything is as before' diff -u "$work/before" "$work/after"
 	ok 'multus killed at steps of an ADD of three networks, one of them of another program' inject multus several "$multus_conf" kill ADD 7
 	ok 'multus killed at steps of their DEL' inject multus several "$multus_conf" kill DEL 5
 	ok 'ipvlan killed at each step of an ADD' inject ipvlan one "$(alone ipvlan)" kill ADD
