@@ -485,7 +485,7 @@ some() {
 floors() {
 	netns "$3" | awk -v add="$1" -v del="$2" -v floor="$kept/floor" -v kind="$kind" -v card="$card" -v rest="$gateway $services $node_addresses" '{
 		printf "%s add %s %s %s %d veth%011d %064d 172.31.204.%d/20 %s\n", floor, kind, $1, card, 5000 + 2 * NR, NR, NR, NR, rest >add
-		printf "%s del %s veth%011d\n", floor, $1, NR >del
+		printf "%s del %s\n", floor, $1 >del
 	}'
 }
 
@@ -746,7 +746,7 @@ made same-chain vethccccccccccc "$(jq -r '.ips[0].address | split("/")[0]' "$wor
 made same-floor veth00000000000 172.31.204.250 >"$work/made-floor"
 diff "$work/made-chain" "$work/made-floor" >&2 || stop 'the floor is not the same as what the chain makes'
 quietly runtime DEL master chain-0 cccccccccccc "$(pod_netns same-chain)"
-on master "$kept/floor" del "$(pod_netns same-floor)" veth00000000000
+on master "$kept/floor" del "$(pod_netns same-floor)"
 so_far 'the same set'
 
 if [ "$size" = order ]; then

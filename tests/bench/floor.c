@@ -5,10 +5,15 @@
  * the other two; nothing is looked up, nothing compared, nothing kept.  It links nothing of the
  * product.  In the network namespace of the node:
  *
- * usage: floor add KIND NETNS CARD INDEX VETH ALIAS ADDRESS/LEN GATEWAY SERVICES/LEN
- * NODE-ADDRESS... a slave eth0 of the card with this number, with the address and a default route,
- * and what the coordinator adds; KIND is ipvlan or macvlan; INDEX and INDEX + 1 are numbers that no
- * interface has; IPv4 only floor del NETNS VETH
+ * floor add KIND NETNS CARD INDEX VETH ALIAS ADDRESS/LEN GATEWAY SERVICES/LEN NODE-ADDRESS...
+ *
+ * makes a slave eth0 of the card with this number, with the address and a default route, and what
+ * the coordinator adds.  KIND is ipvlan or macvlan; INDEX and INDEX + 1 are numbers that no
+ * interface has; IPv4 only.
+ *
+ * floor del NETNS
+ *
+ * deletes both interfaces at once: for each request the kernel waits some 20 ms.
  *
  * Exit status 1 when the kernel refuses something; what and why goes to standard error.
  */
@@ -28,6 +33,7 @@
 #define HOST_TABLE 500
 #define PREF 1000
 #define BIT 1
+#define DEL_GROUP 7001
 
 static void make_pair(uint32_t index, const char *name, const uint8_t *host_mac,
                       const uint8_t *pod_mac, int ns)
@@ -270,13 +276,21 @@ static void add(const char *kind, char **argv, int argc)
 	mark_replies();
 }
 
+static void into_group(const char *name)
+{
+	new_link(0, 0, 0);
+	mnl_attr_put_strz(msg, IFLA_IFNAME, name);
+	mnl_attr_put_u32(msg, IFLA_GROUP, DEL_GROUP);
+}
+
 static void del(char **argv)
 {
-	int ns = open_netns(argv[0]);
-
-	del_link(open_socket(NETLINK_ROUTE), argv[1], 0);
-	enter(ns);
-	del_link(open_socket(NETLINK_ROUTE), "eth0", 0);
+	enter(open_netns(argv[0]));
+	into_group("veth0");
+	into_group("eth0");
+	begin(RTM_DELLINK, 0, sizeof(struct ifinfomsg));
+	mnl_attr_put_u32(msg, IFLA_GROUP, DEL_GROUP);
+	flush(open_socket(NETLINK_ROUTE), 0, "the interfaces");
 }
 
 /* What is open ends with the process. */
@@ -284,7 +298,7 @@ int main(int argc, char **argv)
 {
 	if (argc >= 12 && strcmp(argv[1], "add") == 0)
 		add(argv[2], argv + 3, argc - 3);
-	else if (argc == 4 && strcmp(argv[1], "del") == 0)
+	else if (argc == 3 && strcmp(argv[1], "del") == 0)
 		del(argv + 2);
 	else {
 		fputs("usage: see the head of floor.c\n", stderr);
