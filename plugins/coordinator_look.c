@@ -490,14 +490,15 @@ static int has_neigh(struct nl *nl, const char *where, const struct neigh *want,
 	               mac_str(want->mac).s);
 }
 
-/* The default routes that the plugin before us made are in the interface's own table now. */
-static int check_defaults(struct work *w, const struct cni_result *prev, struct err *e)
+/* The default routes that the plugin before us made are in that table. */
+static int check_defaults(struct work *w, const struct cni_result *prev, uint32_t table,
+                          struct err *e)
 {
 	for (size_t i = 0; i < prev->n_routes; i++) {
 		struct route r = { .dst = prev->routes[i].dst,
 			           .gw = prev->routes[i].gw,
 			           .oif = w->nic.index,
-			           .table = w->facts.table };
+			           .table = table };
 
 		if (!r.dst.len && work_has_family(w, r.dst.ip.family) &&
 		    has_route(w, w->pod, "the pod", &r, e) < 0)
@@ -540,32 +541,51 @@ static int check_moves(struct work *w, const struct cni_result *prev, struct err
 	return 0;
 }
 
+/* Main's default routes are the first interface's, unless an ADD was told of another one. */
+static bool has_main(struct work *w)
+{
+	bool has = w->made.table;
+
+	for (size_t i = 0; i < w->n_pod_links && has; i++) {
+		AUTO_DATAPATH_RECORD r = { .table = 0 };
+
+		read_record(w, w->pod_links[i].name, &r);
+		has = !*r.default_route_nic || streq(r.default_route_nic, w->nic.name);
+	}
+	return has;
+}
+
 static int check_tuning(struct work *w, struct err *e)
 {
 	AUTO_CNI_RESULT prev = { .n_ips = 0 };
 
-	if (!w->conf.tune_pod_routes || (w->first && !w->overlay) || !w->call->prev_result)
+	if (!w->conf.tune_pod_routes || !w->call->prev_result)
 		return 0;
 	if (cni_result_read(w->call->prev_result, &prev, e) < 0)
 		return err_wrap(e, "prevResult");
-	return check_defaults(w, &prev, e) < 0 ? -1 : check_moves(w, &prev, e);
+	if (w->first && !w->overlay)
+		return has_main(w) ? check_defaults(w, &prev, RT_TABLE_MAIN, e) : 0;
+	return check_defaults(w, &prev, w->facts.table, e) < 0 ? -1 : check_moves(w, &prev, e);
 }
 
-/* Of the node's addresses in the pod those that the ADD, or the agent since, has made: the node may
- * have got new ones. */
+/* The node may have got new addresses: of those in the pod there have to be the ones that the ADD,
+ * or the agent since, has made. */
+static bool is_made(const struct work *w, struct ip a)
+{
+	return ip_among(w->made.node_ips, w->made.n_node_ips, a);
+}
+
 static int check_pod_neighs(struct work *w, struct err *e)
 {
 	for (size_t i = 0; i < w->plan.n_pod_neighs; i++) {
 		const struct neigh *n = &w->plan.pod_neighs[i];
-		bool made = ip_among(w->made.node_ips, w->made.n_node_ips, n->ip);
 
-		if (has_neigh(w->pod, "the pod", n, made, e) < 0)
+		if (has_neigh(w->pod, "the pod", n, is_made(w, n->ip), e) < 0)
 			return -1;
 	}
 	return 0;
 }
 
-/* The routes over a gateway, not those to each address of the node: it may have got new ones. */
 int work_check(struct work *w, struct err *e)
 {
 	const struct coordinator_plan *p = &w->plan;
@@ -574,7 +594,7 @@ int work_check(struct work *w, struct err *e)
 		return err_set(e, ERR_NOT_FOUND, "the pair %s and %s is not up", w->link.name,
 		               w->peer.name);
 	for (size_t i = 0; i < p->n_pod_routes; i++)
-		if (p->pod_routes[i].gw.family &&
+		if ((p->pod_routes[i].gw.family || is_made(w, p->pod_routes[i].dst.ip)) &&
 		    has_route(w, w->pod, "the pod", &p->pod_routes[i], e) < 0)
 			return -1;
 	for (size_t i = 0; i < p->n_pod_rules; i++)

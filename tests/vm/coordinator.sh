@@ -305,6 +305,12 @@ $(cid a)-net1.json" "$(ls "$(node_dir master /var/lib/spidernet/datapath)")"
 	in_pod a ip neigh del 172.31.199.183 dev veth0
 	same 'CHECK misses it' "the pod lacks neighbour 172.31.199.183 at $mac" "$(check a eth0 | jq -r .msg)"
 	in_pod a ip neigh replace 172.31.199.183 lladdr "$mac" dev veth0 nud permanent
+	in_pod a ip route del 172.31.199.183 dev veth0
+	same 'CHECK misses the route to it' 'the pod lacks the route to 172.31.199.183/32 in table 254' "$(check a eth0 | jq -r .msg)"
+	in_pod a ip route add 172.31.199.183 dev veth0 src 172.31.199.185
+	in_pod a ip route replace default via 192.168.0.253 dev net1
+	same 'CHECK misses the first interface'\''s default route' 'the pod lacks the route to 0.0.0.0/0 in table 254' "$(check a eth0 | jq -r .msg)"
+	in_pod a ip route replace default via 172.31.207.253 dev eth0
 	ok 'CHECK of the first' check a eth0
 	in_pod a ip route append default via 192.168.0.253 dev net1
 	same 'CHECK finds a default route too many' 'the pod'\''s main table has the default route of another interface' \
