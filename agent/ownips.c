@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ownips.c - all addresses are read anew at each notice; what a lost notice hides is found at the
- * next look.
+ * ownips.c - all addresses are read anew when a notice tells of one that is new, and a while after
+ * one that has gone.  With each pod come some that are known: the node's on the pair's end, and the
+ * kernel's link-local ones.  What a lost notice hides is found at the next look.
  */
 #include <errno.h>
+#include <linux/rtnetlink.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -16,15 +18,29 @@
 #include "net/notices.h"
 
 #define LOOK_MS (60 * 1000) /* without any notice */
-#define SETTLE_MS 500       /* addresses come in crowds: of pods in the making, mostly */
+#define AGAIN_MS 1000       /* after a failure */
+#define SETTLE_MS 500       /* those that go do it in crowds, with their pods */
+
+enum news {
+	NO_NEWS,
+	GONE, /* one, from an interface at least */
+	NEW,
+};
 
 struct ownips {
 	struct ledger *ledger;
 	struct nl *nl;      /* NULL: to be opened anew */
 	struct ip_set told; /* last */
+	enum news news;     /* since */
 	int notices, stop;
 	pthread_t thread;
 };
+
+/* Each end of a pod's pair has one of these, and no pool has any. */
+static bool is_of_a_link(struct ip ip)
+{
+	return ip.family == 6 && ip_is_link_local(ip);
+}
 
 static bool same(const struct ip_set *a, const struct ip_set *b)
 {
@@ -51,8 +67,7 @@ static int tell(struct ownips *o, struct err *e)
 	for (size_t i = 0; i < n; i++) {
 		struct ip ip = v[i].local.ip;
 
-		/* each pair of a pod has one of these, and no pool has any */
-		if (ip.family == 6 && ip_is_link_local(ip))
+		if (is_of_a_link(ip))
 			continue;
 		ip_set_add(&set, cidr_range(cidr_host(ip)));
 	}
@@ -67,21 +82,41 @@ static int tell(struct ownips *o, struct err *e)
 	return 0;
 }
 
+static bool hear(const struct notice *n, void *arg)
+{
+	struct ownips *o = arg;
+
+	if (n->type == NLMSG_OVERRUN ||
+	    (n->type == RTM_NEWADDR && !is_of_a_link(n->ip) && !ip_set_contains(&o->told, n->ip)))
+		o->news = NEW;
+	else if (n->type == RTM_DELADDR && !is_of_a_link(n->ip) && o->news == NO_NEWS)
+		o->news = GONE;
+	return true;
+}
+
 static void *ownips_main(void *arg)
 {
 	struct ownips *o = arg;
+	struct mono look = mono_in(LOOK_MS);
 
 	for (;;) {
 		struct pollfd fds[] = { { o->stop, POLLIN, 0 }, { o->notices, POLLIN, 0 } };
 		struct err e;
 
-		if (poll(fds, 2, LOOK_MS) > 0 && !fds[0].revents)
-			poll(fds, 1, SETTLE_MS);
+		poll(fds, 2, mono_left_ms(look));
 		if (fds[0].revents)
 			return NULL;
-		IGNORE(notices_take(o->notices, NULL, NULL));
-		if (tell(o, &e) < 0)
+		IGNORE(notices_take(o->notices, hear, o));
+		if (o->news == GONE)
+			look = mono_min(look, mono_in(SETTLE_MS));
+		if (o->news != NEW && !mono_passed(look))
+			continue;
+		o->news = NO_NEWS;
+		look = mono_in(LOOK_MS);
+		if (tell(o, &e) < 0) {
 			log_warn_err(&e, "the addresses known before stand");
+			look = mono_in(AGAIN_MS);
+		}
 	}
 }
 

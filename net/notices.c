@@ -65,23 +65,42 @@ static uint32_t number(const struct nlmsghdr *m, size_t header_len, uint16_t typ
 	return otherwise;
 }
 
+/* Of family 0 when there is none. */
+static struct ip address(const struct nlmsghdr *m, size_t header_len, uint8_t af, uint16_t type)
+{
+	struct ip ip = { .family = af == AF_INET ? 4 : af == AF_INET6 ? 6 : 0 };
+	const void *v = ip.family ? attribute(m, header_len, type, ip_bytes(ip)) : NULL;
+
+	if (!v)
+		return (struct ip){ .family = 0 };
+	memcpy(ip.bytes, v, ip_bytes(ip));
+	return ip;
+}
+
 static struct notice parse_neigh(const struct nlmsghdr *m)
 {
 	const struct ndmsg *h = header(m, sizeof(*h));
 	struct notice n = { .type = m->nlmsg_type };
-	struct ip ip = { .family = 0 };
-	const void *v;
 
 	if (!h)
 		return n;
 	n.index = h->ndm_ifindex;
 	n.state = h->ndm_state;
-	ip.family = h->ndm_family == AF_INET ? 4 : h->ndm_family == AF_INET6 ? 6 : 0;
-	v = ip.family ? attribute(m, sizeof(*h), NDA_DST, ip_bytes(ip)) : NULL;
-	if (v) {
-		memcpy(ip.bytes, v, ip_bytes(ip));
-		n.ip = ip;
-	}
+	n.ip = address(m, sizeof(*h), h->ndm_family, NDA_DST);
+	return n;
+}
+
+static struct notice parse_addr(const struct nlmsghdr *m)
+{
+	const struct ifaddrmsg *h = header(m, sizeof(*h));
+	struct notice n = { .type = m->nlmsg_type };
+
+	if (!h)
+		return n;
+	n.index = (int)h->ifa_index;
+	/* an IPv4 address may have one on the other side, which is called the address */
+	n.ip = address(m, sizeof(*h), h->ifa_family,
+	               h->ifa_family == AF_INET ? IFA_LOCAL : IFA_ADDRESS);
 	return n;
 }
 
@@ -89,7 +108,6 @@ static struct notice parse(const struct nlmsghdr *m)
 {
 	struct notice n = { .type = m->nlmsg_type };
 	const struct ifinfomsg *link;
-	const struct ifaddrmsg *addr;
 	const struct rtmsg *route;
 
 	switch (m->nlmsg_type) {
@@ -100,9 +118,7 @@ static struct notice parse(const struct nlmsghdr *m)
 		break;
 	case RTM_NEWADDR:
 	case RTM_DELADDR:
-		addr = header(m, sizeof(*addr));
-		n.index = addr ? (int)addr->ifa_index : 0;
-		break;
+		return parse_addr(m);
 	case RTM_NEWROUTE:
 	case RTM_DELROUTE:
 	case RTM_NEWRULE: /* struct fib_rule_hdr has the table at the same place, as FRA_TABLE is */

@@ -25,7 +25,7 @@ struct notice {
 	int index;      /* interface, 0: none, of a rule, or a route with several nexthops */
 	uint32_t table; /* of a route or a rule */
 	uint16_t state; /* of a neighbour: NUD_* */
-	struct ip ip;   /* of a neighbour, else of family 0 */
+	struct ip ip;   /* of a neighbour or an address, else of family 0 */
 };
 
 /* A socket of the calling thread's namespace.  Owned, non-blocking; poll() for POLLIN. */

@@ -109,9 +109,9 @@ static void tells_of_links_and_addresses(void **state)
 	(void)state;
 	OK(notices_open(NOTICES_LINKS | NOTICES_ADDRS, &fd, &e));
 	OK(addr_add(nl, a.index, cidr("10.5.0.1/32"), &e));
-	TOLD(.type = RTM_NEWADDR, .index = a.index);
+	TOLD(.type = RTM_NEWADDR, .index = a.index, .ip = ip("10.5.0.1"));
 	OK(addr_del(nl, a.index, cidr("10.0.0.1/24"), &e));
-	TOLD(.type = RTM_DELADDR, .index = a.index);
+	TOLD(.type = RTM_DELADDR, .index = a.index, .ip = ip("10.0.0.1"));
 	OK(link_set_alias(nl, a.index, "something", &e));
 	TOLD(.type = RTM_NEWLINK, .index = a.index);
 	OK(link_del(nl, a.index, &e));
