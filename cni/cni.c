@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "cni/call.h"
 #include "net/netns.h"
 
@@ -114,18 +115,44 @@ static void close_netns(int fd)
 	close(fd);
 }
 
-/* A path that is no namespace is the handler's business: DEL does not mind, ADD says so. */
-static int check_own_netns(struct cni_call *c, cni_getenv env, struct cni_failure *f)
+static bool is_own(int netns)
 {
 	bool same = false;
-	int own, its;
+	int own;
 
-	if (truthy(env("CNI_NETNS_OVERRIDE")) || !*c->netns || cni_netns(c, &its, NULL) < 0)
+	return netns_home(&own, NULL) == 0 && netns_same(own, netns, &same, NULL) == 0 && same;
+}
+
+bool cni_is_own_netns(const char *path)
+{
+	AUTO_FD int fd = -1;
+
+	return netns_open(path, &fd, NULL) == 0 && is_own(fd);
+}
+
+/*
+ * No pod's namespace is the plugin's own.  A path that led to the pod's once may lead there by now
+ * (/proc/PID/ns/net of another process): the pod's is gone then, which is all the same to a DEL.
+ * The reference complains of that after its DEL, each time.  A path that is no namespace is the
+ * handler's business.
+ */
+static int check_own_netns(struct cni_call *c, cni_getenv env, struct cni_failure *f)
+{
+	int its;
+
+	if (c->command > CNI_CHECK || truthy(env("CNI_NETNS_OVERRIDE")) || !*c->netns ||
+	    cni_netns(c, &its, NULL) < 0 || !is_own(its))
 		return 0;
-	if (netns_home(&own, &f->err) < 0 || netns_same(own, its, &same, &f->err) < 0)
-		return -1;
-	if (!same)
+	if (c->command == CNI_DEL) {
+		log_warn(
+			"CNI_NETNS %s is the plugin's own network namespace: that of the "
+			"container counts as gone",
+			c->netns);
+		close_netns(c->netns_fd);
+		c->netns_fd = 0;
+		c->netns = "";
 		return 0;
+	}
 	f->code = CNI_E_NETNS;
 	return err_set(&f->err, ERR_CONFIG,
 	               "CNI_NETNS %s is the network namespace that the plugin itself runs in",
@@ -169,14 +196,11 @@ static int call_guarded(const struct cni_plugin *p, struct cni_call *c, cni_gete
 	AUTO_JSON *result = NULL;
 
 	/* the reference looks after the fact; before an ADD there is nothing to undo */
-	if (c->command == CNI_ADD && check_own_netns(c, env, f) < 0)
-		return -1;
-	if (call_handler(p, c, f, &result) < 0)
+	if (check_own_netns(c, env, f) < 0 || call_handler(p, c, f, &result) < 0)
 		return -1;
 	if (result)
 		print_document(result, out);
-	/* after a DEL: what is held must be released, wherever it was */
-	return c->command == CNI_DEL ? check_own_netns(c, env, f) : 0;
+	return 0;
 }
 
 /* Only an ADD may be refused for what CNI_ARGS says: everything else works with what it knows. */

@@ -135,6 +135,12 @@ int cni_code_of(enum err_kind kind);
  * used again (netns_reuse).
  */
 int cni_netns(struct cni_call *c, int *out, struct err *e) MUST_USE;
+/*
+ * Is the namespace at the path the one that the plugin itself runs in, and so no pod's?  No, when
+ * there is none.  cni_main() looks, unless CNI_NETNS_OVERRIDE is set: ADD and CHECK fail then, and
+ * a DEL's handler is given no namespace ("").
+ */
+bool cni_is_own_netns(const char *path);
 
 /*
  * A call of a plugin of this binary by another one, without a process: what `from` has of

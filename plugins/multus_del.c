@@ -83,7 +83,8 @@ static void del_attachment(struct multus_work *w, const struct cni_attachment *a
 	rt.ifname = a->ifname;
 	rt.args = a->args;
 	rt.capability_args = a->capability_args;
-	if (!*rt.netns)
+	/* which may lead to the node's by now, where nothing is the container's */
+	if (!*rt.netns && !cni_is_own_netns(a->netns))
 		rt.netns = a->netns;
 	rc = cni_network_del(&n, &rt, &code, &mine);
 	noted(w, f, &n, &rt, a->network, rc, code, &mine);

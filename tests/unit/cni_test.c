@@ -582,7 +582,7 @@ static void codes_of_kinds(void **state)
 	assert_int_equal(cni_code_of(ERR_NOT_FOUND), CNI_E_GENERIC);
 }
 
-/* The plugin's own namespace: ADD does not begin, DEL does its work first. */
+/* The plugin's own namespace: ADD and CHECK do not begin, DEL works without one. */
 static void own_netns(void **state)
 {
 #define OWN(c)                                                                                     \
@@ -594,7 +594,9 @@ static void own_netns(void **state)
 	const char *add_env[] = { OWN("ADD"), NULL };
 	const char *del_env[] = { OWN("DEL"), NULL };
 	const char *check_env[] = { OWN("CHECK"), NULL };
+	const char *gc_env[] = { OWN("GC"), NULL };
 	const char *override[] = { OWN("ADD"), "CNI_NETNS_OVERRIDE=true", NULL };
+	const char *del_override[] = { OWN("DEL"), "CNI_NETNS_OVERRIDE=true", NULL };
 	const char *no_override[] = { OWN("ADD"), "CNI_NETNS_OVERRIDE=false", NULL };
 	AUTO_STR out = STR_INIT;
 
@@ -603,13 +605,20 @@ static void own_netns(void **state)
 	check_error(0, out.data, 8, msg, NULL);
 	assert_int_equal(calls, 0);
 	str_reset(&out, 0);
-	assert_int_equal(call(del_env, CONF("1.0.0"), &out), 1);
+	assert_int_equal(call(check_env, CONF("1.0.0"), &out), 1);
 	check_error(1, out.data, 8, msg, NULL);
-	assert_int_equal(calls, 1);
+	assert_int_equal(calls, 0);
 	str_reset(&out, 0);
+	assert_int_equal(call(del_env, CONF("1.0.0"), &out), 0);
+	assert_int_equal(out.len, 0);
+	assert_int_equal(calls, 1);
+	assert_string_equal(seen.netns, "");
+	assert_int_equal(seen.netns_fd, 0);
+	assert_int_equal(call(del_override, CONF("1.0.0"), &out), 0);
+	assert_string_equal(seen.netns, "/proc/self/ns/net");
+	assert_int_equal(call(gc_env, CONF("1.1.0"), &out), 0);
 	assert_int_equal(call(no_override, CONF("1.0.0"), &out), 1);
 	assert_int_equal(call(override, CONF("1.0.0"), &out), 0);
-	assert_int_equal(call(check_env, CONF("1.0.0"), &out), 0);
 	assert_int_equal(calls, 1);
 }
 
@@ -651,7 +660,7 @@ static int outer_check(struct cni_call *c, int *code, struct err *e)
 static void a_namespace_is_opened_once(void **state)
 {
 	static const struct cni_plugin outer = { .about = "", .check = outer_check };
-	static const char *const here[] = { OWN("CHECK"), NULL };
+	static const char *const here[] = { OWN("CHECK"), "CNI_NETNS_OVERRIDE=1", NULL };
 	static const char *const nowhere[] = { "CNI_COMMAND=CHECK",  "CNI_CONTAINERID=c",
 		                               "CNI_NETNS=/nowhere", "CNI_IFNAME=eth0",
 		                               "CNI_PATH=/p",        NULL };

@@ -681,6 +681,41 @@ static void a_failed_del_can_be_repeated(void **state)
 	assert_false(exists("cni/results/n1-cid-net1"));
 }
 
+/* The path of the pod's namespace leads to the node's own by now: no plugin is sent there, whoever
+ * knows the path. */
+static void del_in_the_nodes_namespace(void **state)
+{
+	static const char none_valid[] =
+		"\"delegates\":[{\"cniVersion\":\"1.1.0\",\"name\":\"n0\",\"type\":\"p0\"}],"
+		"\"cni.dev/valid-attachments\":[],";
+	AUTO_FREE char *path = file("path");
+
+	(void)state;
+	for (int i = 0; i < 4; i++) {
+		three_plugins();
+		forget("path");
+		assert_int_equal(symlink(netns, path), 0);
+		given_netns = path;
+		works("ADD", "1.0.0", DELEGATES);
+		forget("path");
+		assert_int_equal(symlink("/proc/self/ns/net", path), 0);
+		plugin("p0", "10", "echo \"p0 '$CNI_NETNS'\" >>$d/sent");
+		plugin("p1", "11", "echo \"p1 '$CNI_NETNS'\" >>$d/sent");
+		forget("sent");
+		if (i == 1)
+			forget("cni/cid");
+		if (i == 2)
+			given_netns = "";
+		if (i == 3)
+			works("GC", "1.1.0", none_valid);
+		else
+			works("DEL", "1.0.0", DELEGATES);
+		given_netns = netns;
+		is("sent", i == 3 ? "p1 ''\np0 ''\np0 ''\n" : "p1 ''\np0 ''\n");
+		assert_false(exists("cni/cid"));
+	}
+}
+
 /* Without the file, or with one that nobody can read, by what is kept of the attachments. */
 static void del_without_the_file(void **state)
 {
@@ -1215,6 +1250,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(delegates_without_a_name, folder_make,
 		                                folder_remove),
 		cmocka_unit_test_setup_teardown(a_failed_del_can_be_repeated, folder_make,
+		                                folder_remove),
+		cmocka_unit_test_setup_teardown(del_in_the_nodes_namespace, folder_make,
 		                                folder_remove),
 		cmocka_unit_test_setup_teardown(del_without_the_file, folder_make, folder_remove),
 		cmocka_unit_test_setup_teardown(del_of_what_cannot_be_read, folder_make,

@@ -504,6 +504,21 @@ pod_del k
 pod_del l
 ok 'the addresses are free' await pools_are '0 0'
 
+# --- a path of a pod's namespace that leads to the node's own by now
+
+pod m '{"k8s.v1.cni.cncf.io/networks": "second,strange"}'
+ok 'ADD' add m
+pod_del m
+on master ip link add link eth1 name net1 type ipvlan mode l2
+same 'CHECK: no' 'CNI_NETNS /proc/self/ns/net is the network namespace that the plugin itself runs in' \
+	"$(with '.cniVersion = "1.0.0"' runtime CHECK m /proc/self/ns/net | jq -r .msg)"
+: >"$work/asked"
+ok 'DEL' del m /proc/self/ns/net
+same 'the stranger heard of it' 'DEL net2' "$(cat "$work/asked")"
+ok 'an interface of the node by that name stays' on master ip link del net1
+ok 'the addresses are free' await pools_are '0 0'
+ok 'links, routes, rules, nf_tables and files are as before' await clean_node
+
 # --- DEL when everything has gone
 
 pod j '{"k8s.v1.cni.cncf.io/networks": "second,strange"}'
