@@ -409,7 +409,8 @@ static void gc_networks(struct multus_work *w, const json *valid, const struct c
 
 int multus_gc(struct cni_call *c, int *code, struct err *e)
 {
-	const json *valid = NULL;
+	static const char key[] = "cni.dev/valid-attachments";
+	const json *valid = NULL; /* Go writes an empty list as null */
 	AUTO_MULTUS_WORK w = multus_begin(c, code);
 	struct cni_first f = { .rc = 0 };
 	struct cni_attachment *v = NULL;
@@ -417,12 +418,11 @@ int multus_gc(struct cni_call *c, int *code, struct err *e)
 
 	if (multus_read_conf(&w, e) < 0)
 		return -1;
-	if (json_opt_arr(c->conf, "cni.dev/valid-attachments", &valid, e) < 0 ||
-	    check_valid(valid, e) < 0) {
+	if (json_opt_arr(c->conf, key, &valid, e) < 0 || check_valid(valid, e) < 0) {
 		*code = CNI_E_CONFIG;
 		return -1;
 	}
-	if (!valid)
+	if (!json_get(c->conf, key))
 		return 0; /* nobody says what is still in use */
 	if (cni_attachments(w.conf.cni_dir, NULL, &v, &count, e) < 0)
 		return -1;

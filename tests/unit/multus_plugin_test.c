@@ -1144,6 +1144,7 @@ static void status_and_garbage(void **state)
 		"%s\"cni.dev/valid-attachments\":[{\"containerID\":\"cid\",\"ifname\":\"eth0\"}],",
 		delegates);
 	AUTO_FREE char *none = xasprintf("%s\"cni.dev/valid-attachments\":[],", delegates);
+	AUTO_FREE char *null = xasprintf("%s\"cni.dev/valid-attachments\":null,", delegates);
 	AUTO_FREE char *other = xasprintf(
 		"%s\"cni.dev/valid-attachments\":[{\"containerID\":\"cid\",\"ifname\":\"eth0\"},"
 		"{\"containerID\":\"live\",\"ifname\":\"eth0\"}],",
@@ -1176,6 +1177,15 @@ static void status_and_garbage(void **state)
 	forget("order");
 	works("GC", "1.1.0", none);
 	is("order", "p1 DEL net1\np0 DEL eth0\np0 GC\np1 GC\n");
+	assert_false(exists("cni/cid"));
+	/* as Go writes that */
+	works("ADD", "1.1.0", delegates);
+	forget("order");
+	works("GC", "1.1.0", null);
+	is("order", "p1 DEL net1\np0 DEL eth0\np0 GC\np1 GC\n");
+	is("in.p0",
+	   "{\"cniVersion\":\"1.1.0\",\"name\":\"n0\",\"type\":\"p0\",\"cni.dev/"
+	   "valid-attachments\":[]}");
 	assert_false(exists("cni/cid"));
 }
 
