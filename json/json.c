@@ -716,6 +716,21 @@ size_t json_count(const json *j)
 	return n;
 }
 
+int json_depth(const json *j) /* NOLINT(misc-no-recursion): as deep as the tree */
+{
+	int deepest = 0;
+
+	if (!cJSON_IsObject(j) && !cJSON_IsArray(j))
+		return 0;
+	json_each(child, j)
+	{
+		int its = json_depth(child);
+
+		deepest = its > deepest ? its : deepest;
+	}
+	return deepest + 1;
+}
+
 typedef int (*compare_fn)(const char *a, const char *b, size_t len);
 
 /* The word of a list that the name is, by that comparison, and its length; NULL: none. */

@@ -89,6 +89,8 @@ const char *json_name(const json *member); /* its member name, or NULL in an arr
 const json *json_first(const json *j);
 const json *json_next(const json *j);
 size_t json_count(const json *j);
+/* Levels of arrays and objects: 0 for a text or a number, 1 for {}. */
+int json_depth(const json *j);
 #define json_each(child, parent)                                                                   \
 	for (const json *child = json_first(parent); child; child = json_next(child))
 

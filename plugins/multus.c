@@ -86,7 +86,8 @@ static int save_delegates(struct multus_work *w, struct err *e)
 {
 	AUTO_STR text = STR_INIT;
 
-	multus_scratch_write(&w->delegates, &text);
+	if (multus_scratch_write(&w->delegates, &text, e) < 0)
+		return -1;
 	if (file_mkdirs(w->conf.cni_dir, 0700, e) < 0 ||
 	    file_write(w->scratch, text.data, text.len, 0600, FILE_SOLE, e) < 0) {
 		*w->code = CNI_E_IO;

@@ -264,7 +264,7 @@ static const struct {
 	{ "bandwidth", "bandwidthRequest" },
 };
 
-void multus_scratch_write(const struct multus_delegates *d, struct str *out)
+int multus_scratch_write(const struct multus_delegates *d, struct str *out, struct err *e)
 {
 	AUTO_JSON *list = json_new_array();
 
@@ -289,8 +289,14 @@ void multus_scratch_write(const struct multus_delegates *d, struct str *out)
 		json_set_bool(o, "IsFilterV6Gateway", one->filter[MULTUS_V6]);
 		json_set_str(o, "Bytes", encoded.data);
 		json_append(list, o);
+		if (json_depth(list) > JSON_DEPTH_MAX)
+			return err_set(e, ERR_CONFIG,
+			               "network %s: its configuration, or what the pod asks of it, "
+			               "is nested deeper than %d levels",
+			               one->name, JSON_DEPTH_MAX - 2);
 	}
 	json_print(list, out);
+	return 0;
 }
 
 static int read_kept(const json *o, enum cni_version version, struct multus_delegate *one,

@@ -56,10 +56,11 @@ char *multus_args(const struct cni_call *c, const char *infra_id, const struct m
 json *multus_capability_args(const json *runtime_config, const struct multus_delegate *d);
 
 /*
- * <cniDir>/<container id>, as Multus writes and reads it.  ERR_PROTO for what is none; an element
- * that cannot be read keeps its place, and says why in `broken`.
+ * <cniDir>/<container id>, as Multus writes and reads it.  ERR_CONFIG for what could not be read
+ * again, as it is nested too deep.  Reading: ERR_PROTO for what is none; an element that cannot be
+ * read keeps its place, and says why in `broken`.
  */
-void multus_scratch_write(const struct multus_delegates *d, struct str *out);
+int multus_scratch_write(const struct multus_delegates *d, struct str *out, struct err *e) MUST_USE;
 int multus_scratch_read(const char *text, size_t len, enum cni_version version, const char *ifname,
                         struct multus_delegates *out, struct err *e) MUST_USE;
 

@@ -198,6 +198,10 @@ static void accessors(void **state)
 	assert_null(json_first(json_at(j, "f", NULL)));
 	assert_null(json_next(json_first(NULL)));
 	assert_int_equal(json_count(NULL), 0);
+	assert_int_equal(json_depth(json_at(j, "n", NULL)), 0);
+	assert_int_equal(json_depth(NULL), 0);
+	assert_int_equal(json_depth(a), 1);
+	assert_int_equal(json_depth(j), 2);
 }
 
 static void merge_patch(void **state)

@@ -438,6 +438,13 @@ static void requests(void **state)
 	   "\"ips\":[\"10.0.0.5/24\"],\"mac\":\"02:00:00:00:00:99\"}}");
 }
 
+/* Can be read, but not from within the file for DEL. */
+#define X10(x) x x x x x x x x x x
+#define X62(x) X10(x) X10(x) X10(x) X10(x) X10(x) X10(x) x x
+#define DEEP_NAD                                                                                   \
+	"\"default/deep\":{\"config\":\"{\\\"type\\\":\\\"p0\\\",\\\"x\\\":" X62("[")              \
+		X62("]") "}\"}"
+
 static void what_is_refused(void **state)
 {
 	static const struct {
@@ -467,6 +474,9 @@ static void what_is_refused(void **state)
 		  "annotation k8s.v1.cni.cncf.io/networks: NetworkAttachmentDefinition "
 		  "default/self: "
 		  "network self is multus itself" },
+		{ "{\"known\":true,\"networks\":\"a,deep\"}", DELEGATES, 7,
+		  "network default/deep: its configuration, or what the pod asks of it, is nested "
+		  "deeper than 62 levels" },
 		{ "{\"known\":false}", "\"clusterNetwork\":\"c\",", 999,
 		  "clusterNetwork c: NetworkAttachmentDefinition kube-system/c: there is none, "
 		  "and: no "
@@ -490,8 +500,8 @@ static void what_is_refused(void **state)
 		const struct answer answers[] = {
 			{ "/v1/multus/pod", 200, cases[i].pod },
 			{ "/v1/multus/networks", 200,
-			  "{\"networks\":{" NAD("default/a", "p0") "," NAD("default/self",
-			                                                   "multus") "}}" },
+			  "{\"networks\":{" NAD("default/a", "p0") "," NAD(
+				  "default/self", "multus") "," DEEP_NAD "}}" },
 			{ NULL, 0, NULL },
 		};
 		AUTO_FREE char *members = agent_members(cases[i].members), *seen = NULL;

@@ -424,10 +424,10 @@ static void the_file_for_del(void **state)
 	    "[\"10.0.0.1\"]}");
 	if (multus_delegates_finish(&d, "eth0", &e) < 0)
 		fail_msg("%s", e.msg);
-	multus_scratch_write(&d, &text);
+	assert_int_equal(multus_scratch_write(&d, &text, &e), 0);
 	if (multus_scratch_read(text.data, text.len, CNI_1_0_0, "eth0", &again, &e) < 0)
 		fail_msg("%s", e.msg);
-	multus_scratch_write(&again, &second);
+	assert_int_equal(multus_scratch_write(&again, &second, &e), 0);
 	assert_string_equal(text.data, second.data);
 	assert_int_equal(again.n, 2);
 	assert_string_equal(again.v[1].ifname, "mine");
@@ -435,6 +435,49 @@ static void the_file_for_del(void **state)
 	assert_true(again.v[0].network.is_list);
 	assert_int_equal(again.v[0].network.version, CNI_0_3_1);
 	assert_true(again.v[0].filter[MULTUS_V4]);
+}
+
+/* What cannot be read again is not written. */
+static void a_file_that_is_too_deep(void **state)
+{
+	(void)state;
+	for (int in_request = 0; in_request <= 1; in_request++)
+		for (int more = 0; more <= 1; more++) {
+			AUTO_MULTUS_DELEGATES d = { NULL, 0 }, again = { NULL, 0 };
+			/* of the network's: list, element, configuration; of the request's one less
+			 */
+			int levels = JSON_DEPTH_MAX - 3 + in_request + more;
+			AUTO_STR deep = STR_INIT;
+			AUTO_STR conf = STR_INIT;
+			AUTO_STR request = STR_INIT;
+			AUTO_STR text = STR_INIT;
+			struct err e;
+
+			for (int i = 0; i < levels; i++)
+				str_addc(&deep, '[');
+			for (int i = 0; i < levels; i++)
+				str_addc(&deep, ']');
+			str_addf(&conf, "{\"name\":\"n\",\"type\":\"t\",\"x\":%s}",
+			         in_request ? "0" : deep.data);
+			str_addf(&request,
+			         "{\"name\":\"a\",\"namespace\":\"s\",\"portMappings\":%s}",
+			         in_request ? deep.data : "[]");
+			add(&d, "{\"name\":\"m\",\"type\":\"t\"}", NULL);
+			add(&d, conf.data, request.data);
+			if (multus_delegates_finish(&d, "eth0", &e) < 0)
+				fail_msg("%s", e.msg);
+			assert_int_equal(multus_scratch_write(&d, &text, &e), more ? -1 : 0);
+			if (more) {
+				assert_int_equal(e.kind, ERR_CONFIG);
+				assert_string_equal(e.msg,
+				                    "network s/a: its configuration, or what the "
+				                    "pod asks of it, is nested deeper than 62 "
+				                    "levels");
+			} else if (multus_scratch_read(text.data, text.len, CNI_1_0_0, "eth0",
+			                               &again, &e) < 0) {
+				fail_msg("%s", e.msg);
+			}
+		}
 }
 
 /* As Multus itself wrote it, before the node was moved. */
@@ -529,7 +572,7 @@ static void damaged_texts(void **state)
 	    "\"default-route\":[\"10.0.0.1\"],\"interface\":\"i\"}");
 	if (multus_delegates_finish(&d, "eth0", &e) < 0)
 		fail_msg("%s", e.msg);
-	multus_scratch_write(&d, &scratch);
+	assert_int_equal(multus_scratch_write(&d, &scratch, &e), 0);
 	for (size_t i = 0; i < sizeof(annotation) - 1; i++)
 		for (size_t k = 0; k < sizeof(bytes); k++) {
 			AUTO_FREE char *text = xstrdup(annotation);
@@ -631,6 +674,7 @@ int main(void)
 		cmocka_unit_test(default_routes),
 		cmocka_unit_test(results_lose_default_routes),
 		cmocka_unit_test(the_file_for_del),
+		cmocka_unit_test(a_file_that_is_too_deep),
 		cmocka_unit_test(a_file_of_multus),
 		cmocka_unit_test(damaged_texts),
 		cmocka_unit_test(the_status),
