@@ -21,6 +21,12 @@
 #define PAUSE_MAX_MS 250
 #define SETTLE_MS 5 /* between a change of the folder and the next attempt */
 
+/* The label is the one of deploy/'s DaemonSet, and of the original's. */
+#define LOOK_AT                                                                                    \
+	"is it running? look at \"kubectl get pods -A -o wide -l "                                 \
+	"app.kubernetes.io/component=spiderpool-agent\", or on this node at \"systemctl status "   \
+	"spiderpool-agent\" and \"journalctl -u spiderpool-agent\""
+
 struct exchange {
 	const char *socket;
 	struct http_request request;
@@ -203,4 +209,13 @@ int agent_request(const char *socket, const char *method, const char *path, cons
 	if (answer)
 		*answer = take_ptr(&j);
 	return 0;
+}
+
+void agent_explain(const char *socket, struct err *e)
+{
+	if (e->kind == ERR_UNREACHABLE)
+		err_fill(e, ERR_UNREACHABLE, "no agent at %s (%s): " LOOK_AT, socket, e->msg);
+	else if (e->kind == ERR_TIMEOUT)
+		err_fill(e, ERR_TIMEOUT, "the agent at %s gave no answer in time: " LOOK_AT,
+		         socket);
 }

@@ -26,4 +26,8 @@
 int agent_request(const char *socket, const char *method, const char *path, const json *body,
                   bool wait, json **answer, struct mono deadline, struct err *e) MUST_USE;
 
+/* Nobody was there, or nobody who answered: the error of such a request tells the reader of the
+ * pod's events where to look.  Others stay as they are. */
+void agent_explain(const char *socket, struct err *e);
+
 #endif

@@ -58,13 +58,8 @@ static int ask_agent(struct work *w, bool wait, json **out, struct err *e)
 	    0)
 		return 0;
 	*w->code = CNI_E_TRY_AGAIN;
-	if (e->kind == ERR_UNREACHABLE)
-		return err_set(e, ERR_UNREACHABLE,
-		               "no agent at %s to ask for the coordinator's configuration (%s): is "
-		               "it running on this node? look at \"kubectl get pods -A -o wide -l "
-		               "app.kubernetes.io/component=spiderpool-agent\"",
-		               socket, e->msg);
-	return err_wrap(e, "ask the agent at %s for the coordinator's configuration", socket);
+	agent_explain(socket, e);
+	return err_wrap(e, "ask the agent for the coordinator's configuration");
 }
 
 /* The same document, as the agent left it for the time when it is away. */

@@ -31,12 +31,6 @@ static const char known[] =
 	"match_master_subnet timeout_ms state_dir log_level log_file_path log_file_max_size "
 	"log_file_max_age log_file_max_count";
 
-/* The label is the one of deploy/'s DaemonSet, and of the original's. */
-#define LOOK_AT                                                                                    \
-	"is it running? look at \"kubectl get pods -A -o wide -l "                                 \
-	"app.kubernetes.io/component=spiderpool-agent\", or on this node at \"systemctl status "   \
-	"spiderpool-agent\" and \"journalctl -u spiderpool-agent\""
-
 struct options {
 	const char *socket, *state_dir; /* borrowed from the configuration */
 	const json *ipv4_pools, *ipv6_pools;
@@ -258,18 +252,6 @@ static int read_answer(const json *answer, const char *ifname, struct cni_result
 	return 0;
 }
 
-/* Nobody there, or nobody who answers: tell the reader of the pod's events where to look. */
-static int explain(const struct options *o, struct err *e)
-{
-	if (e->kind == ERR_UNREACHABLE)
-		return err_set(e, ERR_UNREACHABLE, "no agent at %s (%s): " LOOK_AT, o->socket,
-		               e->msg);
-	if (e->kind == ERR_TIMEOUT)
-		return err_set(e, ERR_TIMEOUT, "the agent at %s gave no answer in time: " LOOK_AT,
-		               o->socket);
-	return -1;
-}
-
 static int request_addresses(const struct cni_call *c, const struct options *o,
                              struct cni_result *r, struct detections *wanted, struct err *e)
 {
@@ -279,7 +261,7 @@ static int request_addresses(const struct cni_call *c, const struct options *o,
 
 	if (agent_request(o->socket, "POST", "/v1/ipam/ip", body, true, &answer, o->deadline, e) <
 	    0) {
-		explain(o, e);
+		agent_explain(o->socket, e);
 		return err_wrap(e, "allocate addresses for %s of %s", c->ifname, who);
 	}
 	if (read_answer(answer, c->ifname, r, wanted, e) < 0) {
@@ -476,7 +458,7 @@ int ipam_check(struct cni_call *c, int *code, struct err *e)
 		return err_copy(e, &mine);
 	}
 	if (query_endpoint(c, &o, &endpoint, &mine) < 0) {
-		explain(&o, &mine);
+		agent_explain(o.socket, &mine);
 		return err_copy(e, &mine);
 	}
 	return compare(c, &r, endpoint, e);
@@ -493,7 +475,7 @@ int ipam_status(struct cni_call *c, int *code, struct err *e)
 	                  mono_min(o.deadline, mono_in(QUERY_MS)), &mine) == 0)
 		return 0;
 	*code = CNI_E_NOT_AVAILABLE;
-	explain(&o, &mine);
+	agent_explain(o.socket, &mine);
 	return err_copy(e, &mine);
 }
 
@@ -579,7 +561,7 @@ int ipam_gc(struct cni_call *c, int *code, struct err *e)
 	free(v);
 	if (rc == 0)
 		return 0;
-	explain(&o, &mine);
+	agent_explain(o.socket, &mine);
 	return err_copy(e, &mine);
 }
 

@@ -122,10 +122,12 @@ static int ask(struct multus_source *s, const char *path, const json *body, json
 }
 
 /* Nobody there, or another program's agent, which does not know the path. */
-static bool go_on_directly(struct multus_source *s, const struct err *e)
+static bool go_on_directly(struct multus_source *s, struct err *e)
 {
-	if (!*s->conf->kubeconfig || (e->kind != ERR_UNREACHABLE && e->kind != ERR_NOT_FOUND))
+	if (!*s->conf->kubeconfig || (e->kind != ERR_UNREACHABLE && e->kind != ERR_NOT_FOUND)) {
+		agent_explain(s->conf->agent_socket, e);
 		return false;
+	}
 	log_info("the API server is asked, not the agent: %s", e->msg);
 	s->direct = true;
 	free(s->away);
@@ -147,8 +149,10 @@ static int ask_after_all(struct multus_source *s, const char *path, const json *
 		return err_set(e, why->kind, "%s; and %s", why->msg, s->away);
 	log_info("the agent is waited for: %s", why->msg);
 	if (agent_request(s->conf->agent_socket, "POST", path, body, s->call->command != CNI_STATUS,
-	                  answer, deadline, &mine) < 0)
+	                  answer, deadline, &mine) < 0) {
+		agent_explain(s->conf->agent_socket, &mine);
 		return err_set(e, mine.kind, "%s; and %s", mine.msg, why->msg);
+	}
 	s->direct = false;
 	return 0;
 }

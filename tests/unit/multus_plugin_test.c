@@ -1039,6 +1039,33 @@ static void the_agent_is_waited_for(void **state)
 	}
 }
 
+#define WHERE_TO_LOOK                                                                              \
+	"): is it running? look at \"kubectl get pods -A -o wide -l "                              \
+	"app.kubernetes.io/component=spiderpool-agent\""
+
+/* No kubeconfig either. */
+static void nobody_to_ask(void **state)
+{
+	AUTO_FREE char *members = xasprintf(
+		"\"agentSocket\":\"%s/agent.sock\","
+		"\"clusterNetwork\":\"a\",",
+		folder);
+	AUTO_FREE char *start = xasprintf("no agent at %s/agent.sock (connect to ", folder);
+	AUTO_STR out = STR_INIT;
+	AUTO_JSON *j = NULL;
+	struct err e;
+
+	(void)state;
+	assert_int_equal(call_in(100, NULL, members, &e), -1);
+	assert_int_equal(e.kind, ERR_UNREACHABLE);
+	assert_true(str_starts(e.msg, start));
+	assert_non_null(strstr(e.msg, WHERE_TO_LOOK));
+	assert_int_equal(run("STATUS", "1.1.0", members, &out), 1);
+	assert_int_equal(json_parse(out.data, out.len, 0, &j, NULL), 0);
+	assert_non_null(strstr(json_str_at(j, "msg", NULL), start));
+	assert_non_null(strstr(json_str_at(j, "msg", NULL), WHERE_TO_LOOK));
+}
+
 /* It does not come. */
 static void nobody_answers(void **state)
 {
@@ -1064,6 +1091,7 @@ static void nobody_answers(void **state)
 	assert_non_null(strstr(e.msg, "; and read pod default/web: API server 127.0.0.1:"));
 	assert_non_null(strstr(e.msg, "does not accept our credentials: Unauthorized"));
 	refused = stop_server(&api);
+	assert_non_null(strstr(e.msg, WHERE_TO_LOOK));
 	/* nothing to wait for, and both are named */
 	before = mono_now().ms;
 	assert_int_equal(call_in(10000, NULL, members, &e), -1);
@@ -1286,6 +1314,7 @@ int main(void)
 		                                folder_remove),
 		cmocka_unit_test_setup_teardown(the_agent_is_waited_for, folder_make,
 		                                folder_remove),
+		cmocka_unit_test_setup_teardown(nobody_to_ask, folder_make, folder_remove),
 		cmocka_unit_test_setup_teardown(nobody_answers, folder_make, folder_remove),
 		cmocka_unit_test_setup_teardown(status_in_a_crowd, folder_make, folder_remove),
 		cmocka_unit_test_setup_teardown(the_readiness_file_is_waited_for, folder_make,

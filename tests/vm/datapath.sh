@@ -704,7 +704,7 @@ refusals_part() {
 	short=$(edit "$list" '.plugins[1] = {type: "coordinator", mode: "auto", hijackCIDR: ["100.64.0.0/10"], timeout_ms: 300}')
 	baseline h
 	spurned 'coordinator without an agent' \
-		"11 no agent at /var/run/spidernet/spiderpool.sock to ask for the coordinator's configuration (connect to /var/run/spidernet/spiderpool.sock: No such file or directory): is it running on this node? look at \"kubectl get pods -A -o wide -l app.kubernetes.io/component=spiderpool-agent\"" "$short"
+		"11 ask the agent for the coordinator's configuration: no agent at /var/run/spidernet/spiderpool.sock (connect to /var/run/spidernet/spiderpool.sock: No such file or directory): is it running? look at \"kubectl get pods -A -o wide -l app.kubernetes.io/component=spiderpool-agent\", or on this node at \"systemctl status spiderpool-agent\" and \"journalctl -u spiderpool-agent\"" "$short"
 	socket=$(node_dir master /var/run/spidernet)/spiderpool.sock
 	answer='{"mode":"underlay","overlayPodCIDR":["10.244.0.0/16"],"serviceCIDR":["10.96.0.0/12"],"hijackCIDR":["169.254.0.0/16"],"tunePodRoutes":true}'
 	(
@@ -726,7 +726,7 @@ refusals_part() {
 	servers="$servers $!"
 	baseline h
 	spurned 'coordinator when the agent is not ready' \
-		"11 ask the agent at /var/run/spidernet/spiderpool.sock for the coordinator's configuration: agent: spidercoordinator: default no ready" \
+		"11 ask the agent for the coordinator's configuration: agent: spidercoordinator: default no ready" \
 		"$(edit "$short" '.plugins[1].timeout_ms = 30000')"
 
 	# --- what it costs
