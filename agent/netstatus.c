@@ -21,6 +21,7 @@
 #define PAUSE_MAX_MS 30000
 #define SETTLE_MS 100         /* what the plugin still does goes first */
 #define FILE_MAX (512 * 1024) /* bytes: the socket's requests are smaller */
+#define NAME_LEN 253          /* of an object, bytes */
 #define ANNOTATION "k8s.v1.cni.cncf.io/network-status"
 
 /* What is to be said about one pod. */
@@ -131,11 +132,30 @@ static bool is_gone(struct netstatus *n, const struct word *w)
 	return *w->uid && uid && !streq(uid, w->uid);
 }
 
+static bool is_punct(char c)
+{
+	return c == '-' || c == '.';
+}
+
+/* Of a pod or a namespace: in a file that somebody else made there may be anything. */
+static bool is_name(const char *s)
+{
+	size_t len = strlen(s);
+
+	return len && len <= NAME_LEN && !is_punct(*s) && !is_punct(s[len - 1]) &&
+	       strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789-.") == len;
+}
+
 /* True when there is nothing more to do. */
 static bool try(struct netstatus *n, struct word *w)
 {
 	struct err e;
 
+	if (!is_name(w->ns) || !is_name(w->name)) {
+		log_warn("network status of pod %s/%s is dropped: no pod has that name", w->ns,
+		         w->name);
+		return true;
+	}
 	if (write_word(n, w, &e) == 0)
 		return true;
 	/* a conflict may also be with somebody who writes at the same moment, and who may not write
@@ -222,6 +242,7 @@ static void resume(struct netstatus *n, const char *file)
 	AUTO_FREE char *number = xstrndup(file, strcspn(file, "."));
 	struct word *w = xcalloc(1, sizeof(*w));
 	uint32_t last;
+	bool gone;
 	struct err e;
 
 	if (parse_u32(number, 0, UINT32_MAX - 1, &last, NULL) == 0)
@@ -232,8 +253,8 @@ static void resume(struct netstatus *n, const char *file)
 	}
 	free(w);
 	/* nobody will ever know what it said */
-	log_warn_err(&e, "a kept network status is removed");
-	IGNORE(file_remove(path, 0, NULL, NULL));
+	gone = file_remove(path, 0, NULL, NULL) == 0; /* a folder is not */
+	log_warn_err(&e, "a kept network status is %s", gone ? "removed" : "passed over");
 }
 
 static void resume_all(struct netstatus *n)

@@ -19,6 +19,7 @@
 #include <cmocka.h>
 
 #include "agent/netstatus.h"
+#include "base/log.h"
 #include "tests/unit/folder.h"
 
 static struct netstatus *writer;
@@ -256,6 +257,46 @@ static void the_last_word_counts(void **state)
 	}
 }
 
+/* What nobody can write for ever, and what is no file of ours. */
+static void what_is_no_word_goes(void **state)
+{
+	static const char *const names[][2] = {
+		{ "../x", "a" },    { "default", "a/b" }, { "default", "" },
+		{ "default", "A" }, { "default", ".." },  { "default", "a-" },
+	};
+	AUTO_FREE char *dir = xasprintf("%s/netstatus", folder);
+	AUTO_FREE char *sub = xasprintf("%s/0000000007.json", dir);
+	AUTO_FREE char *fifo = xasprintf("%s/0000000008.json", dir);
+	AUTO_FREE char *path = file("log"), *log = NULL;
+	AUTO_FREE char *stays = xasprintf("passed over: %s ", sub);
+	AUTO_FREE char *goes = xasprintf("removed: %s ", fifo);
+	int fd;
+
+	(void)state;
+	play("u", ERR_CONFIG, -1);
+	assert_int_equal(mkdir(dir, 0700) + mkdir(sub, 0700) + mkfifo(fifo, 0600), 0);
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		AUTO_FREE char *name = xasprintf("netstatus/%zu.json", i);
+		AUTO_FREE char *text = xasprintf(
+			"{\"podNamespace\":\"%s\",\"podName\":\"%s\","
+			"\"podUID\":\"\",\"status\":\"[]\"}",
+			names[i][0], names[i][1]);
+
+		put(name, text, 0600);
+	}
+	fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	log_init("agent", fd, false, LOG_LEVEL_INFO);
+	start();
+	AWAIT(files() == 1);
+	stop();
+	log_init("spiderbox", STDERR_FILENO, false, LOG_LEVEL_INFO);
+	close(fd);
+	assert_int_equal(patches(), 0);
+	log = contents("log");
+	assert_non_null(strstr(log, stays));
+	assert_non_null(strstr(log, goes));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -263,6 +304,7 @@ int main(void)
 		                                teardown),
 		cmocka_unit_test_setup_teardown(the_next_agent_goes_on, folder_make, teardown),
 		cmocka_unit_test_setup_teardown(the_last_word_counts, folder_make, teardown),
+		cmocka_unit_test_setup_teardown(what_is_no_word_goes, folder_make, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
