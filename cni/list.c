@@ -3,6 +3,7 @@
  * list.c - see list.h.  What a plugin of our own is given in this process is the same text that a
  * process would find on its standard input.
  */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -432,6 +433,18 @@ int cni_network_add(const struct cni_network *n, const struct cni_runtime *rt, j
 	return 0;
 }
 
+int cni_forget_file(const char *path, struct err *e)
+{
+	struct err mine;
+
+	if (file_remove(path, FILE_SOLE, NULL, &mine) == 0)
+		return 0;
+	if (mine.sys != EISDIR)
+		return err_copy(e, &mine);
+	log_warn("%s is a folder, of somebody else's: it stays", path);
+	return 0;
+}
+
 int cni_network_del(const struct cni_network *n, const struct cni_runtime *rt, int *code,
                     struct err *e)
 {
@@ -454,7 +467,7 @@ int cni_network_del(const struct cni_network *n, const struct cni_runtime *rt, i
 		else if (call_plugin(n, rt, CNI_DEL, plugin, prev, NULL, NULL, code, e) < 0)
 			return -1;
 	}
-	return has_file(n, rt) ? file_remove(path.data, FILE_SOLE, NULL, e) : 0;
+	return has_file(n, rt) ? cni_forget_file(path.data, e) : 0;
 }
 
 int cni_network_check(const struct cni_network *n, const struct cni_runtime *rt, int *code,

@@ -123,6 +123,9 @@ bool cni_attachment_is_of(const struct cni_attachment *a, const char *container_
 /* Nobody can give it up any more, for the reason why: its file, if it is still there, goes, and the
  * log tells so. */
 void cni_attachment_forget(const struct cni_attachment *a, const char *why);
+/* Removes a file of ours that says what there is to give up.  A folder by that name is none: it
+ * stays, which is no error, and the log tells so. */
+int cni_forget_file(const char *path, struct err *e) MUST_USE;
 /* Removes what killed writers left in CACHE_DIR/results. */
 void cni_cache_sweep(const char *cache_dir);
 

@@ -218,7 +218,7 @@ static void del_container(struct multus_work *w, struct cni_first *f)
 	if (w->is_lacking)
 		note_lack(w);
 	if (its.rc == 0) {
-		rc = file_remove(w->scratch, FILE_SOLE, NULL, &mine);
+		rc = cni_forget_file(w->scratch, &mine);
 		cni_first_note(&its, rc, CNI_E_IO, &mine);
 		if (w->was_lacking)
 			IGNORE(file_remove(w->lack, FILE_SOLE, NULL, NULL));

@@ -745,6 +745,28 @@ static void del_without_the_file(void **state)
 	assert_false(exists("cni/cid"));
 }
 
+/* Folders where the files should be are in nobody's way. */
+static void folders_for_files(void **state)
+{
+	static const char *const names[] = { "cni/cid", "cni/results/n0-cid-eth0" };
+
+	(void)state;
+	three_plugins();
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		AUTO_FREE char *path = file(names[i]);
+
+		works("ADD", "1.0.0", DELEGATES);
+		forget(names[i]);
+		assert_int_equal(mkdir(path, 0700), 0);
+		forget("order");
+		works("DEL", "1.0.0", DELEGATES);
+		is("order", "p2 DEL net1\np1 DEL net1\np0 DEL eth0\n");
+		assert_int_equal(rmdir(path), 0);
+		assert_false(exists("cni/cid"));
+		assert_false(exists("cni/results/n1-cid-net1"));
+	}
+}
+
 /* The configuration of a network, as it stands in the file. */
 static char *element_of(const char *name, const char *conf)
 {
@@ -1302,6 +1324,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(del_in_the_nodes_namespace, folder_make,
 		                                folder_remove),
 		cmocka_unit_test_setup_teardown(del_without_the_file, folder_make, folder_remove),
+		cmocka_unit_test_setup_teardown(folders_for_files, folder_make, folder_remove),
 		cmocka_unit_test_setup_teardown(del_of_what_cannot_be_read, folder_make,
 		                                folder_remove),
 		cmocka_unit_test_setup_teardown(del_by_an_empty_file, folder_make, folder_remove),
