@@ -47,6 +47,7 @@ struct scan {
 	const char *start, *p, *end;
 	const char *problem;
 	int depth;
+	bool big; /* an integer that a double may not hold */
 };
 
 static bool refuse(struct scan *s, const char *problem)
@@ -102,11 +103,9 @@ static bool scan_number(struct scan *s)
 		if (!scan_digits(s))
 			return false;
 	}
-	if (integer) {
-		if (fmt(text, sizeof(text), "%.*s", (int)(s->p - first), first) < 0 ||
-		    fabs(strtod(text, NULL)) > EXACT_INT_MAX)
-			return refuse(s, "an integer beyond 2^53 - 1");
-	}
+	if (integer && (fmt(text, sizeof(text), "%.*s", (int)(s->p - first), first) < 0 ||
+	                fabs(strtod(text, NULL)) > EXACT_INT_MAX))
+		s->big = true;
 	return true;
 }
 
@@ -288,6 +287,25 @@ static int scan_error(const struct scan *s, struct err *e)
 	return err_set(e, ERR_PROTO, "not JSON: line %u column %u: %s", line, column, s->problem);
 }
 
+/* Of integers that a double may not hold the text is kept, and printed: tree and text have their
+ * numbers in the same order.  s is at what has been scanned before. */
+static void keep_texts(json *j, struct scan *s) /* NOLINT(misc-no-recursion): depth bounded */
+{
+	const char *first;
+
+	for (json *child = j->child; child; child = child->next)
+		keep_texts(child, s);
+	if (!cJSON_IsNumber(j))
+		return;
+	while (*s->p != '-' && !is_digit(s))
+		if (*s->p != '"' || !scan_string(s))
+			s->p++;
+	first = s->p;
+	s->big = false;
+	if (scan_number(s) && s->big)
+		j->valuestring = xstrndup(first, (size_t)(s->p - first));
+}
+
 /* Two members of one name anywhere below j: its name. */
 static const char *find_duplicate(const json *j) /* NOLINT(misc-no-recursion): depth bounded */
 {
@@ -327,6 +345,10 @@ int json_parse(const char *text, size_t len, enum json_flags flags, json **out, 
 	j = cJSON_ParseWithLength(text, len);
 	if (!j)
 		return err_set(e, ERR_PROTO, "not JSON");
+	if (s.big) {
+		s.p = text;
+		keep_texts(j, &s);
+	}
 	if (flags & JSON_UNIQUE) {
 		name = find_duplicate(j);
 		if (name)
@@ -440,6 +462,8 @@ static void print(const json *j, struct layout *l) /* NOLINT(misc-no-recursion) 
 
 	if (cJSON_IsString(j)) {
 		json_print_text(j->valuestring, out);
+	} else if (cJSON_IsNumber(j) && j->valuestring) {
+		str_add(out, j->valuestring);
 	} else if (cJSON_IsNumber(j)) {
 		print_number(j->valuedouble, out);
 	} else if (cJSON_IsBool(j)) {
@@ -600,6 +624,8 @@ int json_int(const json *number, int64_t *out, struct err *e)
 {
 	double v = number->valuedouble;
 
+	if (cJSON_IsNumber(number) && number->valuestring)
+		return err_set(e, ERR_PROTO, "an integer beyond 2^53 - 1");
 	if (!cJSON_IsNumber(number) || !is_exact_int(v))
 		return err_set(e, ERR_PROTO, "not an exact integer");
 	*out = (int64_t)v;

@@ -3,8 +3,9 @@
  * json.h - the only door to JSON (RFC 8259): a tree, strict accessors, and exact integers.
  *
  * The tree is cJSON's; its header is included by json.c alone.  Member names are compared in exact
- * case.  Integers are exact up to 2^53 - 1 in either direction, and anything else is refused rather
- * than rounded.  Strings returned by accessors are borrowed from the tree.
+ * case.  Integers are exact up to 2^53 - 1 in either direction; accessors refuse anything else
+ * rather than round it, and in the tree it keeps its text, which is printed and copied as it came.
+ * Strings returned by accessors are borrowed from the tree.
  *
  * Accessors come in two forms: json_x() wants the member there and of that type; json_opt_x()
  * leaves *out alone and returns 0 when the member is absent or null.  Errors are ERR_PROTO and name
@@ -49,7 +50,7 @@ void json_print_pretty(const json *j,
 /* width blanks of indentation for each level, no final newline; width 0: one line */
 void json_print_indented(const json *j, int width, struct str *out);
 json *json_copy(const json *j);                /* owned, deep */
-bool json_equal(const json *a, const json *b); /* members in any order */
+bool json_equal(const json *a, const json *b); /* members in any order, numbers as doubles */
 
 /* Types. */
 bool json_is_object(const json *j);

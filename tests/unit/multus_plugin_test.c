@@ -673,6 +673,33 @@ static void delegates_without_a_name(void **state)
 	is("order", "p0 ADD eth0\np1 ADD net1\np1 DEL net1\np0 DEL eth0\n");
 }
 
+/* In a member that is no business of ours. */
+static void a_large_integer_is_passed_on(void **state)
+{
+	static const char conf[] =
+		"{\"cniVersion\":\"1.0.0\",\"name\":\"n0\",\"type\":\"p0\","
+		"\"x\":[18446744073709551615]}";
+	AUTO_FREE char *members = xasprintf("\"delegates\":[%s],", conf);
+
+	(void)state;
+	plugin("p0", "10", "");
+	for (int i = 0; i < 2; i++) {
+		works("ADD", "1.0.0", members);
+		is("in.p0", conf);
+		forget("in.p0");
+		/* known from the file, or from what is kept */
+		if (i)
+			forget("cni/cid");
+		works("DEL", "1.0.0", members);
+		{
+			AUTO_FREE char *in = contents("in.p0");
+
+			assert_non_null(
+				strstr(in, "\"x\":[18446744073709551615],\"prevResult\":{"));
+		}
+	}
+}
+
 /* A DEL that failed is repeated, and still knows what there is to do. */
 static void a_failed_del_can_be_repeated(void **state)
 {
@@ -1318,6 +1345,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_name_that_is_taken_meanwhile, folder_make,
 		                                folder_remove),
 		cmocka_unit_test_setup_teardown(delegates_without_a_name, folder_make,
+		                                folder_remove),
+		cmocka_unit_test_setup_teardown(a_large_integer_is_passed_on, folder_make,
 		                                folder_remove),
 		cmocka_unit_test_setup_teardown(a_failed_del_can_be_repeated, folder_make,
 		                                folder_remove),
