@@ -325,15 +325,16 @@ static void clean_pod(struct del *d, bool is_first)
 	for (int family = 4; family <= 6; family += 2) {
 		AUTO_FREE struct route *routes = NULL;
 		AUTO_FREE struct rule *rules = NULL;
-		struct tune_there t = { .n_routes = 0 };
+		size_t n_routes = 0, n_rules = 0;
+		struct tune_there t;
 
 		if (!concerns(d->ips, d->n_ips, (uint8_t)family))
 			continue;
 		if (!is_first)
-			IGNORE(route_list(d->pod, family, 0, &routes, &t.n_routes, NULL));
-		IGNORE(rule_list(d->pod, family, &rules, &t.n_rules, NULL));
-		t.routes = routes;
-		t.rules = rules;
+			IGNORE(route_list(d->pod, family, 0, &routes, &n_routes, NULL));
+		IGNORE(rule_list(d->pod, family, &rules, &n_rules, NULL));
+		t = (struct tune_there){ routes, routes ? n_routes : 0, rules,
+			                 rules ? n_rules : 0 };
 		nl_gather(d->pod);
 		if (is_first)
 			clean_reply_rule(d, &t);
