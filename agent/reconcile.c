@@ -27,7 +27,6 @@
 #include "agent/reconcile_work.h"
 #include "agent/sysctls.h"
 #include "agent/thread.h"
-#include "base/file.h"
 #include "base/log.h"
 #include "base/mono.h"
 #include "datapath/rule.h"
@@ -80,6 +79,8 @@ static int look_at_all(struct reconcile *k, bool whole, struct err *e)
 {
 	AUTO_NODE n = { .ns = -1 };
 
+	/* one that was removed is watched no more; what is missed is seen here */
+	IGNORE(reconcile_watch(k, NULL));
 	if (reconcile_node_open(k, &n, e) < 0 || reconcile_list_records(k, &n, e) < 0)
 		return -1;
 	reconcile_bury(k, &n);
@@ -207,14 +208,10 @@ static void reconcile_free(struct reconcile *k)
 
 static int begin(struct reconcile *k, struct err *e)
 {
-	AUTO_FREE char *folder = xasprintf("%s/datapath", k->config.state_dir);
-
 	if (k->inotify < 0 || k->stop < 0)
 		return err_sys(e, errno, "inotify and eventfd");
-	if (file_mkdirs(folder, 0700, e) < 0)
+	if (reconcile_watch(k, e) < 0)
 		return -1;
-	if (inotify_add_watch(k->inotify, folder, IN_MOVED_TO | IN_DELETE) < 0)
-		return err_sys(e, errno, "watch %s", folder);
 	/* before the first look: what changes later wakes the thread */
 	if (notices_open(NOTICES_LINKS | NOTICES_ADDRS | NOTICES_ROUTES | NOTICES_RULES |
 	                         NOTICES_NEIGHS,

@@ -7,7 +7,7 @@
  * Changes are heard of by netlink, and what concerns a pod is made good a moment later by looking
  * at that pod alone; once a minute everything is looked at.  Only what is ours is touched
  * (datapath/keep.h).  Records whose namespace is gone are removed, and with the last of them the
- * node's rule.
+ * node's rule.  Records that are gone without a DEL are written again.
  */
 #ifndef AGENT_RECONCILE_H
 #define AGENT_RECONCILE_H

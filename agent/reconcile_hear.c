@@ -2,6 +2,7 @@
 /*
  * reconcile_hear.c - what the kernel tells of changes, and which records they concern.
  */
+#include <errno.h>
 #include <linux/rtnetlink.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 #include <unistd.h>
 
 #include "agent/reconcile_work.h"
+#include "base/file.h"
 #include "net/notices.h"
 
 /* The pods that go by this interface.  False: there is none. */
@@ -124,6 +126,17 @@ static bool matters(const struct notice *n, void *arg)
 	default:
 		return false;
 	}
+}
+
+int reconcile_watch(struct reconcile *k, struct err *e)
+{
+	AUTO_FREE char *folder = xasprintf("%s/datapath", k->config.state_dir);
+
+	if (file_mkdirs(folder, 0700, e) < 0)
+		return -1;
+	if (inotify_add_watch(k->inotify, folder, IN_MOVED_TO | IN_DELETE) < 0)
+		return err_sys(e, errno, "watch %s", folder);
+	return 0;
 }
 
 static void hear_file(struct heard *h, const char *name)

@@ -143,7 +143,8 @@ static void add_link(struct link **v, size_t *n, const struct link *l)
 	(*v)[(*n)++] = *l;
 }
 
-int reconcile_find_end(struct node *n, const struct datapath_record *r, struct err *e)
+/* Asks for that end.  One that is not there is no error. */
+static int find_end(struct node *n, const struct datapath_record *r, struct err *e)
 {
 	struct link l;
 	struct err mine;
@@ -165,7 +166,7 @@ int reconcile_find_ends(struct reconcile *k, struct node *n, struct err *e)
 
 		if (!p->look)
 			continue;
-		if (reconcile_find_end(n, &p->r, e) < 0)
+		if (find_end(n, &p->r, e) < 0)
 			return -1;
 		l = reconcile_host_end(n, &p->r);
 		p->host_index = l ? l->index : 0;

@@ -61,8 +61,7 @@ static bool same_ips(const struct ip *a, size_t n_a, const struct ip *b, size_t 
 	return true;
 }
 
-/* A DEL may have taken it away meanwhile, and another ADD left one that tells of other things. */
-static bool is_recorded(const struct reconcile *k, const struct datapath_record *r)
+bool reconcile_is_recorded(const struct reconcile *k, const struct datapath_record *r)
 {
 	AUTO_DATAPATH_RECORD is = { .container_id = NULL };
 
@@ -113,7 +112,7 @@ static int record_ips(const struct reconcile *k, struct kept *p, const struct ip
 	free(r->node_ips);
 	r->node_ips = all;
 	r->n_node_ips = count;
-	if (!is_recorded(k, r))
+	if (!reconcile_is_recorded(k, r))
 		return err_set(e, ERR_NOT_FOUND, "its record is gone");
 	return datapath_record_replace(k->config.state_dir, r, e);
 }
@@ -153,7 +152,7 @@ static int enter_pod(struct reconcile *k, struct kept *p, struct keep_facts *f, 
 		p->r.host_mac = f->host_mac;
 		rc = record_ips(k, p, f->node_ips, f->n_node_ips, false, e);
 	}
-	if (!is_recorded(k, &p->r))
+	if (!reconcile_is_recorded(k, &p->r))
 		take_back(pod.nl, &p->r, &changes);
 	return rc;
 }
@@ -174,11 +173,11 @@ void reconcile_keep_pod(struct reconcile *k, const struct node *n, struct kept *
 	current = keep_is_current(&p->r, node_ips, count) &&
 	          memcmp(&end->mac, &p->r.host_mac, sizeof(end->mac)) == 0;
 	if ((current && (p->settled || reconcile_namespace_of(k, &p->r, NULL) != LIVES)) ||
-	    !is_recorded(k, &p->r))
+	    !reconcile_is_recorded(k, &p->r))
 		return;
 	p->settled = false;
 	f = reconcile_facts_of(n, end, node_ips, count);
-	if (enter_pod(k, p, &f, current, &trouble, &e) < 0 && is_recorded(k, &p->r))
+	if (enter_pod(k, p, &f, current, &trouble, &e) < 0 && reconcile_is_recorded(k, &p->r))
 		reconcile_add_trouble(k, &trouble, &e);
 	reconcile_settle_trouble(k, p, &p->pod_trouble, &trouble);
 }

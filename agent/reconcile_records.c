@@ -119,22 +119,189 @@ static struct kept *find(struct kept *v, size_t n, const char *container_id, con
  * Its DEL took the record away.  That was after the routes and the neighbours, which we may have
  * made good between the two; the pair of a pod's first interface is gone with all of them.
  */
-static void forget(const struct reconcile *k, const struct node *n, const struct datapath_record *r)
+static void forget(const struct reconcile *k, const struct node *n, const struct datapath_record *r,
+                   int end)
 {
-	const struct link *l = reconcile_host_end(n, r);
-
-	for (size_t i = 0; l && i < r->n_pod_ips; i++) {
+	for (size_t i = 0; end && i < r->n_pod_ips; i++) {
 		const struct route route = { .dst = cidr_host(r->pod_ips[i]),
-			                     .oif = l->index,
+			                     .oif = end,
 			                     .table = r->host_table };
 
 		if (route_del(n->nl, &route, NULL) == 0)
 			log_debug("route to %s in table %u is removed: a DEL missed it",
 			          ip_str(r->pod_ips[i]).s, route.table);
-		IGNORE(neigh_del(n->nl, l->index, r->pod_ips[i], NULL));
+		IGNORE(neigh_del(n->nl, end, r->pod_ips[i], NULL));
 	}
 	/* which the DEL left because of that route */
 	drop_rules(k, n, r->host_table);
+}
+
+/* Routes of that table; by: only those to the pod's addresses by that interface. */
+static int find_routes(struct nl *nl, const struct datapath_record *r, uint32_t table, int by,
+                       bool *any, struct err *e)
+{
+	*any = false;
+	for (uint8_t family = 4; family <= 6; family += 2) {
+		AUTO_FREE struct route *v = NULL;
+		size_t n;
+
+		if (!ip_first_of(r->pod_ips, r->n_pod_ips, family))
+			continue;
+		if (route_list(nl, family, table, &v, &n, e) < 0)
+			return -1;
+		for (size_t i = 0; i < n; i++)
+			*any = *any || !by ||
+			       (v[i].oif == by && ip_among(r->pod_ips, r->n_pod_ips, v[i].dst.ip));
+	}
+	return 0;
+}
+
+/* Rules that send the pod's addresses to the interface's own table. */
+static int find_rules(struct nl *pod, const struct datapath_record *r, bool *any)
+{
+	*any = false;
+	for (uint8_t family = 4; family <= 6; family += 2) {
+		AUTO_FREE struct rule *v = NULL;
+		size_t n;
+
+		if (!ip_first_of(r->pod_ips, r->n_pod_ips, family))
+			continue;
+		if (rule_list(pod, family, &v, &n, NULL) < 0)
+			return -1;
+		for (size_t i = 0; i < n; i++)
+			*any = *any || (v[i].table == r->table &&
+			                ip_among(r->pod_ips, r->n_pod_ips, v[i].src.ip));
+	}
+	return 0;
+}
+
+/*
+ * DEAD: the pod has nothing of what the DEL takes off in it: of a first interface the main plugin's
+ * addresses count, of others the rules (which nobody makes again) and the routes.
+ */
+static enum evidence look_into_pod(const struct datapath_record *r, int ns, bool first)
+{
+	AUTO_NL *pod = NULL;
+	AUTO_FREE struct addr *addrs = NULL;
+	bool address = false, rules, routes;
+	size_t n;
+
+	if (netns_nl(ns, NETLINK_ROUTE, &pod, NULL) < 0)
+		return UNKNOWN;
+	nl_limit(pod, NL_POD_BYTES);
+	if (addr_list(pod, 0, 0, &addrs, &n, NULL) < 0)
+		return UNKNOWN;
+	for (size_t i = 0; i < n; i++)
+		address = address || ip_among(r->pod_ips, r->n_pod_ips, addrs[i].local.ip);
+	if (first)
+		return address ? LIVES : DEAD;
+	if (find_rules(pod, r, &rules) < 0 || find_routes(pod, r, r->table, 0, &routes, NULL) < 0)
+		return UNKNOWN;
+	if (!rules && !routes)
+		return DEAD;
+	return address && (rules || !r->tuned) ? LIVES : UNKNOWN;
+}
+
+/* A record that is gone. */
+struct lost {
+	enum evidence pod; /* LIVES: it was no DEL that took it */
+	int end;           /* on the node, of this pod's pair; 0: that is gone */
+};
+
+/*
+ * A DEL of a pod's first interface takes the pair away before the record.  One of another interface
+ * leaves the pair; it takes the node's routes, which we may have made again, and what it finds in
+ * the pod, if it gets there.
+ */
+static int look_at_lost(const struct reconcile *k, const struct node *n,
+                        const struct datapath_record *r, struct lost *out, struct err *e)
+{
+	bool first = r->first && !r->overlay, routes;
+	AUTO_FD int ns = -1;
+	enum evidence pod = UNKNOWN;
+	struct link l;
+
+	*out = (struct lost){ .pod = DEAD };
+	if (link_get(n->nl, r->host_link, &l, e) < 0)
+		return e->kind == ERR_NOT_FOUND ? 0 : -1;
+	/* the next ADD's, or another pod's */
+	if ((r->host_index && r->host_index != l.index) ||
+	    (!r->overlay && coordinator_is_others(&l, r->container_id)))
+		return 0;
+	out->end = l.index;
+	if (reconcile_namespace_of(k, r, &ns) == LIVES)
+		pod = look_into_pod(r, ns, first);
+	if (first) {
+		pod = pod == DEAD ? UNKNOWN : LIVES;
+	} else if (pod != DEAD) {
+		if (find_routes(n->nl, r, r->host_table, l.index, &routes, e) < 0)
+			return -1;
+		if (!routes)
+			pod = pod == LIVES ? UNKNOWN : DEAD;
+	}
+	/* older records do not say which pair it was */
+	out->pod = pod == LIVES && !r->host_index ? UNKNOWN : pod;
+	return 0;
+}
+
+/* The record is written again.  True: it is the one of a pod that lives. */
+static bool bring_back(struct reconcile *k, struct kept *p)
+{
+	AUTO_FREE char *name = p->lost ? NULL : reconcile_name_of(k, p);
+	struct err e;
+
+	if (datapath_record_create(k->config.state_dir, &p->r, &e) == 0) {
+		if (name)
+			log_warn("%s: its record was removed, and not by a DEL: written again",
+			         name);
+		metrics_add(k->config.metrics, METRIC_DATAPATH_REPAIRS, 1);
+		k->repairs++;
+	} else if (e.kind == ERR_EXISTS) {
+		return false; /* an ADD's, which is read next */
+	} else if (name) {
+		log_warn_err(&e, "%s: its record was removed, and not by a DEL", name);
+	}
+	p->lost = true;
+	return true;
+}
+
+/* *stays: it is looked after all the same; after an error, too. */
+static int settle_lost(struct reconcile *k, const struct node *n, struct kept *p, bool *stays,
+                       struct err *e)
+{
+	AUTO_FREE char *name = NULL;
+	struct lost lost;
+
+	*stays = true;
+	if (look_at_lost(k, n, &p->r, &lost, e) < 0)
+		return -1;
+	if (lost.pod == LIVES) {
+		*stays = bring_back(k, p);
+		if (!*stays)
+			return 0;
+		/* a DEL that came since did not find the record */
+		if (look_at_lost(k, n, &p->r, &lost, e) < 0)
+			return -1;
+		if (lost.pod == LIVES) {
+			p->host_index = lost.end;
+			p->look = true;
+			return 0;
+		}
+		if (reconcile_is_recorded(k, &p->r))
+			IGNORE(datapath_record_remove(k->config.state_dir, p->r.container_id,
+			                              p->r.ifname, NULL));
+	}
+	*stays = false;
+	if (lost.pod == DEAD) {
+		forget(k, n, &p->r, lost.end);
+		return 0;
+	}
+	name = reconcile_name_of(k, p);
+	log_warn(
+		"%s: its record was removed, and nothing tells whether by a DEL: what there is "
+		"on the node stays, but is looked after no more",
+		name);
+	return 0;
 }
 
 /* Or it could not be read this time. */
@@ -147,15 +314,33 @@ static bool is_gone(const struct reconcile *k, const struct datapath_record *r)
 	       e.kind == ERR_NOT_FOUND;
 }
 
-/* One more; the record is taken.  What an ADD made a moment ago is as it said. */
+/* One more, to be filled. */
+static struct kept *add(struct reconcile *k)
+{
+	k->kept = xrealloc(k->kept, (k->n_kept + 1) * sizeof(*k->kept));
+	return &k->kept[k->n_kept++];
+}
+
+/* The record is taken.  What an ADD made a moment ago is as it said. */
 static struct kept *keep(struct reconcile *k, const struct datapath_record *r)
 {
-	struct kept *p;
+	struct kept *p = add(k);
 
-	k->kept = xrealloc(k->kept, (k->n_kept + 1) * sizeof(*k->kept));
-	p = &k->kept[k->n_kept++];
 	*p = (struct kept){ .r = *r, .settled = k->began, .look = true };
 	return p;
+}
+
+/* One that is in the list no more, as its record is gone; it is taken. */
+static int lose(struct reconcile *k, const struct node *n, struct kept *p, struct err *e)
+{
+	bool stays;
+	int rc = settle_lost(k, n, p, &stays, e);
+
+	if (stays)
+		*add(k) = *p;
+	else
+		kept_release(p);
+	return rc;
 }
 
 /* Those of before, with what is known of them, and new ones. */
@@ -164,6 +349,7 @@ int reconcile_list_records(struct reconcile *k, struct node *n, struct err *e)
 	struct kept *old = k->kept;
 	struct datapath_record *v;
 	size_t n_old = k->n_kept, count;
+	int rc = 0;
 
 	/* the records first: the pairs of all of them are there then */
 	if (datapath_record_list(k->config.state_dir, &v, &count, e) < 0)
@@ -186,17 +372,19 @@ int reconcile_list_records(struct reconcile *k, struct node *n, struct err *e)
 			continue;
 		before->there = true;
 		p->settled = before->settled;
+		p->lost = before->lost;
 		p->node_trouble = take_ptr(&before->node_trouble);
 		p->pod_trouble = take_ptr(&before->pod_trouble);
 	}
 	for (size_t i = 0; i < n_old; i++) {
 		if (!old[i].there && is_gone(k, &old[i].r))
-			forget(k, n, &old[i].r);
-		kept_release(&old[i]);
+			rc = lose(k, n, &old[i], e) < 0 ? -1 : rc;
+		else
+			kept_release(&old[i]);
 	}
 	free(old);
 	free(v);
-	return 0;
+	return rc;
 }
 
 /* Of a file's name (cni/record.h).  False: it is no record's. */
@@ -216,7 +404,7 @@ static bool parts_of(const char *file, struct str *id, struct str *ifname)
 	return true;
 }
 
-static int read_file(struct reconcile *k, struct node *n, const char *file, bool *all,
+static int read_file(struct reconcile *k, const struct node *n, const char *file, bool *all,
                      struct err *e)
 {
 	AUTO_STR id = STR_INIT;
@@ -243,16 +431,12 @@ static int read_file(struct reconcile *k, struct node *n, const char *file, bool
 		*all = true;
 	if (*all || !p)
 		return 0;
-	if (reconcile_find_end(n, &p->r, e) < 0)
-		return -1;
 	gone = *p;
 	take_out(k, p);
-	forget(k, n, &gone.r);
-	kept_release(&gone);
-	return 0;
+	return lose(k, n, &gone, e);
 }
 
-int reconcile_read_heard(struct reconcile *k, struct node *n, bool *all, struct err *e)
+int reconcile_read_heard(struct reconcile *k, const struct node *n, bool *all, struct err *e)
 {
 	for (size_t i = 0; i < k->heard.n_files && !*all; i++)
 		if (read_file(k, n, k->heard.files[i], all, e) < 0)

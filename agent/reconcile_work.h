@@ -24,6 +24,7 @@ struct kept {
 	bool look;                        /* in this round, or the next one */
 	bool settled;                     /* the pod has what the record says */
 	bool there;                       /* in the next round as well */
+	bool lost;                        /* told that somebody removed the record */
 	char *node_trouble, *pod_trouble; /* told last, or NULL */
 };
 
@@ -82,12 +83,15 @@ void reconcile_node_release(struct node *n);
 /* Takes what waits, and marks pods.  False: it is of no concern. */
 bool reconcile_hear(struct reconcile *k);
 void reconcile_heard_clear(struct reconcile *k);
+/* The folder of the records, which is made; again, when there is another one by that name. */
+int reconcile_watch(struct reconcile *k, struct err *e) MUST_USE;
 
 void reconcile_kept_free(struct reconcile *k);
-/* All records, with the node's interfaces; those are forgotten that are gone.  All are marked. */
+/* All records, with the node's interfaces; those that a DEL took are forgotten.  All are marked. */
 int reconcile_list_records(struct reconcile *k, struct node *n, struct err *e) MUST_USE;
 /* Those that were heard of; they are marked.  *all: that cannot be done one by one. */
-int reconcile_read_heard(struct reconcile *k, struct node *n, bool *all, struct err *e) MUST_USE;
+int reconcile_read_heard(struct reconcile *k, const struct node *n, bool *all,
+                         struct err *e) MUST_USE;
 /* Marked ones whose namespace and pair are gone. */
 void reconcile_bury(struct reconcile *k, const struct node *n);
 
@@ -110,8 +114,6 @@ enum evidence reconcile_namespace_of(const struct reconcile *k, const struct dat
 struct link *reconcile_host_end(const struct node *n, const struct datapath_record *r);
 /* An end of the coordinator's making. */
 bool reconcile_is_pairs_end(const struct reconcile *k, int index);
-/* Asks for that end.  One that is not there is no error. */
-int reconcile_find_end(struct node *n, const struct datapath_record *r, struct err *e) MUST_USE;
 /* The ends of all that are marked. */
 int reconcile_find_ends(struct reconcile *k, struct node *n, struct err *e) MUST_USE;
 /* Has the node got or lost addresses, as was heard of others' interfaces? */
@@ -128,6 +130,8 @@ struct keep_facts reconcile_facts_of(const struct node *n, const struct link *en
 void *reconcile_join(void *to, size_t *n, void *v, size_t more, size_t size);
 void reconcile_keep_node(struct reconcile *k, struct node *n, struct kept *p, bool whole);
 
+/* A DEL may have taken it away meanwhile, and another ADD left one that tells of other things. */
+bool reconcile_is_recorded(const struct reconcile *k, const struct datapath_record *r);
 void reconcile_keep_pod(struct reconcile *k, const struct node *n, struct kept *p);
 
 #endif

@@ -208,6 +208,11 @@ int datapath_record_write(const char *dir, const struct datapath_record *r, stru
 	return write_record(dir, r, 0, e);
 }
 
+int datapath_record_create(const char *dir, const struct datapath_record *r, struct err *e)
+{
+	return write_record(dir, r, FILE_EXCL, e);
+}
+
 int datapath_record_replace(const char *dir, const struct datapath_record *r, struct err *e)
 {
 	return write_record(dir, r, FILE_REPLACE, e);

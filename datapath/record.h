@@ -48,6 +48,9 @@ struct datapath_record {
 void datapath_record_release(struct datapath_record *r);
 /* Atomic, not durable.  ERR_CONFIG when the names cannot be those of a file. */
 int datapath_record_write(const char *dir, const struct datapath_record *r, struct err *e) MUST_USE;
+/* The same for one that is not there: ERR_EXISTS. */
+int datapath_record_create(const char *dir, const struct datapath_record *r,
+                           struct err *e) MUST_USE;
 /* The same for one that is there.  ERR_NOT_FOUND when it was removed: it does not come back. */
 int datapath_record_replace(const char *dir, const struct datapath_record *r,
                             struct err *e) MUST_USE;

@@ -165,6 +165,22 @@ static void what_is_removed_stays_so(void **state)
 	assert_int_equal(e.kind, ERR_NOT_FOUND);
 }
 
+static void what_is_there_is_not_created(void **state)
+{
+	struct ip ips[4];
+	struct cidr cidrs[2];
+	struct datapath_record r = sample(ips, cidrs), got;
+
+	(void)state;
+	OK(datapath_record_create(dir, &r, &e));
+	r.n_node_ips = 1;
+	assert_int_equal(datapath_record_create(dir, &r, &e), -1);
+	assert_int_equal(e.kind, ERR_EXISTS);
+	OK(datapath_record_read(dir, id, net1, &got, &e));
+	assert_int_not_equal(got.n_node_ips, 1);
+	datapath_record_release(&got);
+}
+
 static void listed_and_removed(void **state)
 {
 	struct ip ips[4];
@@ -253,6 +269,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(there_and_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(older_records, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_is_removed_stays_so, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_is_there_is_not_created, setup, teardown),
 		cmocka_unit_test_setup_teardown(listed_and_removed, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_is_no_record, setup, teardown),
 	};

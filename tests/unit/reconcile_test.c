@@ -5,13 +5,13 @@
 /* links: cni/state.c cni/check.c net/ json/json.c base/ */
 /* libs: cjson mnl */
 /* flags: -Wl,--wrap=netns_nl,--wrap=netns_open,--wrap=file_read_regular */
-/* flags: -Wl,--wrap=link_list,--wrap=addr_list,--wrap=neigh_list */
+/* flags: -Wl,--wrap=link_list,--wrap=addr_list,--wrap=neigh_list,--wrap=datapath_record_create */
 /* tsan */
 /*
  * reconcile_test.c - what the agent does when somebody flushes what joins a pod and its node, or
- * the node gets other addresses: in two network namespaces of the test's own.  At the moment when
- * it enters the pod, by netns_nl, something else can be made to happen.  What it looks at is
- * counted.
+ * the node gets other addresses, or somebody removes records: in two network namespaces of the
+ * test's own.  At the moment when it enters the pod, by netns_nl, or when it brings a record back,
+ * something else can be made to happen.  What it looks at is counted.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -71,6 +71,25 @@ int __wrap_netns_nl(int fd, int protocol, struct nl **out, struct err *why)
 	if (then)
 		then();
 	return __real_netns_nl(fd, protocol, out, why);
+}
+
+static void (*when_it_creates)(void); /* likewise, once */
+static atomic_bool cannot_create;
+
+int __real_datapath_record_create(const char *dir, const struct datapath_record *r,
+                                  struct err *why);
+int __wrap_datapath_record_create(const char *dir, const struct datapath_record *r,
+                                  struct err *why);
+int __wrap_datapath_record_create(const char *dir, const struct datapath_record *r, struct err *why)
+{
+	void (*then)(void) = when_it_creates;
+
+	when_it_creates = NULL;
+	if (then)
+		then();
+	if (cannot_create)
+		return err_sys(why, ENOSPC, "create");
+	return __real_datapath_record_create(dir, r, why);
 }
 
 /* Records read, namespaces opened, lists of what all interfaces have, and of what one has. */
@@ -190,6 +209,7 @@ static void write_record(void)
 		.lead6 = true,
 		.pod_link = "veth0",
 		.host_link = END,
+		.host_index = end.index,
 		.pod_mac = veth0.mac,
 		.host_mac = end.mac,
 		.table = COORDINATOR_FIRST_TABLE,
@@ -200,6 +220,7 @@ static void write_record(void)
 		.n_node_ips = 2,
 		.hijack = hijack,
 		.n_hijack = 2,
+		.tuned = true,
 	};
 	OK(netns_inode(pod_ns, &record.netns_inode, &e));
 	OK(datapath_record_write(folder, &record, &e));
@@ -756,6 +777,363 @@ static void the_dead_are_buried(void **state)
 	assert_int_equal(said("IPv4 rule 1000 to table 500 is removed: no pod is left"), 1);
 }
 
+static void remove_record(void)
+{
+	OK(datapath_record_remove(folder, CID, "eth0", &e));
+}
+
+static bool is_recorded(void)
+{
+	return recorded("172.31.0.10 fd00::10");
+}
+
+/* The pod's second interface: its rules are the ADD's, and nobody makes them again. */
+static struct rule rule_of(const char *address)
+{
+	return (struct rule){ .family = strchr(address, ':') ? 6 : 4,
+		              .priority = 998,
+		              .table = record.table,
+		              .src = cidr_host(ip(address)) };
+}
+
+static void it_is_a_further_one(void)
+{
+	const char *const all[] = { "172.31.0.77", "fd00::77" };
+
+	record.first = false;
+	OK(datapath_record_write(folder, &record, &e));
+	for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+		const struct rule r = rule_of(all[i]);
+
+		OK(rule_add(pod, &r, &e));
+	}
+}
+
+/* What the DEL of a further interface does there, by sockets of its own: the thread may be it. */
+static void a_del_in_the_pod(void)
+{
+	const char *const all[] = { "172.31.0.77", "fd00::77" };
+	AUTO_NL *nl = NULL;
+
+	if (__real_netns_nl(pod_ns, NETLINK_ROUTE, &nl, NULL) < 0)
+		abort();
+	for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+		const struct rule rule = rule_of(all[i]);
+		AUTO_FREE struct route *v = NULL;
+		size_t n = 0;
+
+		IGNORE(rule_del(nl, &rule, NULL));
+		IGNORE(route_list(nl, rule.family, record.table, &v, &n, NULL));
+		for (size_t k = 0; k < n; k++)
+			IGNORE(route_del(nl, &v[k], NULL));
+	}
+}
+
+static void a_del_on_the_node(void)
+{
+	AUTO_NL *nl = NULL;
+
+	if (__real_netns_nl(host_ns, NETLINK_ROUTE, &nl, NULL) < 0)
+		abort();
+	for (size_t i = 0; i < 2; i++) {
+		const struct route r = { .dst = cidr_host(pod_ips[i]), .table = TABLE };
+
+		IGNORE(route_del(nl, &r, NULL));
+	}
+}
+
+#define COMES_BACK "container 0123456789abc, eth0: its record was removed, and not by a DEL"
+#define DOUBT "its record was removed, and nothing tells whether by a DEL"
+
+/* Whatever takes a running pod's record away: it is no reason to touch what the pod lives by. */
+static void comes_back(void (*lose)(void))
+{
+	unsigned int made;
+
+	WAIT_FOR(all_is_whole());
+	made = said("was missing");
+	for (int i = 0; i < 3; i++) {
+		lose();
+		WAIT_FOR(is_recorded());
+	}
+	a_round_passes();
+	assert_true(is_recorded() && all_is_whole());
+	/* and never was not */
+	assert_int_equal(said("was missing"), made);
+	assert_int_equal(said(COMES_BACK ": written again"), 1);
+	assert_int_equal(said(" warn"), 1);
+	flush_routes();
+	WAIT_FOR(all_is_whole());
+}
+
+static void a_lost_record_comes_back(void **state)
+{
+	(void)state;
+	start();
+	comes_back(remove_record);
+	/* now it is a DEL */
+	OK(link_del(host, end.index, &e));
+	remove_record();
+	WAIT_FOR(!has_rule(4) && !has_rule(6));
+	a_round_passes();
+	assert_false(is_recorded());
+	assert_int_equal(said(" warn"), 1);
+}
+
+static void so_does_one_of_a_further_interface(void **state)
+{
+	(void)state;
+	it_is_a_further_one();
+	start();
+	comes_back(remove_record);
+	a_del_on_the_node();
+	a_del_in_the_pod();
+	remove_record();
+	WAIT_FOR(!route_to(host, "172.31.0.77/32", TABLE) &&
+	         !route_to(host, "fd00::77/128", TABLE));
+	WAIT_FOR(!has_rule(4) && !has_rule(6));
+	a_round_passes();
+	assert_false(is_recorded());
+	assert_int_equal(said(" warn"), 1);
+}
+
+/* Its interfaces have no rules. */
+static void so_does_one_without_tuned_routes(void **state)
+{
+	(void)state;
+	record.first = record.tuned = false;
+	OK(datapath_record_write(folder, &record, &e));
+	start();
+	comes_back(remove_record);
+}
+
+static void remove_folder(void)
+{
+	AUTO_FREE char *command = xasprintf("rm -r %s/datapath", folder);
+
+	assert_int_equal(system(command), 0);
+}
+
+static void a_folder_comes_back(void **state)
+{
+	(void)state;
+	start();
+	comes_back(remove_folder);
+}
+
+/* It is found by a look at everything. */
+static void spoil(void)
+{
+	AUTO_FREE char *path = xasprintf("%s/datapath/" CID "-eth0.json", folder);
+
+	OK(file_write(path, "", 0, 0600, 0, &e));
+}
+
+static void an_emptied_one_is_written_again(void **state)
+{
+	AUTO_FREE char *bad = xasprintf("%s/datapath/" CID "-eth0.json.bad", folder);
+
+	(void)state;
+	start();
+	WAIT_FOR(all_is_whole());
+	spoil();
+	WAIT_FOR(is_recorded());
+	assert_int_equal(access(bad, F_OK), 0);
+	a_round_passes();
+	assert_true(all_is_whole());
+	assert_int_equal(said(COMES_BACK), 1);
+}
+
+/* A full file system. */
+static void what_cannot_be_written_is_kept(void **state)
+{
+	(void)state;
+	config.look_ms = 50;
+	start();
+	WAIT_FOR(all_is_whole());
+	cannot_create = true;
+	remove_record();
+	WAIT_FOR(said(COMES_BACK ": create: No space left on device") == 1);
+	a_round_passes();
+	flush_routes();
+	WAIT_FOR(all_is_whole());
+	assert_int_equal(said(" warn"), 1);
+	cannot_create = false;
+	WAIT_FOR(is_recorded());
+}
+
+static void in_doubt(bool whole)
+{
+	WAIT_FOR(said(DOUBT) == 1);
+	a_round_passes();
+	assert_false(is_recorded());
+	assert_int_equal(node_is_whole(), whole);
+	assert_int_equal(said(" warn"), 1);
+}
+
+static void what_nothing_tells_of_stays(void **state)
+{
+	AUTO_FREE char *hidden = xasprintf("%s/hidden", folder);
+
+	(void)state;
+	it_is_a_further_one();
+	start();
+	WAIT_FOR(all_is_whole());
+	assert_int_equal(rename(netns, hidden), 0);
+	remove_record();
+	in_doubt(true);
+}
+
+/* The pair alone tells of a first interface. */
+static void of_a_first_interface_the_pair_tells(void **state)
+{
+	AUTO_FREE char *hidden = xasprintf("%s/hidden", folder);
+
+	(void)state;
+	start();
+	WAIT_FOR(all_is_whole());
+	assert_int_equal(rename(netns, hidden), 0);
+	comes_back(remove_record);
+}
+
+static void an_interface_without_its_addresses(void **state)
+{
+	(void)state;
+	start();
+	WAIT_FOR(all_is_whole());
+	OK(addr_del(pod, veth0.index, cidr("172.31.0.77/32"), &e));
+	OK(addr_del(pod, veth0.index, cidr("fd00::77/128"), &e));
+	remove_record();
+	in_doubt(true);
+}
+
+/* Which its DEL takes; but not alone. */
+static void an_interface_without_its_rules(void **state)
+{
+	const struct rule four = rule_of("172.31.0.77"), six = rule_of("fd00::77");
+
+	(void)state;
+	it_is_a_further_one();
+	start();
+	WAIT_FOR(all_is_whole());
+	OK(rule_del(pod, &four, &e));
+	OK(rule_del(pod, &six, &e));
+	remove_record();
+	in_doubt(true);
+}
+
+static void an_older_record_without_an_index(void **state)
+{
+	(void)state;
+	record.host_index = 0;
+	OK(datapath_record_write(folder, &record, &e));
+	start();
+	WAIT_FOR(all_is_whole());
+	remove_record();
+	in_doubt(true);
+}
+
+static void a_whole_del_of_a_further_one(void)
+{
+	a_del_on_the_node();
+	a_del_in_the_pod();
+}
+
+/* It has looked at what is there, and is about to write. */
+static void a_del_before_it_is_back(void **state)
+{
+	(void)state;
+	it_is_a_further_one();
+	when_it_creates = a_whole_del_of_a_further_one;
+	start();
+	WAIT_FOR(all_is_whole());
+	remove_record();
+	WAIT_FOR(said(COMES_BACK) == 1);
+	WAIT_FOR(!has_rule(4) && !has_rule(6));
+	a_round_passes();
+	assert_false(is_recorded() || route_to(host, "172.31.0.77/32", TABLE));
+	assert_int_equal(said(" warn"), 1);
+}
+
+static void the_pair_goes(void)
+{
+	AUTO_NL *nl = NULL;
+
+	if (__real_netns_nl(host_ns, NETLINK_ROUTE, &nl, NULL) < 0)
+		abort();
+	IGNORE(link_del(nl, end.index, NULL));
+}
+
+static void a_del_of_the_first_before_it_is_back(void **state)
+{
+	(void)state;
+	when_it_creates = the_pair_goes;
+	start();
+	WAIT_FOR(all_is_whole());
+	remove_record();
+	WAIT_FOR(said(COMES_BACK) == 1);
+	WAIT_FOR(!has_rule(4) && !has_rule(6));
+	a_round_passes();
+	assert_false(is_recorded());
+}
+
+/* That one was told of no namespace. */
+static void a_del_outside_the_pod_before_it_is_back(void **state)
+{
+	(void)state;
+	it_is_a_further_one();
+	when_it_creates = a_del_on_the_node;
+	start();
+	WAIT_FOR(all_is_whole());
+	remove_record();
+	WAIT_FOR(said(DOUBT) == 1);
+	a_round_passes();
+	assert_false(is_recorded() || route_to(host, "172.31.0.77/32", TABLE));
+}
+
+/* The same container's next pair has that name, and routes that are not the old record's. */
+static void the_next_adds_routes_stay(void **state)
+{
+	struct veth_spec pair = { .name = "veth1", .peer = END, .peer_ns = host_ns };
+	struct route next[] = { { .dst = cidr("172.31.0.77/32"), .table = TABLE },
+		                { .dst = cidr("fd00::77/128"), .table = TABLE } };
+	struct link l;
+
+	(void)state;
+	start();
+	WAIT_FOR(all_is_whole());
+	OK(link_del(host, end.index, &e));
+	remove_record();
+	pair.mac = mac("0a:00:00:00:00:03");
+	pair.peer_mac = mac("0a:00:00:00:00:04");
+	OK(link_add_veth(pod, &pair, NULL, &e));
+	up(host, END, &l);
+	OK(link_set_alias(host, l.index, CID, &e));
+	for (size_t i = 0; i < ARRAY_LEN(next); i++) {
+		next[i].oif = l.index;
+		OK(route_add(host, &next[i], ROUTE_CREATE, &e));
+	}
+	a_round_passes();
+	for (size_t i = 0; i < ARRAY_LEN(next); i++)
+		assert_non_null(route_to(host, cidr_str(next[i].dst).s, TABLE));
+	assert_false(is_recorded());
+	assert_int_equal(said(" warn"), 0);
+}
+
+/* Then nothing is known of what there is. */
+static void without_records_nothing_is_touched(void **state)
+{
+	(void)state;
+	start();
+	WAIT_FOR(all_is_whole());
+	reconcile_stop(reconcile);
+	remove_record();
+	start();
+	a_round_passes();
+	assert_true(all_is_whole());
+	assert_int_equal(said(" warn"), 0);
+}
+
 /* As when a round came between the steps of a DEL of a pod's further interface. */
 static void what_a_del_missed_goes(void **state)
 {
@@ -764,28 +1142,33 @@ static void what_a_del_missed_goes(void **state)
 	};
 
 	(void)state;
+	it_is_a_further_one();
 	start();
 	WAIT_FOR(all_is_whole());
 	OK(route_add(host, &other, ROUTE_CREATE, &e));
-	OK(datapath_record_remove(folder, CID, "eth0", &e));
+	a_del_in_the_pod();
+	remove_record();
 	WAIT_FOR(!route_to(host, "172.31.0.77/32", TABLE) &&
 	         !route_to(host, "fd00::77/128", TABLE));
 	WAIT_FOR(!has_neigh(host, end.index, "172.31.0.77", veth0.mac) &&
 	         !has_neigh(host, end.index, "fd00::77", veth0.mac));
 	assert_non_null(route_to(host, "10.1.2.3/32", TABLE));
+	a_round_passes();
+	assert_false(is_recorded());
+	assert_int_equal(said(" warn"), 0);
 }
 
 /* The record is read, and the pod entered; between the two there is a DEL. */
-static struct err of_the_thread;
-
 static void a_del(void)
 {
-	IGNORE(datapath_record_remove(folder, CID, "eth0", &of_the_thread));
+	a_del_in_the_pod();
+	IGNORE(datapath_record_remove(folder, CID, "eth0", NULL));
 }
 
 static void a_record_does_not_come_back(void **state)
 {
 	(void)state;
+	it_is_a_further_one();
 	/* so that there is something to record */
 	OK(addr_add(host, card.index, cidr("10.9.0.1/24"), &e));
 	when_it_enters = a_del;
@@ -804,6 +1187,7 @@ static void a_record_does_not_come_back(void **state)
 static void what_is_made_after_a_del_goes(void **state)
 {
 	(void)state;
+	it_is_a_further_one();
 	when_it_enters = a_del;
 	start();
 	WAIT_FOR(said("in the pod route to 172.31.0.10/32 in table 101 was missing: made") == 1);
@@ -818,7 +1202,7 @@ static void a_del_and_an_add(void)
 	a_del();
 	other.n_pod_ips = 1;
 	other.n_node_ips = 1;
-	IGNORE(datapath_record_write(folder, &other, &of_the_thread));
+	IGNORE(datapath_record_write(folder, &other, NULL));
 }
 
 static bool recorded_pod_ips(size_t n)
@@ -837,6 +1221,20 @@ static void a_newer_record_stands(void **state)
 	WAIT_FOR(recorded_pod_ips(1));
 	a_round_passes();
 	assert_true(recorded_pod_ips(1));
+}
+
+/* The record of an ADD that came between is not written over. */
+static void a_newer_record_is_not_replaced(void **state)
+{
+	(void)state;
+	when_it_creates = a_del_and_an_add;
+	start();
+	WAIT_FOR(all_is_whole());
+	remove_record();
+	WAIT_FOR(recorded_pod_ips(1));
+	a_round_passes();
+	assert_true(recorded_pod_ips(1));
+	assert_int_equal(said(" warn"), 0);
 }
 
 static void another_boots_records_go(void **state)
@@ -1076,10 +1474,27 @@ int main(void)
 		TEST(what_the_pod_has_of_its_own_stays),
 		TEST(a_new_record_is_looked_at),
 		TEST(the_dead_are_buried),
+		TEST(a_lost_record_comes_back),
+		TEST(so_does_one_of_a_further_interface),
+		TEST(so_does_one_without_tuned_routes),
+		TEST(a_folder_comes_back),
+		TEST(an_emptied_one_is_written_again),
+		TEST(what_cannot_be_written_is_kept),
+		TEST(what_nothing_tells_of_stays),
+		TEST(of_a_first_interface_the_pair_tells),
+		TEST(an_interface_without_its_addresses),
+		TEST(an_interface_without_its_rules),
+		TEST(an_older_record_without_an_index),
+		TEST(a_del_before_it_is_back),
+		TEST(a_del_of_the_first_before_it_is_back),
+		TEST(a_del_outside_the_pod_before_it_is_back),
+		TEST(the_next_adds_routes_stay),
+		TEST(without_records_nothing_is_touched),
 		TEST(what_a_del_missed_goes),
 		TEST(a_record_does_not_come_back),
 		TEST(what_is_made_after_a_del_goes),
 		TEST(a_newer_record_stands),
+		TEST(a_newer_record_is_not_replaced),
 		TEST(another_boots_records_go),
 		TEST(without_the_pair_there_is_no_rule),
 		TEST(another_containers_pair_is_not_ours),

@@ -397,6 +397,10 @@ becomes 'the node is renumbered: traffic flows' flows_over 172.31.199.188
 renumber 172.31.199.183 172.31.199.188
 becomes 'and back' over_back
 check 'the addresses of the other plugin stayed' is 'inet 10.244.0.1/24' "$(on master ip -4 -o address show dev cali0 | grep -o 'inet [^ ]*')"
+rm -f "$(record o net1)"
+becomes 'its record is removed: it is written again' test -s "$(record o net1)"
+check 'nothing else has changed' over_back
+check 'it is told' is 1 "$(said " warn .*container $(cid o | cut -c1-13), net1: its record was removed, and not by a DEL")"
 check 'DEL' del "$over" o net1
 becomes 'nothing of it is left in table 500' not on master sh -c 'ip route show table 500 | grep 172.31.199.187'
 pod_del o
@@ -417,9 +421,75 @@ check 'DEL' del "$six" s
 pod_del s
 whole a
 
+echo '# somebody removes records'
+records=$(node_dir master /var/lib/spidernet)/datapath
+other=$(network eth0 '[{"address":"172.31.199.186/20","gateway":"172.31.207.253"}]' '[{"dst":"0.0.0.0/0"}]')
+pod_new c
+check 'another pod, with one interface' add "$other" c
+whole a
+cp -r "$records" "$work/records"
+same_records() {
+	diff -r "$work/records" "$records"
+}
+flows_all() {
+	flows a && answers on master 172.31.199.186 && answers in_pod c 172.31.199.183
+}
+# removed NAME COMMAND...: a warning for each record, that once
+removed() {
+	rmd_name=$1
+	shift
+	"$@"
+	becomes "$rmd_name are removed: they are written again" same_records
+	becomes "$rmd_name: all is as before" back a
+	check "$rmd_name: traffic flows" flows_all
+	check "$rmd_name: each is told" is 3 "$(said " warn .*\($(cid a | cut -c1-13)\|$(cid c | cut -c1-13)\), .*: its record was removed, and not by a DEL: written again")"
+}
+rm_records() {
+	rm -f "$records"/*
+}
+removed 'all records' rm_records
+removed 'the same once more, and the folder,' rm -r "$records"
+rm_and_flush() {
+	rm -f "$(record a)" "$(record c)"
+	on master sh -c 'ip rule del pref 1000; ip route flush table 500'
+}
+removed 'those of first interfaces, and rule and routes,' rm_and_flush
+# the agent has seen to all that was before
+agent_is_up_to_date() {
+	rm -f "$(record a)"
+	wait_until 10 test -s "$(record a)"
+}
+check 'DEL of the second interface' del "$second" a net1
+check 'the agent looks' agent_is_up_to_date
+check 'its record is gone' test ! -e "$(record a net1)"
+check 'its route is gone' is '' "$(on master ip -4 route show 192.168.0.156 table 500)"
+check 'the first interface is not' answers on master 172.31.199.185
+check 'ADD of a second interface' add "$second" a net1
+check 'traffic flows' flows_all
+rm -f "$(record c)"
+check 'DEL of a pod whose record was just removed' del "$other" c
+check 'the agent looks' agent_is_up_to_date
+check 'nothing is left of its record' test ! -e "$(record c)"
+check 'nor of its route' is '' "$(on master ip -4 route show 172.31.199.186 table 500)"
+pod_del c
+whole a
+agent_stop
+rm -r "$records"
+mkdir "$records"
+echo '{}' >"$records/x-eth0.json"
+check 'an agent without any record starts' agent_start
+becomes 'it looks' test -e "$records/x-eth0.json.bad"
+check 'it leaves alone what it knows nothing of' back a
+check 'traffic flows' flows a
+rm "$records/x-eth0.json.bad"
+for name in "$(record a)" "$(record a net1)"; do
+	cp "$work/records/${name##*/}" "$records/.new"
+	mv "$records/.new" "$name"
+done
+repaired 'records that are put there are looked after' a ip neigh flush dev "$end" nud permanent
+
 echo '# pods go'
 pod_new b
-other=$(network eth0 '[{"address":"172.31.199.186/20","gateway":"172.31.207.253"}]' '[{"dst":"0.0.0.0/0"}]')
 check 'a second pod' add "$other" b
 check 'DEL of the second pod' del "$other" b
 becomes 'its record is gone' test ! -e "$(record b)"
