@@ -150,7 +150,8 @@ small_libyaml() {
 # unwind tables are for C++ and debuggers; they would be an eighth of the program
 flags='-Oz -std=gnu11 -fPIE -ffunction-sections -fdata-sections -fstack-protector-strong -fstack-clash-protection'
 flags="$flags -fno-asynchronous-unwind-tables"
-[ "$arch" != amd64 ] || flags="$flags -fcf-protection"
+# as in build.sh
+[ "$arch" != amd64 ] || flags="$flags -fcf-protection=return"
 flags="$flags -ffile-prefix-map=$work=/deps -specs=$work/musl.specs"
 
 # objects NAME FLAGS FILE...: a makefile's rules for one library
