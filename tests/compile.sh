@@ -31,21 +31,21 @@ expand() {
 test_libraries() {
 	[ ! -e "$DEPS/glibc/done" ] || return 0
 	src=$DEPS/src
-	work=$(mktemp -d "$DEPS/glibc.XXXXXX")
+	_made=$(mktemp -d "$DEPS/glibc.XXXXXX")
 	for lib in bearssl cjson yaml; do
 		case $lib in
 		bearssl) files=$(find "$src/bearssl/src" -name '*.c') inc="-I$src/bearssl/inc -I$src/bearssl/src -DBR_RDRAND=0" ;;
 		cjson) files=$src/cjson/cJSON.c inc= ;;
 		yaml) files=$(find "$src/libyaml/src" -name '*.c') inc="-DHAVE_CONFIG_H -I$src/libyaml/include -I$src/libyaml/src" ;;
 		esac
-		mkdir -p "$work/$lib"
-		echo "$files" | xargs -P "$(nproc)" -I{} sh -c "gcc -O1 -g -w -fPIE $inc -c {} -o $work/$lib/\$(basename {} .c).o"
-		ar rcsD "$work/lib$lib.a" "$work/$lib"/*.o
-		rm -rf "${work:?}/$lib"
+		mkdir -p "$_made/$lib"
+		echo "$files" | xargs -P "$(nproc)" -I{} sh -c "gcc -O1 -g -w -fPIE $inc -c {} -o $_made/$lib/\$(basename {} .c).o"
+		ar rcsD "$_made/lib$lib.a" "$_made/$lib"/*.o
+		rm -rf "${_made:?}/$lib"
 	done
-	touch "$work/done"
+	touch "$_made/done"
 	rm -rf "$DEPS/glibc"
-	mv -T "$work" "$DEPS/glibc" || rm -rf "$work" # another run was quicker
+	mv -T "$_made" "$DEPS/glibc" || rm -rf "$_made" # another run was quicker
 }
 
 # cc_of KIND: gcc or clang (ASan, UBSan), tsan, fuzz (libFuzzer's main(), ASan, UBSan), or plain (for
