@@ -115,19 +115,19 @@ static void close_netns(int fd)
 	close(fd);
 }
 
-static bool is_own(int netns)
+static int is_own(int netns, bool *own, struct err *e)
 {
-	bool same = false;
-	int own;
+	int home;
 
-	return netns_home(&own, NULL) == 0 && netns_same(own, netns, &same, NULL) == 0 && same;
+	return netns_home(&home, e) < 0 || netns_same(home, netns, own, e) < 0 ? -1 : 0;
 }
 
 bool cni_is_own_netns(const char *path)
 {
 	AUTO_FD int fd = -1;
+	bool own = false;
 
-	return netns_open(path, &fd, NULL) == 0 && is_own(fd);
+	return netns_open(path, &fd, NULL) == 0 && is_own(fd, &own, NULL) == 0 && own;
 }
 
 /*
@@ -138,10 +138,15 @@ bool cni_is_own_netns(const char *path)
  */
 static int check_own_netns(struct cni_call *c, cni_getenv env, struct cni_failure *f)
 {
+	bool own = false;
 	int its;
 
 	if (c->command > CNI_CHECK || truthy(env("CNI_NETNS_OVERRIDE")) || !*c->netns ||
-	    cni_netns(c, &its, NULL) < 0 || !is_own(its))
+	    cni_netns(c, &its, NULL) < 0)
+		return 0;
+	if (is_own(its, &own, &f->err) < 0)
+		return -1;
+	if (!own)
 		return 0;
 	if (c->command == CNI_DEL) {
 		log_warn(
