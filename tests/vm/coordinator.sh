@@ -1012,6 +1012,7 @@ nothing_part() {
 	ip -n m link set slave0 name eth0
 	ip -n m link set eth0 up
 	ip -n m address add 10.6.0.9/24 dev eth0
+	ip -n m route add default via 10.6.0.1 dev eth0
 	ok 'ADD' add m eth0
 	cp "$work/out" "$work/log"
 	ok 'it says what does not work' grep -q 'nothing is marked: clients elsewhere get no answer' "$work/log"
