@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "agent/netstatus.h"
 #include "agent/pause.h"
@@ -21,7 +22,6 @@
 #define PAUSE_MAX_MS 30000
 #define SETTLE_MS 100         /* what the plugin still does goes first */
 #define FILE_MAX (512 * 1024) /* bytes: the socket's requests are smaller */
-#define NAME_LEN 253          /* of an object, bytes */
 #define ANNOTATION "k8s.v1.cni.cncf.io/network-status"
 
 /* What is to be said about one pod. */
@@ -132,26 +132,13 @@ static bool is_gone(struct netstatus *n, const struct word *w)
 	return *w->uid && uid && !streq(uid, w->uid);
 }
 
-static bool is_punct(char c)
-{
-	return c == '-' || c == '.';
-}
-
-/* Of a pod or a namespace: in a file that somebody else made there may be anything. */
-static bool is_name(const char *s)
-{
-	size_t len = strlen(s);
-
-	return len && len <= NAME_LEN && !is_punct(*s) && !is_punct(s[len - 1]) &&
-	       strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789-.") == len;
-}
-
 /* True when there is nothing more to do. */
 static bool try(struct netstatus *n, struct word *w)
 {
 	struct err e;
 
-	if (!is_name(w->ns) || !is_name(w->name)) {
+	/* a file that somebody else made may name anything */
+	if (!str_is_name(w->ns, strlen(w->ns)) || !str_is_name(w->name, strlen(w->name))) {
 		log_warn("network status of pod %s/%s is dropped: no pod has that name", w->ns,
 		         w->name);
 		return true;

@@ -86,13 +86,6 @@ static void want_node(const struct pool_state *s, json *wanted, json *patch, con
 	want_label(s, wanted, patch, key);
 }
 
-/* A server refuses all of a patch for one label that is none. */
-static bool is_node_name(const char *s)
-{
-	return *s && !s[strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789.-")] && *s != '-' &&
-	       *s != '.' && !strchr("-.", s[strlen(s) - 1]);
-}
-
 /*
  * Labels to be set or (null) removed; owned, maybe empty.  The agent of a node that the pool serves
  * no longer has to see what it gave, until that is given back; records without a node are taken for
@@ -107,9 +100,13 @@ static json *label_patch(const struct pool_state *s)
 		want_label(s, wanted, patch, POOL_LABEL_PINNED);
 	for (size_t i = 0; i < s->p.n_node_names; i++)
 		want_node(s, wanted, patch, s->p.node_names[i]);
-	for (size_t i = 0; i < s->p.n_records; i++)
-		if (!pool_is_for(&s->p, s->p.records[i].node) && is_node_name(s->p.records[i].node))
-			want_node(s, wanted, patch, s->p.records[i].node);
+	for (size_t i = 0; i < s->p.n_records; i++) {
+		const char *node = s->p.records[i].node;
+
+		/* a server refuses all of a patch for one label that is none */
+		if (!pool_is_for(&s->p, node) && str_is_name(node, strlen(node)))
+			want_node(s, wanted, patch, node);
+	}
 	json_each(have, s->labels)
 	{
 		const char *key = json_name(have);

@@ -286,3 +286,20 @@ char *str_trim(char *s)
 		s[--n] = '\0';
 	return s;
 }
+
+bool str_is_name(const char *s, size_t n)
+{
+	bool inside = false; /* a label that began */
+
+	if (n > 253)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		bool alnum = (s[i] >= 'a' && s[i] <= 'z') || (s[i] >= '0' && s[i] <= '9');
+
+		/* a '-' stands between letters, a '.' after one */
+		if (!alnum && (!inside || (s[i] != '-' && (s[i] != '.' || s[i - 1] == '-'))))
+			return false;
+		inside = s[i] != '.';
+	}
+	return inside && s[n - 1] != '-';
+}

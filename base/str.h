@@ -45,6 +45,9 @@ static inline bool streq(const char *a, const char *b)
 
 bool str_starts(const char *s, const char *prefix);
 bool str_ends(const char *s, const char *suffix);
+/* Are these n bytes an RFC 1123 subdomain of small letters, as Kubernetes wants names of objects?
+ */
+bool str_is_name(const char *s, size_t n);
 
 /* Is the needle (not empty) in the hay?  libc's memmem is quick, and a kilobyte. */
 bool mem_find(const void *hay, size_t len, const void *needle, size_t n);

@@ -384,31 +384,13 @@ static char *find_never(const struct pool *p)
 	return NULL;
 }
 
-/* An RFC 1123 subdomain, as Kubernetes wants names to be. */
-static bool is_name(const char *s, size_t n)
-{
-	bool inside = false; /* a label that began */
-
-	if (n > 253)
-		return false;
-	for (size_t i = 0; i < n; i++) {
-		bool alnum = (s[i] >= 'a' && s[i] <= 'z') || (s[i] >= '0' && s[i] <= '9');
-
-		/* a '-' stands between letters, a '.' after one */
-		if (!alnum && (!inside || (s[i] != '-' && (s[i] != '.' || s[i - 1] == '-'))))
-			return false;
-		inside = s[i] != '.';
-	}
-	return inside && s[n - 1] != '-';
-}
-
 /* NAME or NAMESPACE/NAME */
 static bool is_full_name(const char *s)
 {
 	const char *slash = strchr(s, '/');
 	const char *name = slash ? slash + 1 : s;
 
-	return (!slash || is_name(s, (size_t)(slash - s))) && is_name(name, strlen(name));
+	return (!slash || str_is_name(s, (size_t)(slash - s))) && str_is_name(name, strlen(name));
 }
 
 bool pool_gives_gateway(const struct pool *p)

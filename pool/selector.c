@@ -7,8 +7,7 @@
 
 #include "pool/selector.h"
 
-#define NAME_MAX_LEN 63    /* of a label's name and of its value */
-#define PREFIX_MAX_LEN 253 /* of what stands before the slash */
+#define NAME_MAX_LEN 63 /* of a label's name and of its value */
 
 void labels_copy(struct labels *to, const struct labels *from)
 {
@@ -118,27 +117,13 @@ static bool is_name(const char *s)
 	return true;
 }
 
-/* A domain of DNS (RFC 1123): words of small letters, digits and -, with dots between them. */
-static bool is_domain(const char *s, size_t n)
-{
-	if (!n || n > PREFIX_MAX_LEN || !is_lower(s[0]) || !is_lower(s[n - 1]))
-		return false;
-	for (size_t i = 0; i < n; i++) {
-		if (!is_lower(s[i]) && s[i] != '-' && s[i] != '.')
-			return false;
-		if (s[i] == '.' && (!is_lower(s[i - 1]) || !is_lower(s[i + 1])))
-			return false;
-	}
-	return true;
-}
-
 static bool is_key(const char *s)
 {
 	const char *slash = strchr(s, '/');
 
 	if (!slash)
 		return is_name(s);
-	return is_domain(s, (size_t)(slash - s)) && is_name(slash + 1);
+	return str_is_name(s, (size_t)(slash - s)) && is_name(slash + 1);
 }
 
 static char *check_term(const struct selector_term *t)

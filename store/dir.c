@@ -44,13 +44,10 @@ static bool dir_is_there(struct store *s)
 	return access(dir_path(s), X_OK) == 0;
 }
 
-/* RFC 1123 subdomain, as Kubernetes wants names: also what keeps a name from being a path. */
+/* Also what keeps a name from being a path. */
 static int check_name(const char *name, struct err *e)
 {
-	size_t n = strlen(name);
-
-	if (n && n <= 253 && strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-.") == n &&
-	    name[0] != '-' && name[0] != '.' && name[n - 1] != '-' && name[n - 1] != '.')
+	if (str_is_name(name, strlen(name)))
 		return 0;
 	return err_set(e, ERR_CONFIG,
 	               "\"%s\" is not a name (lower-case letters, digits, '-' and '.')", name);

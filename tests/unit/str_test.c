@@ -205,9 +205,30 @@ static void finds_bytes(void **state)
 	assert_true(mem_find("a\0b", 3, "\0b", 2));
 }
 
+static void names_of_objects(void **state)
+{
+	static const char *const good[] = { "a", "0", "a-b", "a.b", "a--b.c-d", "1.2.3.4" };
+	static const char *const bad[] = { "",     "-",    ".",    "-a", "a-",  ".a",  "a.",
+		                           "a..b", "a-.b", "a.-b", "A",  "a_b", "a/b", "a b" };
+	char text[255];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(good); i++)
+		if (!str_is_name(good[i], strlen(good[i])))
+			fail_msg("%s", good[i]);
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		if (str_is_name(bad[i], strlen(bad[i])))
+			fail_msg("%s", bad[i]);
+	assert_true(str_is_name("ab/", 2));
+	memset(text, 'a', sizeof(text));
+	assert_true(str_is_name(text, 253));
+	assert_false(str_is_name(text, 254));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(names_of_objects),
 		cmocka_unit_test(empty_is_usable),
 		cmocka_unit_test(grows_and_cuts),
 		cmocka_unit_test(keeps_nul_bytes),
